@@ -1,0 +1,1 @@
+"""A trading daemon: many instruments, several brokers, one pipeline. Start with `models.py`, then `pipeline.py`."""
