@@ -1,0 +1,289 @@
+"""Every boundary but the broker's: time, what is written down, who is told. Constructors take these."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+
+from bot.instruments import BrokerId, Symbol
+from bot.models import (
+    CandleSeries,
+    ClientOrderId,
+    Fill,
+    JobHealth,
+    JournalEntry,
+    Order,
+    OrderState,
+    Outcome,
+    PortfolioSnapshot,
+    Position,
+    PositionId,
+    SignalId,
+    SignalRecord,
+    StrategyTask,
+    TaskId,
+    Timeframe,
+    TradingSetup,
+)
+
+
+class Clock(Protocol):
+    """The only door to time."""
+
+    def now(self) -> datetime:
+        """Aware UTC instant; market time where the market is simulated."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for measuring and deadlines."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait `seconds` of this clock's time."""
+
+    async def sleep_until(self, instant: datetime) -> None:
+        """Wait until `now()` is at or after `instant`; return at once if it is."""
+
+
+class CandleSource(Protocol):
+    """Closed candles known so far, as shared columns."""
+
+    def series(self, symbol: Symbol, timeframe: Timeframe) -> CandleSeries:
+        """All candles of one instrument and timeframe, oldest first; empty if none. Never the forming one."""
+
+
+class Journal(Protocol):
+    """Every decision and fact, in order."""
+
+    async def record(self, entry: JournalEntry) -> None:
+        """Append one entry. Must not raise into the trading path."""
+
+
+class EventStream(Protocol):
+    """Live fan-out of journal entries to pages. A slow reader loses old entries, never delays the writer."""
+
+    def publish(self, entry: JournalEntry) -> None:
+        """Hand one entry to every reader."""
+
+    def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[JournalEntry]]:
+        """Entries from now on, while the context is open."""
+
+
+class Notifier(Protocol):
+    """Tells a person."""
+
+    async def alert(self, severity: str, text: str) -> None:
+        """Send one alert; `severity` is info, warning or critical. Never raises, never delays the caller for long."""
+
+
+class SignalStore(Protocol):
+    """Signals and what was decided about them; accepted and rejected."""
+
+    async def record(self, record: SignalRecord) -> bool:
+        """Store one judged signal; False if a signal of that id is already there (it is then left as it was)."""
+
+    async def update_status(self, signal_id: SignalId, status: str, reason: str) -> None:
+        """Say how far a stored signal got. Raises NotFound."""
+
+    async def get(self, signal_id: SignalId) -> SignalRecord:
+        """One signal. Raises NotFound."""
+
+    async def recent(self, limit: int) -> Sequence[SignalRecord]:
+        """Newest first."""
+
+    async def counts(self) -> Mapping[str, int]:
+        """How many signals there are by status."""
+
+
+class OrderStore(Protocol):
+    """Orders, their events and fills, and positions: one aggregate, so that a fill and what follows from it commit
+    together. Every write is durable when the call returns."""
+
+    async def record_intent(
+        self, orders: Sequence[Order], *, signal_id: SignalId | None, position: Position | None = None
+    ) -> bool:
+        """Store new orders in state INTENT, with their first event, in one transaction.
+
+        With an entry comes its `position`, still pending (first quantity 0), so that the exit plan survives a crash.
+        False, and nothing stored, if one of the ids or the entry of that signal exists already.
+        """
+
+    async def transition(
+        self,
+        client_order_id: ClientOrderId,
+        *,
+        expected: OrderState,
+        state: OrderState,
+        cause: str,
+        at: datetime,
+        venue_order_id: str | None = None,
+    ) -> None:
+        """Move an order and append the event row. Raises IllegalTransition if it is no longer in `expected`."""
+
+    async def record_fill(self, fill: Fill, *, order: Order, position: Position) -> bool:
+        """Apply one fill: fill row, order after it, event, position after it; all or nothing. False if known before."""
+
+    async def save_position(self, position: Position) -> None:
+        """Store a position's state that no fill changed (extremes, stop, flags)."""
+
+    async def order(self, client_order_id: ClientOrderId) -> Order:
+        """One order. Raises NotFound."""
+
+    async def unfinished_orders(self) -> Sequence[Order]:
+        """Every order that is not in a terminal state, oldest first."""
+
+    async def orders_of(self, position_id: PositionId) -> Sequence[Order]:
+        """All orders of one position, oldest first."""
+
+    async def recent_orders(self, limit: int) -> Sequence[Order]:
+        """Newest first."""
+
+    async def order_counts(self) -> Mapping[str, int]:
+        """How many orders there are by state."""
+
+    async def order_events(self, client_order_id: ClientOrderId) -> Sequence[tuple[datetime, str, str, str]]:
+        """(at, from state, to state, cause) of one order, oldest first."""
+
+    async def position(self, position_id: PositionId) -> Position:
+        """One position. Raises NotFound."""
+
+    async def open_positions(self) -> Sequence[Position]:
+        """Oldest first; with those whose entry has not been filled yet (`is_pending`)."""
+
+    async def closed_positions(self, limit: int) -> Sequence[Position]:
+        """Newest first by close; only what had been opened."""
+
+    async def closed_count(self) -> int:
+        """How many positions were opened and closed so far."""
+
+    async def realised_since(self, broker_id: BrokerId, since: datetime) -> Decimal:
+        """Net result of positions of one broker closed at or after `since`."""
+
+    async def fill_cursor(self, broker_id: BrokerId) -> str:
+        """Where reading that broker's fills stopped; empty at first."""
+
+    async def save_fill_cursor(self, broker_id: BrokerId, cursor: str) -> None:
+        """Remember where reading stopped."""
+
+
+class OutcomeStore(Protocol):
+    """What followed each signal."""
+
+    async def save(self, outcome: Outcome) -> None:
+        """Insert or replace by signal."""
+
+    async def unfinished(self) -> Sequence[Outcome]:
+        """Those still followed, oldest first."""
+
+    async def recent(self, limit: int) -> Sequence[Outcome]:
+        """Newest first."""
+
+    async def count(self) -> int:
+        """How many are finished."""
+
+
+class SnapshotStore(Protocol):
+    """Equity over time; the peak that the drawdown kill switch is measured from."""
+
+    async def append(self, snapshot: PortfolioSnapshot) -> None:
+        """Add one."""
+
+    async def latest(self) -> PortfolioSnapshot | None:
+        """The newest, if any."""
+
+    async def since(self, instant: datetime, limit: int) -> Sequence[PortfolioSnapshot]:
+        """Those at or after `instant`, oldest first, thinned to at most `limit`."""
+
+    async def latched_stop(self) -> str:
+        """Why the drawdown kill switch is latched; empty if it is not."""
+
+    async def latch_stop(self, reason: str, at: datetime) -> None:
+        """Latch it; stays over restarts until a person clears it."""
+
+    async def clear_stop(self, by: str, at: datetime) -> None:
+        """A person clears it."""
+
+
+class SetupStore(Protocol):
+    """4h setups that wait for a 1h confirmation; at most one live setup per symbol."""
+
+    async def live(self, symbol: Symbol) -> TradingSetup | None:
+        """The setup of `symbol` that has not ended (it may be past `expires_at`: the reader compares)."""
+
+    async def put(self, setup: TradingSetup) -> None:
+        """Store a new setup; the live one of the symbol ends as `superseded` at the new one's `created_at`."""
+
+    async def end(self, signal_id: SignalId, ended_as: str, at: datetime) -> None:
+        """End a live setup as consumed, invalidated or expired."""
+
+    async def recent(self, limit: int) -> Sequence[TradingSetup]:
+        """Newest first."""
+
+
+class TaskStore(Protocol):
+    """Strategy tasks and how far each has judged its candles."""
+
+    async def ensure(self, tasks: Sequence[StrategyTask]) -> None:
+        """Add those that are not stored yet; leave the others as they are."""
+
+    async def all(self) -> Sequence[StrategyTask]:
+        """Every task, by id."""
+
+    async def last_judged(self, task_id: TaskId) -> datetime | None:
+        """Close of the newest candle that was judged, so that no candle is judged twice over a restart."""
+
+    async def judged(self, task_id: TaskId, closed_at: datetime) -> None:
+        """Remember it."""
+
+
+class JournalStore(Protocol):
+    """The journal as rows."""
+
+    async def append(self, entry: JournalEntry) -> None:
+        """Add one."""
+
+    async def recent(self, limit: int) -> Sequence[JournalEntry]:
+        """Newest first."""
+
+
+class Stores(Protocol):
+    """All stores over one backend: PostgreSQL, or memory."""
+
+    signals: SignalStore
+    orders: OrderStore
+    outcomes: OutcomeStore
+    snapshots: SnapshotStore
+    setups: SetupStore
+    tasks: TaskStore
+    journal: JournalStore
+
+    async def check(self) -> None:
+        """Ask the backend the cheapest question. Raises DatabaseUnavailable."""
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+class VenueStateStore(Protocol):
+    """Where a simulated venue keeps what a real one would remember over our crash."""
+
+    def load(self) -> Mapping[str, object] | None:
+        """The last saved state, JSON types only; None if there is none."""
+
+    def save(self, state: Mapping[str, object]) -> None:
+        """Replace it, durably, before the venue answers. Raises StorageError."""
+
+
+class Scheduler(Protocol):
+    """Runs jobs at intervals, one at a time each, and counts what it missed."""
+
+    def every(self, name: str, interval: timedelta, job: Callable[[], Awaitable[None]]) -> None:
+        """Add a job, to be run each `interval` of the clock's time."""
+
+    def health(self) -> Sequence[JobHealth]:
+        """How each job is doing."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End; a running job is awaited."""
