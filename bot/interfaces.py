@@ -168,8 +168,8 @@ class OrderStore(Protocol):
 class OutcomeStore(Protocol):
     """What followed each signal."""
 
-    async def save(self, outcome: Outcome) -> None:
-        """Insert or replace by signal."""
+    async def save(self, *outcomes: Outcome) -> None:
+        """Insert or replace by signal; all of them or none."""
 
     async def unfinished(self) -> Sequence[Outcome]:
         """Those still followed, oldest first."""

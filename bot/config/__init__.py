@@ -1,0 +1,49 @@
+"""Settings: every one with its unit, bounds and meaning. The environment (or `.env`) is read once, here.
+
+`sections` says what can be set, `setting` how one of them is described and masked, `environment` reads the values,
+`example` writes `.env.example`.
+"""
+
+from bot.config.environment import Loaded, find_env_file, load_settings, project_directory
+from bot.config.example import example_text
+from bot.config.sections import (
+    DashboardSettings,
+    DevSettings,
+    DivergenceSettings,
+    ExitSettings,
+    OutcomeSettings,
+    RiskSettings,
+    RunSettings,
+    ScheduleSettings,
+    Secrecy,
+    Section,
+    Settings,
+    TaskSettings,
+    ValidationSettings,
+)
+from bot.config.setting import Setting, all_settings, mask_url_passwords, secret_values
+
+__all__ = [
+    "DashboardSettings",
+    "DevSettings",
+    "DivergenceSettings",
+    "ExitSettings",
+    "Loaded",
+    "OutcomeSettings",
+    "RiskSettings",
+    "RunSettings",
+    "ScheduleSettings",
+    "Secrecy",
+    "Section",
+    "Setting",
+    "Settings",
+    "TaskSettings",
+    "ValidationSettings",
+    "all_settings",
+    "example_text",
+    "find_env_file",
+    "load_settings",
+    "mask_url_passwords",
+    "project_directory",
+    "secret_values",
+]

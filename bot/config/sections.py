@@ -1,0 +1,343 @@
+"""The sections: every setting with its unit, bounds and meaning.
+
+A section is what one part of the program needs. Environment names are the field names in capitals; they are unique
+over all sections. Bounds within one setting stand in its Field; those between settings in `CROSS_CHECKS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from bot.errors import ConfigError
+
+# The values of models.Timeframe, which stands above this module; a test holds the two together.
+TIMEFRAMES: Final = ("1m", "5m", "15m", "30m", "1h", "4h", "1d")
+MIN_PASSWORD_LENGTH: Final = 8
+
+
+class Secrecy(StrEnum):
+    """Marks a field that must not be shown, and how much of it is hidden."""
+
+    WHOLE = "whole"
+    URL_PASSWORD = "url_password"  # noqa: S105 a mark, not a password
+
+
+Ratio = Annotated[Decimal, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RunSettings(Section):
+    """Where and how the daemon runs."""
+
+    mode: Literal["dev", "paper", "live"] = Field(
+        "dev",
+        description="dev: simulated venues, no outside call; paper: real data, simulated or sandbox orders; "
+        "live: real money",
+    )
+    http_host: str = Field("127.0.0.1", description="address that the page and /health listen on")
+    http_port: int = Field(
+        8080,
+        ge=0,
+        le=65_535,
+        description="TCP port of the page and /health; if taken, the next free one is used; 0: any",
+    )
+    data_directory: str = Field(
+        ".botdata",
+        min_length=1,
+        description="folder for the embedded database, logs and run state; relative to the project",
+    )
+    database_url: Annotated[str, Secrecy.URL_PASSWORD] = Field(
+        "", repr=False, description="PostgreSQL to use, postgresql://user:password@host/name; empty: the embedded one"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least severe level that is logged"
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="auto: coloured text on a terminal, JSON lines otherwise"
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql_only(cls, text: str) -> str:
+        if text and not text.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be empty or begin with postgresql://")
+        return text
+
+
+class ScheduleSettings(Section):
+    """How often the jobs run, in seconds of market time; dev mode scales them by its speed."""
+
+    analysis_interval_s: float = Field(300, ge=1, le=86_400, description="seconds between analysis cycles")
+    monitor_interval_s: float = Field(120, ge=1, le=3_600, description="seconds between checks of every open position")
+    outcome_interval_s: float = Field(300, ge=1, le=86_400, description="seconds between outcome updates")
+
+
+class DevSettings(Section):
+    """The simulated market of dev mode."""
+
+    dev_speed: float = Field(
+        3_600, ge=1, le=1_000_000, description="market seconds per real second; 3600: a 1h candle each second"
+    )
+    dev_seed: int = Field(7, ge=0, description="seed of the market that follows the recorded candles")
+
+
+class TaskSettings(Section):
+    """Default strategy tasks."""
+
+    timeframes: str = Field("1h,4h", description="timeframes of the default divergence tasks, comma-separated")
+    use_multi_tf_confirmation: bool = Field(
+        True, description="4h signals wait as setups, 1h signals trade only if they confirm one"
+    )
+    setup_ttl_hours: float = Field(24, gt=0, le=720, description="hours a 4h setup lives")
+
+    @property
+    def timeframe_names(self) -> tuple[str, ...]:
+        """The timeframes one by one, in the order given."""
+        return tuple(each.strip().lower() for each in self.timeframes.split(","))
+
+    @field_validator("timeframes")
+    @classmethod
+    def _known_timeframes(cls, text: str) -> str:
+        names = [each.strip().lower() for each in text.split(",")]
+        if not set(names) <= set(TIMEFRAMES) or len(set(names)) < len(names):
+            raise ValueError(f"must be a comma-separated list, each at most once, of {', '.join(TIMEFRAMES)}")
+        return ",".join(names)
+
+
+class DivergenceSettings(Section):
+    """The divergence detector (SPEC section 4) and the levels of its signals."""
+
+    left: int = Field(5, ge=1, le=50, description="bars to the left of a pivot")
+    right: int = Field(5, ge=1, le=50, description="bars to the right of a full pivot")
+    confirm: int = Field(
+        2, ge=1, le=50, description="bars to the right of the second pivot; osc_win < confirm <= right"
+    )
+    min_sep: int = Field(5, ge=2, le=500, description="fewest bars between the two pivots")
+    max_sep: int = Field(60, ge=2, le=500, description="most bars between the two pivots")
+    osc_win: int = Field(1, ge=0, le=10, description="bars around a pivot in which the oscillator may turn")
+    osc_turn: bool = Field(True, description="the oscillator must turn at its anchor")
+    min_price_atr: float = Field(0.1, ge=0, le=10, description="least price difference of the pivots, in ATR")
+    min_swing_atr: float = Field(1.0, ge=0, le=100, description="least move between the pivots, in ATR")
+    min_osc_rsi: float = Field(3.0, ge=0, description="least RSI difference, points")
+    min_osc_stoch_k: float = Field(5.0, ge=0, description="least stochastic difference, points")
+    min_osc_mfi: float = Field(3.0, ge=0, description="least MFI difference, points")
+    min_osc_willr: float = Field(5.0, ge=0, description="least Williams %R difference, points")
+    min_osc_cci: float = Field(15.0, ge=0, description="least CCI difference, points")
+    min_osc_macd_hist: float = Field(0.05, ge=0, description="least MACD histogram difference, in ATR")
+    stop_buffer_atr: float = Field(
+        0.25, ge=0, le=10, description="how far beyond the second pivot the detector puts its stop, in ATR"
+    )
+    min_stop_atr: float = Field(0.6, ge=0.5, le=7, description="least stop distance of the detector, in ATR")
+    target_one_r: float = Field(2.2, ge=1, le=50, description="first target, in multiples of the risk")
+    target_two_r: float = Field(4.0, ge=1, le=100, description="second target, in multiples of the risk")
+
+
+class ValidationSettings(Section):
+    """Limits of the rules (SPEC section 5)."""
+
+    min_confidence: float = Field(0.70, ge=0, le=1, description="rule 1: least confidence, 0..1")
+    min_confidence_binance: float | None = Field(
+        None, ge=0, le=1, description="rule 1 at Binance; empty: min_confidence"
+    )
+    min_confidence_oanda: float | None = Field(None, ge=0, le=1, description="rule 1 at OANDA; empty: min_confidence")
+    min_confidence_ig: float | None = Field(None, ge=0, le=1, description="rule 1 at IG; empty: min_confidence")
+    min_risk_reward: Decimal = Field(Decimal("2.0"), ge=0, le=100, description="rule 4: least reward per risk")
+    rr_target: Literal["first", "second", "weighted"] = Field("first", description="rule 4: the target that counts")
+    rsi_overbought: float = Field(70, ge=50, le=100, description="rule 5: a long needs RSI below this")
+    rsi_oversold: float = Field(30, ge=0, le=50, description="rule 5: a short needs RSI above this")
+    min_atr_multiple: Decimal = Field(Decimal("0.5"), ge=0, le=100, description="rule 6: least stop distance, in ATR")
+    max_atr_multiple: Decimal = Field(
+        Decimal("7.0"), ge=0, le=100, description="rule 6: greatest stop distance, in ATR"
+    )
+    min_adx: float = Field(20.0, ge=0, le=100, description="rule 7: least ADX, crypto only")
+    min_bandwidth_ratio: float = Field(
+        0.5, ge=0, le=10, description="rule 8: least Bollinger bandwidth against its median"
+    )
+    bandwidth_lookback: int = Field(100, ge=20, le=1_000, description="rule 8: candles of that median")
+    min_confirming_indicators: int = Field(2, ge=0, le=6, description="rule 9: least number of confirming families")
+    confirm_by: Literal["families", "oscillators"] = Field("families", description="rule 9: what is counted")
+    min_swing_bars_4h: int = Field(
+        10, ge=0, le=500, description="rule 10: least bars between the pivots, 4h and longer"
+    )
+    min_swing_bars_1h: int = Field(
+        7, ge=0, le=500, description="rule 10: least bars between the pivots, shorter than 4h"
+    )
+    min_divergence_magnitude_rsi: float = Field(3.0, ge=0, le=100, description="rule 11: least RSI divergence, points")
+    rsi_magnitude_when: Literal["always", "claimed"] = Field(
+        "always", description="rule 11: always, or only if RSI is claimed"
+    )
+    near_zero_volume_ratio: float = Field(
+        0.01, ge=0, le=1, description="rule 12: volume must exceed this share of its mean"
+    )
+    volume_low_threshold: float = Field(0.0, ge=0, le=10, description="rule 13: least volume against its mean; 0: off")
+    require_candle_pattern: bool = Field(False, description="rule 14: a reversal pattern is needed")
+    min_divergence_score: float = Field(5.0, ge=0, le=10, description="gate S: least quality score, 0..10")
+
+
+class RiskSettings(Section):
+    """How much may be risked."""
+
+    starting_balance: Decimal = Field(
+        Decimal(10_000), gt=0, description="balance of each simulated account, account currency"
+    )
+    account_currency: str = Field("USD", pattern="^[A-Z]{3,5}$", description="currency of accounts and results")
+    risk_per_trade_ratio: Decimal = Field(
+        Decimal("0.01"), gt=0, le=Decimal("0.05"), description="share of equity lost at the stop; at most 0.05"
+    )
+    max_open_positions_binance: int = Field(
+        2, ge=0, le=100, description="open positions and unfinished entries at Binance"
+    )
+    max_open_positions_oanda: int = Field(5, ge=0, le=100, description="open positions and unfinished entries at OANDA")
+    max_open_positions_ig: int = Field(5, ge=0, le=100, description="open positions and unfinished entries at IG")
+    max_correlated_exposure: int = Field(
+        3, ge=0, le=100, description="open positions of one correlation group and direction at one broker"
+    )
+    daily_loss_limit_ratio: Ratio = Field(
+        Decimal("0.03"), description="loss of the day, as a share of balance, that stops entries at a broker"
+    )
+    max_drawdown_ratio: Ratio = Field(
+        Decimal("0.15"), description="fall from the equity peak that latches the kill switch"
+    )
+    max_quote_age_s: float = Field(
+        900, gt=0, description="oldest quote an entry may be decided on, seconds of market time"
+    )
+    entry_validity_s: float = Field(
+        3_600, gt=0, description="seconds of market time after the candle's close in which an entry may still be sent"
+    )
+
+
+class ExitSettings(Section):
+    """How positions are managed."""
+
+    tp1_close_pct: Decimal = Field(
+        Decimal("0.5"), gt=0, le=1, description="share (0..1) of the position closed at target 1"
+    )
+    trail_start_r: Decimal = Field(Decimal("1.0"), ge=0, le=10, description="trailing distance at target 1, in R")
+    trail_end_r: Decimal = Field(Decimal("0.25"), ge=0, le=10, description="trailing distance at target 2, in R")
+    trail_step_r: Decimal = Field(
+        Decimal("0.1"), ge=0, le=10, description="least improvement that moves the stop, in R"
+    )
+
+
+class OutcomeSettings(Section):
+    """How long signals are followed."""
+
+    outcome_horizon_candles: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="candles after which an undecided signal is closed as neither; at least 24 h are followed",
+    )
+
+
+class DashboardSettings(Section):
+    """Who may see the page."""
+
+    dashboard_user: str = Field("admin", min_length=1, max_length=64, description="name of the first user")
+    dashboard_password: Annotated[str, Secrecy.WHOLE] = Field(
+        "",
+        repr=False,
+        description="password of the first user, at least 8 characters; "
+        "empty: one is made, printed once and kept in the data directory",
+    )
+
+    @field_validator("dashboard_password")
+    @classmethod
+    def _long_enough(cls, text: str) -> str:
+        if 0 < len(text) < MIN_PASSWORD_LENGTH:
+            raise ValueError(f"must be empty or at least {MIN_PASSWORD_LENGTH} characters")
+        return text
+
+
+class Settings(Section):
+    """All sections."""
+
+    run: RunSettings = RunSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    dev: DevSettings = DevSettings()
+    tasks: TaskSettings = TaskSettings()
+    divergence: DivergenceSettings = DivergenceSettings()
+    validation: ValidationSettings = ValidationSettings()
+    risk: RiskSettings = RiskSettings()
+    exits: ExitSettings = ExitSettings()
+    outcomes: OutcomeSettings = OutcomeSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+
+    def get_max_open_positions(self, broker_id: str) -> int:
+        """Most open positions and unfinished entries at one broker. Raises ConfigError: no limit is no permission."""
+        limits = {
+            "binance": self.risk.max_open_positions_binance,
+            "oanda": self.risk.max_open_positions_oanda,
+            "ig": self.risk.max_open_positions_ig,
+        }
+        if broker_id not in limits:
+            raise ConfigError(
+                f"broker {broker_id!r} has no limit of open positions; brokers with one: {', '.join(limits)}"
+            )
+        return limits[broker_id]
+
+    def get_min_confidence(self, broker_id: str) -> float:
+        """Least confidence (0..1) of a signal for one broker: its own setting, or the general one."""
+        own = {
+            "binance": self.validation.min_confidence_binance,
+            "oanda": self.validation.min_confidence_oanda,
+            "ig": self.validation.min_confidence_ig,
+        }.get(broker_id)
+        return self.validation.min_confidence if own is None else own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossCheck:
+    """A bound between settings. It is asked only when each of `names` (fields) is valid by itself."""
+
+    names: tuple[str, ...]
+    holds: Callable[[Settings], bool]
+    says: str
+
+
+CROSS_CHECKS: Final[tuple[CrossCheck, ...]] = (
+    CrossCheck(
+        names=("mode",),
+        holds=lambda settings: settings.run.mode != "live",
+        says="live is not available yet: real money needs an explicit arm that does not exist; use paper or dev",
+    ),
+    CrossCheck(
+        names=("osc_win", "confirm", "right"),
+        holds=lambda settings: settings.divergence.osc_win < settings.divergence.confirm <= settings.divergence.right,
+        says="needs OSC_WIN < CONFIRM <= RIGHT",
+    ),
+    CrossCheck(
+        names=("min_sep", "max_sep"),
+        holds=lambda settings: settings.divergence.min_sep <= settings.divergence.max_sep,
+        says="needs MIN_SEP <= MAX_SEP",
+    ),
+    CrossCheck(
+        names=("target_one_r", "target_two_r"),
+        holds=lambda settings: settings.divergence.target_one_r < settings.divergence.target_two_r,
+        says="needs TARGET_ONE_R < TARGET_TWO_R",
+    ),
+    CrossCheck(
+        names=("min_atr_multiple", "max_atr_multiple"),
+        holds=lambda settings: settings.validation.min_atr_multiple < settings.validation.max_atr_multiple,
+        says="needs MIN_ATR_MULTIPLE < MAX_ATR_MULTIPLE",
+    ),
+    CrossCheck(
+        names=("rsi_oversold", "rsi_overbought"),
+        holds=lambda settings: settings.validation.rsi_oversold < settings.validation.rsi_overbought,
+        says="needs RSI_OVERSOLD < RSI_OVERBOUGHT",
+    ),
+    CrossCheck(
+        names=("trail_start_r", "trail_end_r"),
+        holds=lambda settings: settings.exits.trail_end_r <= settings.exits.trail_start_r,
+        says="needs TRAIL_END_R <= TRAIL_START_R: the stop trails tighter, never looser",
+    ),
+)
