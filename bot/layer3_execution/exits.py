@@ -1,0 +1,214 @@
+"""Exit plans: one pure function of (plan, state, price) for every strategy, live and in replay (SPEC section 16).
+
+Prices are those of the side we would exit at: the bid of a long, the ask of a short. The stop itself rests at the
+venue; what is decided here is which targets close, when time is up, and where the stop goes next. `on_candle` plays a
+whole candle for people who want to try a plan, and is what the venue's own matching is held against.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from bot.instruments import Rounding
+from bot.models import Direction, ExitPlan, Position, Trail, TrailKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitState:
+    """What a plan needs to know of its position. `best` is the best exit-side price since entry."""
+
+    entry: Decimal
+    first_quantity: Decimal
+    quantity: Decimal
+    stop: Decimal
+    best: Decimal
+    targets_hit: int = 0
+    break_even: bool = False
+    trailing: bool = False
+
+    @classmethod
+    def of(cls, position: Position) -> "ExitState":
+        """The state of a position."""
+        return cls(
+            entry=position.entry_price,
+            first_quantity=position.first_quantity,
+            quantity=position.quantity,
+            stop=position.stop_price,
+            best=position.best_price,
+            targets_hit=position.targets_hit,
+            break_even=position.break_even,
+            trailing=position.trailing,
+        )
+
+    @property
+    def stop_reason(self) -> str:
+        """What it is called if the stop is hit now."""
+        if self.trailing:
+            return "TRAIL"
+        return "BREAKEVEN" if self.break_even else "STOP"
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close `quantity`; at `price` or better if given, at market otherwise."""
+
+    quantity: Decimal
+    price: Decimal | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveStop:
+    """Put the protective stop at `price`; only ever in favour of the position."""
+
+    price: Decimal
+    reason: str
+
+
+ExitAction = Close | MoveStop
+
+
+def on_price(
+    plan: ExitPlan, state: ExitState, price: Decimal, at: datetime, *, check_deadline: bool = True
+) -> tuple[ExitState, tuple[ExitAction, ...]]:
+    """One observation after the venue had its look at the stop: targets, then time, then where the stop goes.
+
+    A moved stop works from the next observation on.
+    """
+    state, closes = _targets(plan, state, price)
+    if not state.quantity:
+        return state, closes
+    if check_deadline and plan.deadline is not None and at >= plan.deadline:
+        return replace(state, quantity=Decimal(0)), (*closes, Close(state.quantity, None, plan.deadline_reason))
+    followed = _follow(plan, state, price)
+    if followed.stop == state.stop:
+        return followed, closes
+    return followed, (*closes, MoveStop(followed.stop, followed.stop_reason))
+
+
+def stop_touched(plan: ExitPlan, state: ExitState, price: Decimal) -> bool:
+    """The price is at or beyond the stop: the venue should have closed; if it did not, we do."""
+    return plan.direction.sign * (price - state.stop) <= 0
+
+
+def on_quote(
+    plan: ExitPlan, state: ExitState, price: Decimal, at: datetime
+) -> tuple[ExitState, tuple[ExitAction, ...]]:
+    """One quote, the stop included: a gap fills worse than the stop, never better."""
+    if stop_touched(plan, state, price):
+        return replace(state, quantity=Decimal(0)), (Close(state.quantity, price, state.stop_reason),)
+    return on_price(plan, state, price, at)
+
+
+def on_candle(
+    plan: ExitPlan,
+    state: ExitState,
+    *,
+    open_: Decimal,
+    high: Decimal,
+    low: Decimal,
+    close: Decimal,
+    closed_at: datetime,
+) -> tuple[ExitState, tuple[ExitAction, ...]]:
+    """One candle of exit-side prices: open, then stop before target, then the close (SPEC 16, candle steps 1-6)."""
+    best, worst = (high, low) if plan.direction is Direction.LONG else (low, high)
+    if stop_touched(plan, state, open_):
+        return replace(state, quantity=Decimal(0)), (Close(state.quantity, open_, state.stop_reason),)
+    state, actions = on_price(plan, state, open_, closed_at, check_deadline=False)
+    if state.quantity and stop_touched(plan, state, worst):
+        closing = Close(state.quantity, state.stop, state.stop_reason)
+        return replace(state, quantity=Decimal(0)), (*actions, closing)
+    if state.quantity:
+        before = state.stop
+        state, more = on_price(plan, state, best, closed_at, check_deadline=False)
+        actions += more
+        if state.quantity and state.stop != before and stop_touched(plan, state, close):
+            closing = Close(state.quantity, state.stop, state.stop_reason)
+            return replace(state, quantity=Decimal(0)), (*actions, closing)
+    if state.quantity and plan.deadline is not None and closed_at >= plan.deadline:
+        return replace(state, quantity=Decimal(0)), (*actions, Close(state.quantity, close, plan.deadline_reason))
+    return state, actions
+
+
+def target_quantity(plan: ExitPlan, state: ExitState, number: int) -> Decimal:
+    """Quantity that target `number` (1-based) closes now. Everything, if a split would leave dust on either side."""
+    upto = sum((each.fraction for each in plan.targets[:number]), Decimal(0))
+    if upto >= 1:
+        return state.quantity
+    step = plan.quantity_step
+    planned = (state.first_quantity * upto) // step * step
+    piece = planned - (state.first_quantity - state.quantity)
+    rest = state.quantity - piece
+    dust = piece <= 0 or piece < plan.min_quantity or 0 < rest < plan.min_quantity
+    return state.quantity if dust else piece
+
+
+def _targets(plan: ExitPlan, state: ExitState, price: Decimal) -> tuple[ExitState, tuple[ExitAction, ...]]:
+    sign = plan.direction.sign
+    closes: tuple[ExitAction, ...] = ()
+    for number in range(state.targets_hit + 1, len(plan.targets) + 1):
+        target = plan.targets[number - 1]
+        if not state.quantity or sign * (price - target.price) < 0:
+            break
+        quantity = target_quantity(plan, state, number)
+        closes = (*closes, Close(quantity, target.price, f"TARGET_{number}"))
+        state = replace(state, quantity=state.quantity - quantity, targets_hit=number)
+    return state, closes
+
+
+def _follow(plan: ExitPlan, state: ExitState, price: Decimal) -> ExitState:
+    best = max(state.best, price) if plan.direction is Direction.LONG else min(state.best, price)
+    state = replace(state, best=best) if best != state.best else state
+    if not state.break_even and _break_even_due(plan, state):
+        state = _moved(plan, replace(state, break_even=True), state.entry)
+    if plan.trail is None:
+        return state
+    candidate = _trail_candidate(plan, plan.trail, state)
+    if candidate is None or not _worth_moving(plan, plan.trail, state, candidate):
+        return state
+    return replace(_moved(plan, state, candidate), trailing=True)
+
+
+def _break_even_due(plan: ExitPlan, state: ExitState) -> bool:
+    if plan.break_even_target is not None and state.targets_hit >= plan.break_even_target:
+        return True
+    if plan.break_even_fraction is None or not plan.targets:
+        return False
+    sign, last = plan.direction.sign, plan.targets[-1].price
+    return sign * (state.best - state.entry) >= plan.break_even_fraction * sign * (last - state.entry)
+
+
+def _trail_candidate(plan: ExitPlan, trail: Trail, state: ExitState) -> Decimal | None:
+    sign = plan.direction.sign
+    if trail.kind is TrailKind.PERCENT:
+        active = sign * (state.best - state.entry * (1 + sign * trail.activation_ratio)) >= 0
+        return _away(plan, state.best * (1 - sign * trail.distance_ratio)) if active else None
+    if state.targets_hit < 1 or len(plan.targets) < 2:
+        return None
+    first, last = plan.targets[0].price, plan.targets[-1].price
+    progress = min(Decimal(1), max(Decimal(0), (state.best - first) / (last - first)))
+    risk = sign * (state.entry - plan.stop)
+    distance = risk * (trail.start_r - (trail.start_r - trail.end_r) * progress)
+    candidate = state.best - sign * distance
+    return _away(plan, candidate if sign * (candidate - state.entry) > 0 else state.entry)
+
+
+def _worth_moving(plan: ExitPlan, trail: Trail, state: ExitState, candidate: Decimal) -> bool:
+    better = plan.direction.sign * (candidate - state.stop)
+    if better <= 0:
+        return False
+    if trail.kind is TrailKind.PERCENT or not state.trailing:
+        return True
+    return better >= trail.step_r * abs(state.entry - plan.stop)
+
+
+def _moved(plan: ExitPlan, state: ExitState, stop: Decimal) -> ExitState:
+    rounded = _away(plan, stop)
+    better = plan.direction.sign * (rounded - state.stop) > 0
+    return replace(state, stop=rounded) if better else state
+
+
+def _away(plan: ExitPlan, price: Decimal) -> Decimal:
+    """`price` on the tick, away from the market: down for a long's stop, up for a short's."""
+    rounding = Rounding.DOWN if plan.direction is Direction.LONG else Rounding.UP
+    return (price / plan.tick).to_integral_value(rounding=rounding.value) * plan.tick

@@ -1,0 +1,87 @@
+"""The states of an order and every allowed move between them (docs/order-safety.md).
+
+A pair that is not in the table is a bug and raises: it is never silently ignored, and no fact of the venue is dropped.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from bot.errors import IllegalTransition
+from bot.models import ClientOrderId
+from bot.models import OrderState as S
+
+
+class OrderEvent(StrEnum):
+    """What can happen to an order."""
+
+    SEND = "send"
+    ACK = "ack"
+    REJECT = "reject"
+    NO_ANSWER = "no_answer"
+    NOT_SENT = "not_sent"
+    PART_FILL = "part_fill"
+    FULL_FILL = "full_fill"
+    CANCEL_SENT = "cancel_sent"
+    REPLACE_SENT = "replace_sent"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    STALE = "stale"
+    NEGATIVE_EVIDENCE = "negative_evidence"
+
+
+E = OrderEvent
+
+_LIVE: Final = (S.WORKING, S.TRIGGERED, S.PARTIAL)
+_PENDING: Final = (S.CANCEL_PENDING, S.REPLACE_PENDING)
+_ENDED_UNFILLED: Final = (S.CANCELED, S.EXPIRED, S.NOT_PLACED, S.REJECTED)
+
+
+def _table() -> dict[tuple[S, E], S]:
+    table: dict[tuple[S, E], S] = {
+        (S.INTENT, E.SEND): S.SENDING,  # committed before the first byte leaves
+        (S.INTENT, E.STALE): S.DENIED,  # found at start-up past its validity: never sent
+        (S.INTENT, E.CANCEL_SENT): S.DENIED,  # nothing was sent, so nothing needs cancelling
+        (S.INTENT, E.REJECT): S.DENIED,  # refused by ourselves at the last moment
+        (S.SENDING, E.NOT_SENT): S.INTENT,  # proven: the connection was never made
+        (S.SENDING, E.NEGATIVE_EVIDENCE): S.NOT_PLACED,  # a crash in SENDING is resolved like UNKNOWN
+        (S.UNKNOWN, E.NO_ANSWER): S.UNKNOWN,  # a failed query is no information
+        (S.UNKNOWN, E.NEGATIVE_EVIDENCE): S.NOT_PLACED,  # evidence, never elapsed time alone
+        (S.WORKING, E.REJECT): S.REJECTED,  # rare: acknowledged, then thrown out
+        (S.TRIGGERED, E.REJECT): S.REJECTED,
+        (S.WORKING, E.NEGATIVE_EVIDENCE): S.CANCELED,
+        (S.TRIGGERED, E.NEGATIVE_EVIDENCE): S.CANCELED,
+        (S.PARTIAL, E.NEGATIVE_EVIDENCE): S.CANCELED,  # keeps its fills; never REJECTED
+        (S.FILLED, E.ACK): S.FILLED,  # the fill was read before the answer to our call
+        (S.FILLED, E.NO_ANSWER): S.FILLED,  # silence takes no fact back
+    }
+    for state in (S.SENDING, S.UNKNOWN):
+        table |= {(state, E.ACK): S.WORKING, (state, E.REJECT): S.REJECTED, (state, E.NO_ANSWER): S.UNKNOWN}
+    for state in (S.SENDING, S.UNKNOWN, *_LIVE, *_PENDING):
+        table |= {(state, E.CANCELED): S.CANCELED, (state, E.EXPIRED): S.EXPIRED, (state, E.FULL_FILL): S.FILLED}
+    for state in (S.SENDING, S.UNKNOWN, *_LIVE):
+        table[state, E.PART_FILL] = S.PARTIAL
+    for state in _PENDING:
+        table |= {(state, E.PART_FILL): state, (state, E.NO_ANSWER): state}  # still waits for the venue's word
+        table |= {(state, E.ACK): S.WORKING, (state, E.REJECT): S.WORKING}  # the change was refused: as before
+    for state in _LIVE:
+        table |= {(state, E.ACK): state, (state, E.NO_ANSWER): state}
+        table |= {(state, E.CANCEL_SENT): S.CANCEL_PENDING, (state, E.REPLACE_SENT): S.REPLACE_PENDING}
+    table[S.REPLACE_PENDING, E.CANCEL_SENT] = S.CANCEL_PENDING
+    for state in _ENDED_UNFILLED:  # a fill can overtake our cancel on the wire: facts win
+        table |= {(state, E.PART_FILL): S.PARTIAL, (state, E.FULL_FILL): S.FILLED}
+    return table
+
+
+TRANSITIONS: Final[Mapping[tuple[S, OrderEvent], S]] = _table()
+
+
+def next_state(state: S, event: OrderEvent, order: ClientOrderId) -> S:
+    """State after `event`. Raises IllegalTransition for a pair that the table does not know."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise IllegalTransition(
+            f"order {order}: {event.value} is not possible in state {state.value}; "
+            "the order is quarantined: compare it with the venue before anything else is done to it"
+        ) from None

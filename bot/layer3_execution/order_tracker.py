@@ -1,0 +1,206 @@
+"""The venue's events into order states and positions, each once, whatever their order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from bot.errors import IllegalTransition, NotFound
+from bot.instruments import BrokerId
+from bot.interfaces import Clock, OrderStore
+from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer3_execution.book import Book
+from bot.layer3_execution.exits import ExitState
+from bot.layer3_execution.order_state import OrderEvent, next_state
+from bot.layer3_execution.positions import with_entry, with_exit
+from bot.models import Fill, Order, OrderRole, OrderState, Position, TaskId
+
+Recorder = Callable[[str, TaskId | None, Mapping[str, object]], Awaitable[None]]
+
+_TRIES: Final = 3
+
+
+class OrderTracker:
+    """Keeps orders and positions equal to what the venues report."""
+
+    def __init__(
+        self,
+        *,
+        store: OrderStore,
+        book: Book,
+        broker_of: Callable[[BrokerId], BrokerInterface],
+        clock: Clock,
+        record: Recorder,
+    ) -> None:
+        self._store = store
+        self._book = book
+        self._broker_of = broker_of
+        self._clock = clock
+        self._record = record
+        self._cursors: dict[BrokerId, str] = {}
+        self._reading: dict[BrokerId, asyncio.Lock] = {}
+
+    async def load(self) -> None:
+        """Take what the store knows into the book. Call once, before anything else."""
+        for position in await self._store.open_positions():
+            self._book.put_position(position)
+        for order in await self._store.unfinished_orders():
+            self._book.put_order(order)
+
+    async def move(self, order: Order, event: OrderEvent, cause: str, *, venue_order_id: str | None = None) -> Order:
+        """Apply one event to an order as it is now: durable first, then remembered. Raises IllegalTransition.
+
+        While the caller waited for the venue, a fill may have been read and applied: it is never undone.
+        """
+        for _ in range(_TRIES):
+            current = self._book.order(order.client_order_id) or await self._store.order(order.client_order_id)
+            state = next_state(current.state, event, current.client_order_id)
+            if state is current.state:
+                return current
+            moved = replace(
+                current,
+                state=state,
+                updated_at=self._clock.now(),
+                venue_order_id=venue_order_id or current.venue_order_id,
+            )
+            if await self._stored(current, moved, cause):
+                return moved
+        raise IllegalTransition(
+            f"order {order.client_order_id}: {event.value} met a change of the order {_TRIES} times; "
+            "it is left to reconciliation"
+        )
+
+    async def _stored(self, current: Order, moved: Order, cause: str) -> bool:
+        """Write the move; False if the order had been changed meanwhile."""
+        try:
+            await self._store.transition(
+                moved.client_order_id,
+                expected=current.state,
+                state=moved.state,
+                cause=cause,
+                at=moved.updated_at,
+                venue_order_id=moved.venue_order_id,
+            )
+        except IllegalTransition:
+            return False
+        if self._book.order(moved.client_order_id) is current:
+            self._book.put_order(moved)
+        await self._note(moved, cause)
+        return True
+
+    async def collect(self, broker_id: BrokerId) -> int:
+        """Read and apply the fills that are new at one venue; answer how many. Raises BrokerUnavailable."""
+        async with self._reading.setdefault(broker_id, asyncio.Lock()):
+            return await self._collect(broker_id)
+
+    async def _collect(self, broker_id: BrokerId) -> int:
+        cursor = self._cursors.get(broker_id)
+        if cursor is None:
+            cursor = await self._store.fill_cursor(broker_id)
+        fills, following = await self._broker_of(broker_id).fills_since(cursor)
+        applied = 0
+        for fill in fills:
+            applied += await self._apply(fill)
+        if following != cursor:
+            await self._store.save_fill_cursor(broker_id, following)
+        self._cursors[broker_id] = following
+        return applied
+
+    async def _apply(self, fill: Fill) -> bool:
+        order = self._book.order(fill.client_order_id)
+        try:
+            order = order or await self._store.order(fill.client_order_id)
+            position = self._book.position(order.position_id) or await self._store.position(order.position_id)
+        except NotFound:
+            await self._record("incident", None, {"what": "fill of an unknown order", **_fill_facts(fill)})
+            return False
+        after = with_entry(position, fill) if order.role is OrderRole.ENTRY else _after_exit(position, order, fill)
+        moved = _order_after(order, fill, after, self._clock.now())
+        if not await self._store.record_fill(fill, order=moved, position=after):
+            return False
+        self._book.put_order(moved)
+        self._book.put_position(after)
+        await self._tell(fill, order, moved, position, after)
+        if after.closed_at is not None:
+            await self._end_orders_of(after)
+        return True
+
+    async def _end_orders_of(self, position: Position) -> None:
+        """Nothing is left to protect or reduce: the venue drops what was attached, and so do we."""
+        for order in self._book.orders_of(position.id):
+            await self.move(order, OrderEvent.CANCELED, "position closed")
+
+    async def _tell(self, fill: Fill, order: Order, moved: Order, before: Position, after: Position) -> None:
+        await self._record("fill", order.task_id, {**_fill_facts(fill), "role": order.role.value})
+        if moved.state is not order.state:
+            await self._note(moved, f"fill {fill.venue_fill_id}")
+        if before.is_pending:
+            await self._record("position_opened", after.task_id, _opened_facts(after))
+        elif after.closed_at is not None:
+            await self._record("position_closed", after.task_id, _closed_facts(after))
+
+    async def _note(self, order: Order, cause: str) -> None:
+        facts = {"order": order.client_order_id, "role": order.role.value, "symbol": order.symbol}
+        await self._record("order", order.task_id, {**facts, "state": order.state.value, "cause": cause})
+
+
+def _after_exit(position: Position, order: Order, fill: Fill) -> Position:
+    stopped = order.role is OrderRole.STOP
+    return with_exit(position, fill, ExitState.of(position).stop_reason if stopped else order.reason)
+
+
+def _order_after(order: Order, fill: Fill, position: Position, now: datetime) -> Order:
+    filled = order.filled_quantity + fill.quantity
+    paid = (order.filled_price or 0) * order.filled_quantity + fill.price * fill.quantity
+    # A stop follows its position: what it had to close is what was left, so flat means filled.
+    full = position.closed_at is not None if order.role is OrderRole.STOP else filled >= order.quantity
+    state = next_state(order.state, OrderEvent.FULL_FILL if full else OrderEvent.PART_FILL, order.client_order_id)
+    quantity = filled if full else order.quantity
+    return replace(
+        order, quantity=quantity, filled_quantity=filled, filled_price=paid / filled, state=state, updated_at=now
+    )
+
+
+def _fill_facts(fill: Fill) -> dict[str, object]:
+    return {
+        "fill": fill.venue_fill_id,
+        "order": fill.client_order_id,
+        "symbol": fill.symbol,
+        "side": fill.side.value,
+        "quantity": str(fill.quantity),
+        "price": str(fill.price),
+        "fee": str(fill.fee),
+        "filled_at": fill.filled_at.isoformat(),
+    }
+
+
+def _opened_facts(position: Position) -> dict[str, object]:
+    return {
+        "position": position.id,
+        "symbol": position.symbol,
+        "direction": position.direction.value,
+        "quantity": str(position.quantity),
+        "entry_price": str(position.entry_price),
+        "stop": str(position.stop_price),
+        "targets": [str(each.price) for each in position.plan.targets],
+        "risk": str(position.risk_amount),
+    }
+
+
+def _closed_facts(position: Position) -> dict[str, object]:
+    return {
+        "position": position.id,
+        "symbol": position.symbol,
+        "reason": position.exit_reason,
+        "entry_price": str(position.entry_price),
+        "exit_price": str(position.exit_price),
+        "net": str(position.net),
+        "r": round(position.r_multiple, 6),
+        "opened_at": position.opened_at.isoformat(),
+    }
+
+
+def is_unresolved(order: Order) -> bool:
+    """Its fate at the venue is not known."""
+    return order.state in (OrderState.SENDING, OrderState.UNKNOWN)

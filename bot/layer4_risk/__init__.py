@@ -1,0 +1,1 @@
+"""MAY WE: endorsed signals and accounts in, approved orders or refusals out."""

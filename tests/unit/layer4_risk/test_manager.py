@@ -1,0 +1,112 @@
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from bot.config import ExitSettings, RiskSettings
+from bot.instruments import Currency, default_registry
+from bot.layer4_risk.limits import LIMITS, RiskView
+from bot.layer4_risk.manager import RiskManager
+from bot.models import AccountState, ApprovedOrder, Direction, Position, PositionId, Refused, Side, TaskId
+from tests.builders import START, endorsed, position, quote, signal
+
+
+def manager(**risk: object) -> RiskManager:
+    settings = RiskSettings(**risk)  # type: ignore[arg-type]
+    return RiskManager(
+        registry=default_registry(),
+        settings=settings,
+        exits=ExitSettings(),
+        max_positions=lambda _: settings.max_open_positions_oanda,
+        environment="d",
+    )
+
+
+def view(**changes: object) -> RiskView:
+    account = AccountState(
+        broker_id=signal().broker_id,
+        currency=Currency("USD"),
+        balance=Decimal(10_000),
+        equity=Decimal(10_000),
+        margin_used=Decimal(0),
+        at=START,
+    )
+    standard = RiskView(
+        now=START,
+        account=account,
+        positions=(),
+        realised_today=Decimal(0),
+        quote=quote(),
+        latched_stop="",
+        entries_blocked="",
+        conversion=Decimal(1),
+    )
+    return replace(standard, **changes)  # type: ignore[arg-type]
+
+
+def other_position(number: int, direction: Direction = Direction.LONG) -> Position:
+    return position(direction, id=PositionId(f"p{number}"), task_id=TaskId(f"task-{number}"))
+
+
+def test_a_sound_signal_is_approved_with_its_stop_targets_and_risk() -> None:
+    order = manager().decide(endorsed(), view())
+    assert isinstance(order, ApprovedOrder)
+    assert order.side is Side.BUY
+    assert order.plan.stop == Decimal("1.0950")
+    assert [each.fraction for each in order.plan.targets] == [Decimal("0.5"), Decimal("0.5")]
+    assert order.risk_amount <= 100
+
+
+def test_the_same_signal_approved_twice_has_the_same_order_id() -> None:
+    first, second = manager().decide(endorsed(), view()), manager().decide(endorsed(), view())
+    assert isinstance(first, ApprovedOrder)
+    assert isinstance(second, ApprovedOrder)
+    assert first.client_order_id == second.client_order_id
+    assert len(first.client_order_id) <= 24
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("KILL_SWITCH", {"latched_stop": "equity is 16 % below its peak"}),
+        ("RECONCILING", {"entries_blocked": "oanda is not reconciled yet"}),
+        ("ACCOUNT", {"account": None}),
+        ("ACCOUNT", {"conversion": None}),
+        ("STALE_QUOTE", {"quote": None}),
+        ("STALE_QUOTE", {"quote": quote(at=START - timedelta(days=1))}),
+        ("STALE_SIGNAL", {"now": START + timedelta(days=1), "quote": quote(at=START + timedelta(days=1))}),
+        ("TASK_HAS_POSITION", {"positions": (position(),)}),
+        ("MAX_OPEN_POSITIONS", {"positions": tuple(other_position(each) for each in range(5))}),
+        ("CORRELATED_EXPOSURE", {"positions": tuple(other_position(each) for each in range(3))}),
+        ("DAILY_LOSS", {"realised_today": Decimal(-400)}),
+    ],
+)
+def test_each_limit_refuses_alone_and_says_why(code: str, changes: dict[str, object]) -> None:
+    refused = manager().decide(endorsed(), view(**changes))
+    assert isinstance(refused, Refused)
+    assert refused.code == code
+    assert refused.says
+    assert len(refused.checks) == len(LIMITS)
+
+
+def test_positions_in_the_other_direction_do_not_count_as_correlated() -> None:
+    shorts = tuple(other_position(each, Direction.SHORT) for each in range(3))
+    assert isinstance(manager().decide(endorsed(), view(positions=shorts)), ApprovedOrder)
+
+
+def test_a_pending_entry_counts_like_an_open_position() -> None:
+    pending = position(first_quantity=Decimal(0), quantity=Decimal(0))
+    refused = manager().decide(endorsed(), view(positions=(pending,)))
+    assert isinstance(refused, Refused)
+    assert refused.code == "TASK_HAS_POSITION"
+
+
+def test_an_account_too_small_for_the_minimum_is_refused_with_the_minimum() -> None:
+    poor = view()
+    assert poor.account is not None
+    poor = replace(poor, account=replace(poor.account, equity=Decimal("0.001")))
+    refused = manager().decide(endorsed(), poor)
+    assert isinstance(refused, Refused)
+    assert refused.code == "SIZE_BELOW_MINIMUM"
+    assert "minimum of 1" in refused.says
