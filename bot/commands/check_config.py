@@ -1,0 +1,43 @@
+"""`botctl check-config`: every setting, its value and where it comes from; or what is wrong with them."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bot.config import Loaded, all_settings, example_text, find_env_file, load_settings
+from bot.config.setting import value_text
+
+
+def check_config(
+    *,
+    example: Annotated[bool, Parameter(negative="", help="Print the text of .env.example instead.")] = False,
+) -> None:
+    """Show every setting and where it comes from, secrets masked; or every fault, with exit code 3."""
+    if example:
+        print(example_text(), end="")
+        return
+    env_file = find_env_file(Path.cwd())
+    loaded = load_settings(os.environ, env_file)
+    console = Console()
+    console.print(_table(loaded))
+    console.print(Text(f"All settings are valid. .env: {env_file or 'none'}; data: {loaded.data_directory}"))
+
+
+def _table(loaded: Loaded) -> Table:
+    table = Table("section", "name", "value", "origin", title="Settings")
+    section = ""
+    for setting in all_settings():
+        if setting.section != section and section:
+            table.add_section()
+        shown = setting.section if setting.section != section else ""
+        section = setting.section
+        value = setting.masked(value_text(setting.value(loaded.settings)))
+        origin = loaded.origins[setting.name]
+        # Text, not str: a value in square brackets is not markup
+        table.add_row(shown, setting.name, Text(value), Text(origin, style="" if origin == "default" else "bold"))
+    return table

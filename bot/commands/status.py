@@ -1,0 +1,140 @@
+"""`botctl status`: asks the daemon that runs on this machine."""
+
+import http.client
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from bot.config import find_env_file, load_settings
+from bot.errors import BotError
+
+_TIMEOUT_S: Final = 2.0
+_ALWAYS_SHOWN: Final = (
+    "mode",
+    "url",
+    "health",
+    "equity",
+    "open_positions",
+    "closed_positions",
+    "signals",
+    "orders",
+    "last_analysis",
+    "last_error",
+)
+
+
+class NoDaemon(BotError):
+    """No daemon answers here. Start one, or look at the one that hangs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningDaemon:
+    """What a daemon writes to `run.json` in its data directory, for its owner only."""
+
+    pid: int
+    url: str
+    token: str = field(repr=False)
+
+
+def status(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print the daemon's JSON.")] = False,
+    data: Annotated[str | None, Parameter(help="Data directory of the daemon; default: DATA_DIRECTORY.")] = None,
+) -> None:
+    """Show what the running daemon does. Exit code 1 if none runs."""
+    command_line = {} if data is None else {"DATA_DIRECTORY": data}
+    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    daemon = find_daemon(loaded.data_directory)
+    facts = dict.fromkeys(_ALWAYS_SHOWN) | ask(daemon)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        _print_table(facts)
+
+
+def find_daemon(data_directory: Path) -> RunningDaemon:
+    """The daemon of one data directory. Raises NoDaemon, also if it ended without removing its file."""
+    path = data_directory / "run.json"
+    start_it = "start it with ./botctl run"
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        daemon = RunningDaemon(pid=int(written["pid"]), url=str(written["url"]), token=str(written["token"]))
+    except FileNotFoundError:
+        raise NoDaemon(f"no daemon runs here ({path} does not exist): {start_it}") from None
+    except OSError as error:
+        raise NoDaemon(f"{path} cannot be read ({error.strerror}): ask as the user who started the daemon") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise NoDaemon(f"no daemon runs here ({path} is damaged): {start_it}") from error
+    if not _is_alive(daemon.pid):
+        raise NoDaemon(f"no daemon runs here (process {daemon.pid} of {path} has ended): {start_it}")
+    return daemon
+
+
+def ask(daemon: RunningDaemon) -> dict[str, Any]:
+    """Its `/api/status`. Raises NoDaemon if it does not answer within 2 s, or not with that."""
+    if not daemon.url.startswith(("http://", "https://")):
+        raise NoDaemon(f"run.json of process {daemon.pid} names no http address; stop it and start ./botctl run")
+    request = urllib.request.Request(  # noqa: S310 the scheme was just checked
+        f"{daemon.url}/api/status", headers={"Authorization": f"Bearer {daemon.token}", "Accept": "application/json"}
+    )
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # our token is not for a proxy
+    of_daemon = f"the daemon (process {daemon.pid}) at {daemon.url}"
+    try:
+        with direct.open(request, timeout=_TIMEOUT_S) as response:
+            facts = json.load(response)
+    except urllib.error.HTTPError as error:
+        told = "is starting; ask again in a second" if error.code == 503 else f"answered {error.code} {error.reason}"
+        error.close()
+        raise NoDaemon(f"{of_daemon} {told}") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise NoDaemon(
+            f"{of_daemon} does not answer ({type(error).__name__}: {error}); look at its log, or stop and start it"
+        ) from error
+    if not isinstance(facts, dict):
+        raise NoDaemon(f"{of_daemon} answered something that is not its status; is another program on that port?")
+    return facts
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
+
+
+def _print_table(facts: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False)
+    for name, value in facts.items():
+        if name != "jobs":
+            table.add_row(name.replace("_", " "), Text(_cell(value)))
+    console = Console()
+    console.print(table)
+    jobs = [each for each in facts.get("jobs") or () if isinstance(each, dict)]
+    if jobs:
+        of_jobs = Table("job", "runs", "missed", "failures", "last run", "last error")
+        for job in jobs:
+            names = ("name", "runs", "missed", "failures", "last_run_at", "last_error")
+            of_jobs.add_row(*(Text(_cell(job.get(each))) for each in names))
+        console.print(of_jobs)
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "" or value == {}:
+        return "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {count}" for name, count in value.items())
+    return str(value)

@@ -1,0 +1,1 @@
+"""WHAT CAME OF IT: journal, outcomes, figures, alerts, health, logs."""

@@ -1,0 +1,153 @@
+"""The daemon: settings in, health port up, heavy libraries after it, run until told to stop."""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import importlib
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bot.config import Loaded, find_env_file, load_settings
+from bot.errors import BotError, ConfigError, StorageError
+from bot.layer5_monitoring.health import HealthPort, HealthState
+
+if TYPE_CHECKING:
+    from bot.wiring.daemon import Daemon
+
+_OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
+    "--mode": ("MODE", "dev (default), paper or live"),
+    "--host": ("HTTP_HOST", "address that the page listens on"),
+    "--port": ("HTTP_PORT", "TCP port of the page; if taken, the next free one is used"),
+    "--data": ("DATA_DIRECTORY", "folder for database and state"),
+    "--speed": ("DEV_SPEED", "market seconds per real second in dev mode"),
+    "--seed": ("DEV_SEED", "seed of the market that follows the recorded candles in dev mode"),
+}
+STOP_WITHIN_S: Final = 10.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the daemon; the exit code says how it ended."""
+    parser = argparse.ArgumentParser(prog="botctl run", description="Start the daemon; Ctrl-C stops it cleanly.")
+    for option, (name, text) in _OPTIONS.items():
+        parser.add_argument(option, dest=name, help=text)
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    try:
+        loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=given)
+        if loaded.settings.run.mode != "dev":
+            raise ConfigError(
+                f"MODE={loaded.settings.run.mode} is not available yet: no venue adapter is built in; use MODE=dev"
+            )
+        with _only_daemon_of(loaded.data_directory):
+            asyncio.run(_run(loaded))
+    except BotError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 the log is not set up yet, or not read
+        return error.exit_code
+    return 0
+
+
+async def _run(loaded: Loaded) -> None:
+    settings = loaded.settings
+    state = HealthState(mode=settings.run.mode, detail="importing libraries")
+    port = HealthPort(state)
+    listener = port.bind(settings.run.http_host, settings.run.http_port)
+    port.serve()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    taken = settings.run.http_port not in (0, listener.getsockname()[1])
+    url = f"http://{_host_of_url(settings.run.http_host)}:{listener.getsockname()[1]}"
+    _say(f"{url}/health answers; starting …" + (f" (port {settings.run.http_port} is taken)" if taken else ""))
+    try:
+        async with _daemon(loaded, url, state, stop) as daemon:
+            await daemon.serve(port.hand_over())
+            _introduce(daemon, loaded, url)
+            with _run_file(loaded.data_directory, daemon, url):
+                await daemon.run_until(stop)
+            _say("stopping: no new entries; open positions keep their stops at the venue …")
+    finally:
+        await port.close()
+    _say("stopped. ./botctl run goes on from here.")
+
+
+@contextlib.asynccontextmanager
+async def _daemon(loaded: Loaded, url: str, state: HealthState, stop: asyncio.Event) -> "AsyncIterator[Daemon]":
+    """Import the heavy half in a thread, so that /health is answered meanwhile; start it, and stop it in the end."""
+    wiring = await asyncio.to_thread(importlib.import_module, "bot.wiring.daemon")
+    async with wiring.daemon(loaded, url=url, state=state, stop=stop, say=_say) as daemon:
+        yield daemon
+
+
+def _introduce(daemon: "Daemon", loaded: Loaded, url: str) -> None:
+    mode = loaded.settings.run.mode
+    told = "simulated venues, real recorded candles at speed, then a seeded market; no key, no outside call"
+    _say(
+        f"\n  mode      {mode}: {told}"
+        f"\n  page      {url}/login?token={daemon.one_time_token}   (opens once, within 15 minutes)"
+        f"\n  login     {daemon.login}"
+        f"\n  data      {loaded.data_directory}"
+        f"\n  next      open the page; ./botctl status in a second terminal; Ctrl-C stops\n"
+    )
+
+
+def _say(text: str) -> None:
+    """To the person at the terminal; the log goes to stdout."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _host_of_url(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104 an address to open, not one to bind
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+@contextlib.contextmanager
+def _only_daemon_of(data_directory: Path) -> Iterator[None]:
+    """One daemon per data directory: the kernel drops the lock with its holder, however that ends."""
+    try:
+        data_directory.mkdir(parents=True, exist_ok=True)
+        lock = (data_directory / "daemon.lock").open("w")
+    except OSError as error:
+        raise StorageError(
+            f"data directory {data_directory} cannot be written ({error.strerror}); make it writable, "
+            "free some space, or name another with --data or DATA_DIRECTORY"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"a daemon already runs on {data_directory}: see it with ./botctl status, "
+                "or name another directory with --data"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _run_file(data_directory: Path, daemon: "Daemon", url: str) -> Iterator[None]:
+    """Where a second terminal finds the daemon; readable by its owner only, because of the token."""
+    path = data_directory / "run.json"
+    facts = {
+        "pid": os.getpid(),
+        "url": url,
+        "token": daemon.api_token,
+        "started_at": daemon.started_at.isoformat(),
+        "mode": daemon.mode,
+    }
+    partial = path.with_name(f"run.json.{secrets.token_hex(4)}")
+    try:
+        partial.touch(mode=0o600)
+        partial.write_text(json.dumps(facts))
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written ({error.strerror}); free some space and start again") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,250 @@
+"""THE STORY: one closed candle, from features to an order. Live, paper, replay and simulation all run this.
+
+    FeatureSet -> Signal -> Endorsed | Vetoed -> ApprovedOrder | Refused -> Order -> Fill -> Position -> Outcome
+
+What happens to a position afterwards is told by prices, not by candles: `layer3_execution/protection.py`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from bot.config import Settings
+from bot.errors import BrokerError
+from bot.instruments import BrokerId, InstrumentRegistry, Symbol
+from bot.interfaces import Clock, Journal, OrderStore, SetupStore, SignalStore, SnapshotStore
+from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer2_intelligence.strategies.catalogue import Strategy
+from bot.layer2_intelligence.validator import judge
+from bot.layer3_execution.book import Book
+from bot.layer3_execution.engine import ExecutionEngine
+from bot.layer4_risk.conversion import conversion_rate
+from bot.layer4_risk.limits import RiskView, day_start
+from bot.layer4_risk.manager import RiskManager
+from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
+from bot.models import (
+    ApprovedOrder,
+    Direction,
+    Endorsed,
+    EntrySignal,
+    FeatureSet,
+    JournalEntry,
+    Quote,
+    Refused,
+    SignalRecord,
+    StrategyTask,
+    TaskId,
+    Timeframe,
+    TradingSetup,
+    Verdict,
+    Vetoed,
+)
+
+SETUP_TIMEFRAME = Timeframe.H4
+TRIGGER_TIMEFRAME = Timeframe.H1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineParts:
+    """What wiring hands over. Modes differ in these, and in nothing else."""
+
+    settings: Settings
+    registry: InstrumentRegistry
+    clock: Clock
+    journal: Journal
+    signals: SignalStore
+    orders: OrderStore
+    setups: SetupStore
+    snapshots: SnapshotStore
+    book: Book
+    risk: RiskManager
+    engine: ExecutionEngine
+    outcomes: OutcomeTracker
+    strategies: Mapping[str, Strategy]
+    broker_of: Callable[[BrokerId], BrokerInterface]
+    quote_of: Callable[[Symbol], Awaitable[Quote | None]]
+    entries_blocked: Callable[[BrokerId], str]
+
+
+class Pipeline:
+    """Takes one closed candle of one task through all steps."""
+
+    def __init__(self, parts: PipelineParts) -> None:
+        self._parts = parts
+        self._setup_ttl = timedelta(hours=parts.settings.tasks.setup_ttl_hours)
+
+    async def on_candle(self, task: StrategyTask, features: FeatureSet) -> bool:
+        """Judge whatever the task's strategy says at this close, and act on what is left of it; True if it spoke."""
+        if task.timeframe is TRIGGER_TIMEFRAME and self._confirms(task):
+            await self._end_broken_setup(task, features)
+        instrument = self._parts.registry.get(task.symbol)
+        signals = self._parts.strategies[task.strategy].signals(task, features, instrument)
+        for signal in signals:
+            await self._consider(task, signal, features)
+        return bool(signals)
+
+    async def record(self, kind: str, task_id: TaskId | None, data: Mapping[str, object]) -> None:
+        """Write one fact into the journal at the clock's now."""
+        entry = JournalEntry(at=self._parts.clock.now(), kind=kind, task_id=task_id, data=data)
+        await self._parts.journal.record(entry)
+
+    async def _consider(self, task: StrategyTask, signal: EntrySignal, features: FeatureSet) -> None:
+        quote = await self._parts.quote_of(signal.symbol)
+        verdict = self._judged(signal, features, quote)
+        if not await self._parts.signals.record(_record_of(verdict, signal)):
+            return  # judged before: a restart does not make a second chance
+        paid = self._paid(signal, quote)
+        await self._parts.outcomes.follow(signal, accepted=isinstance(verdict, Endorsed), paid=paid)
+        if isinstance(verdict, Vetoed):
+            await self._tell(signal, "vetoed", verdict.rejected_by, verdict.reason, verdict.score)
+            return
+        if not await self._waits_or_lacks_confirmation(task, verdict):
+            await self._execute(task, verdict, quote)
+
+    def _judged(self, signal: EntrySignal, features: FeatureSet, quote: Quote | None) -> Verdict:
+        settings, instrument = self._parts.settings, self._parts.registry.get(signal.symbol)
+        return judge(signal, features, quote, instrument, settings.validation, settings.divergence)
+
+    async def _execute(self, task: StrategyTask, endorsed: Endorsed, quote: Quote | None) -> None:
+        signal = endorsed.signal
+        decision = self._parts.risk.decide(endorsed, await self._view(signal, quote))
+        if isinstance(decision, Refused):
+            await self._set_status(signal, "refused", decision.code, decision.says, endorsed.score)
+            return
+        if task.timeframe is TRIGGER_TIMEFRAME and self._confirms(task):
+            await self._consume_setup(signal)
+        await self._set_status(signal, "ordered", "", _approval(decision), endorsed.score)
+        await self._parts.engine.submit(decision)
+
+    async def _view(self, signal: EntrySignal, quote: Quote | None) -> RiskView:
+        parts, now = self._parts, self._parts.clock.now()
+        try:
+            account = await parts.broker_of(signal.broker_id).account()
+        except BrokerError:
+            account = None
+        conversion = None
+        if account is not None and quote is not None:
+            instrument = parts.registry.get(signal.symbol)
+            known = await self._conversion_prices(signal, account.currency)
+            conversion = conversion_rate(instrument, quote.mid, account.currency, known.get)
+        return RiskView(
+            now=now,
+            account=account,
+            positions=parts.book.positions(),
+            realised_today=await parts.orders.realised_since(signal.broker_id, day_start(now)),
+            quote=quote,
+            latched_stop=await parts.snapshots.latched_stop(),
+            entries_blocked=parts.entries_blocked(signal.broker_id),
+            conversion=conversion,
+        )
+
+    async def _conversion_prices(self, signal: EntrySignal, account: str) -> dict[Symbol, Decimal]:
+        """Mid prices of the pairs that could turn the quote currency into account currency."""
+        quote_currency = self._parts.registry.get(signal.symbol).quote_currency
+        found: dict[Symbol, Decimal] = {}
+        for name in (Symbol(f"{quote_currency}_{account}"), Symbol(f"{account}_{quote_currency}")):
+            if name in self._parts.registry:
+                quote = await self._parts.quote_of(name)
+                if quote is not None:
+                    found[name] = quote.mid
+        return found
+
+    # ------------------------------------------------------------------ 4h setups, 1h triggers (SPEC section 15)
+
+    def _confirms(self, task: StrategyTask) -> bool:
+        """The setting, unless the task says otherwise for itself."""
+        own = task.parameters.get("use_multi_tf_confirmation")
+        return self._parts.settings.tasks.use_multi_tf_confirmation if own is None else own == "true"
+
+    async def _waits_or_lacks_confirmation(self, task: StrategyTask, endorsed: Endorsed) -> bool:
+        """True if the signal goes no further: it became a setup, or there is none for it to confirm."""
+        signal = endorsed.signal
+        if not self._confirms(task) or signal.direction is None or signal.stop_loss is None:
+            return False
+        if task.timeframe is SETUP_TIMEFRAME:
+            created = signal.candle_closed_at
+            await self._parts.setups.put(
+                TradingSetup(
+                    signal_id=signal.id,
+                    task_id=task.id,
+                    symbol=signal.symbol,
+                    direction=signal.direction,
+                    stop=signal.stop_loss,
+                    created_at=created,
+                    expires_at=created + self._setup_ttl,
+                )
+            )
+            reason = f"waits for a 1h confirmation until {created + self._setup_ttl:%Y-%m-%d %H:%M} UTC"
+            await self._set_status(signal, "setup", "", reason, endorsed.score)
+            return True
+        if task.timeframe is TRIGGER_TIMEFRAME and not await self._is_confirmed(signal, signal.direction):
+            await self._set_status(signal, "vetoed", "MTF", f"no live 4h setup {signal.direction}", endorsed.score)
+            return True
+        return False
+
+    async def _is_confirmed(self, signal: EntrySignal, direction: Direction) -> bool:
+        setup = await self._parts.setups.live(signal.symbol)
+        if setup is None or setup.direction is not direction:
+            return False
+        return setup.created_at <= signal.candle_closed_at < setup.expires_at
+
+    async def _end_broken_setup(self, task: StrategyTask, features: FeatureSet) -> None:
+        """A close beyond the stop of the live setup ends it, before signals of that candle are judged."""
+        setup = await self._parts.setups.live(task.symbol)
+        if setup is None:
+            return
+        if features.closed_at >= setup.expires_at:
+            await self._parts.setups.end(setup.signal_id, "expired", setup.expires_at)
+        elif setup.direction.sign * (float(features.series.close[features.k]) - float(setup.stop)) < 0:
+            await self._parts.setups.end(setup.signal_id, "invalidated", features.closed_at)
+
+    async def _consume_setup(self, signal: EntrySignal) -> None:
+        setup = await self._parts.setups.live(signal.symbol)
+        if setup is not None:
+            await self._parts.setups.end(setup.signal_id, "consumed", signal.candle_closed_at)
+
+    # ------------------------------------------------------------------------------------------------- what is told
+
+    async def _set_status(self, signal: EntrySignal, status: str, code: str, reason: str, score: float) -> None:
+        await self._parts.signals.update_status(signal.id, status, f"{code}: {reason}" if code else reason)
+        await self._tell(signal, status, code, reason, score)
+
+    async def _tell(self, signal: EntrySignal, status: str, code: str, reason: str, score: float) -> None:
+        facts = {
+            "signal": signal.id,
+            "symbol": signal.symbol,
+            "direction": signal.direction.value if signal.direction else None,
+            "entry": str(signal.entry),
+            "stop": str(signal.stop_loss),
+            "targets": [str(each) for each in signal.targets],
+            "confidence": round(signal.confidence, 12),
+            "score": round(score, 12),
+            "status": status,
+            "code": code,
+            "reason": reason,
+        }
+        await self.record("signal", signal.task_id, facts)
+
+    def _paid(self, signal: EntrySignal, quote: Quote | None) -> Decimal:
+        """What the entry would really cost: the ask for a long, the bid for a short."""
+        if quote is None or signal.direction is None:
+            return signal.entry or Decimal("NaN")
+        return quote.ask if signal.direction is Direction.LONG else quote.bid
+
+
+def _record_of(verdict: Verdict, signal: EntrySignal) -> SignalRecord:
+    vetoed = isinstance(verdict, Vetoed)
+    return SignalRecord(
+        signal=signal,
+        findings=verdict.findings,
+        score=verdict.score,
+        status="vetoed" if vetoed else "endorsed",
+        rejected_by=verdict.rejected_by if isinstance(verdict, Vetoed) else "",
+        reason=verdict.reason if isinstance(verdict, Vetoed) else "",
+        decided_at=signal.candle_closed_at,
+    )
+
+
+def _approval(order: ApprovedOrder) -> str:
+    return f"{order.side.value} {order.quantity} near {order.decided_price}, {order.risk_amount:.2f} at risk"

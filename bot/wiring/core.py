@@ -1,0 +1,105 @@
+"""Layers 3 to 5 and the pipeline over them: the same parts in every mode."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.config import Settings
+from bot.instruments import BrokerId, InstrumentRegistry, Symbol
+from bot.interfaces import CandleSource, Clock, Journal, Stores
+from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer2_intelligence.strategies.catalogue import strategy_named
+from bot.layer3_execution.book import Book
+from bot.layer3_execution.engine import ExecutionEngine
+from bot.layer3_execution.order_tracker import OrderTracker
+from bot.layer3_execution.protection import PositionGuard
+from bot.layer3_execution.reconciliation import Reconciler
+from bot.layer4_risk.drawdown import DrawdownWatch
+from bot.layer4_risk.manager import RiskManager
+from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
+from bot.models import JournalEntry, Quote, TaskId
+from bot.pipeline import Pipeline, PipelineParts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingCore:
+    """Layers 3 to 5 and the pipeline over them: the same in every mode."""
+
+    book: Book
+    tracker: OrderTracker
+    engine: ExecutionEngine
+    guard: PositionGuard
+    reconciler: Reconciler
+    outcomes: OutcomeTracker
+    drawdown: DrawdownWatch
+    pipeline: Pipeline
+
+
+def trading_core(
+    *,
+    settings: Settings,
+    registry: InstrumentRegistry,
+    clock: Clock,
+    stores: Stores,
+    journal: Journal,
+    candles: CandleSource,
+    broker_of: Callable[[BrokerId], BrokerInterface],
+    quote_of: Callable[[Symbol], Awaitable[Quote | None]],
+    entries_blocked: Callable[[BrokerId], str],
+    strategies: Sequence[str],
+    environment: str,
+) -> TradingCore:
+    """Everything between a feature set and an outcome. `environment` is the letter of client order ids."""
+
+    async def record(kind: str, task_id: TaskId | None, data: Mapping[str, object]) -> None:
+        await journal.record(JournalEntry(at=clock.now(), kind=kind, task_id=task_id, data=data))
+
+    book = Book()
+    tracker = OrderTracker(store=stores.orders, book=book, broker_of=broker_of, clock=clock, record=record)
+    engine = ExecutionEngine(store=stores.orders, book=book, tracker=tracker, broker_of=broker_of, clock=clock)
+    guard = PositionGuard(
+        store=stores.orders, book=book, engine=engine, tracker=tracker, broker_of=broker_of, clock=clock, record=record
+    )
+    reconciler = Reconciler(
+        store=stores.orders, book=book, tracker=tracker, engine=engine, broker_of=broker_of, clock=clock, record=record
+    )
+    outcomes = OutcomeTracker(
+        stores.outcomes, candles, registry, horizon_candles=settings.outcomes.outcome_horizon_candles
+    )
+    risk = RiskManager(
+        registry=registry,
+        settings=settings.risk,
+        exits=settings.exits,
+        max_positions=settings.get_max_open_positions,
+        environment=environment,
+    )
+    pipeline = Pipeline(
+        PipelineParts(
+            settings=settings,
+            registry=registry,
+            clock=clock,
+            journal=journal,
+            signals=stores.signals,
+            orders=stores.orders,
+            setups=stores.setups,
+            snapshots=stores.snapshots,
+            book=book,
+            risk=risk,
+            engine=engine,
+            outcomes=outcomes,
+            strategies={name: strategy_named(name, settings) for name in strategies},
+            broker_of=broker_of,
+            quote_of=quote_of,
+            entries_blocked=entries_blocked,
+        )
+    )
+    drawdown = DrawdownWatch(stores.snapshots, max_drawdown_ratio=settings.risk.max_drawdown_ratio)
+    return TradingCore(
+        book=book,
+        tracker=tracker,
+        engine=engine,
+        guard=guard,
+        reconciler=reconciler,
+        outcomes=outcomes,
+        drawdown=drawdown,
+        pipeline=pipeline,
+    )

@@ -1,0 +1,238 @@
+"""Wiring of `run`: the database, the venues, the market of dev mode, the supervisor and the page."""
+
+import asyncio
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from aiohttp import web
+from loguru import logger
+
+from bot.clock import SystemClock
+from bot.config import Loaded, Settings, secret_values
+from bot.dashboard.app import DashboardParts, create_app, serve
+from bot.dashboard.passwords import password_hash_of
+from bot.dashboard.sessions import OneTimeLogin
+from bot.database.embedded import EmbeddedPostgres
+from bot.database.migrate import migrate
+from bot.database.pool import open_pool
+from bot.database.postgres import PostgresStores
+from bot.errors import BotError
+from bot.instruments import Symbol, default_registry
+from bot.layer1_data.broker_router import BrokerRouter
+from bot.layer1_data.candle_cache import CandleCache
+from bot.layer1_data.feeds.candle_feed import CandleFeed
+from bot.layer2_intelligence.features import LiveFeatures
+from bot.layer2_intelligence.strategies.divergence import DIVERGENCE
+from bot.layer5_monitoring.events import JournalEvents
+from bot.layer5_monitoring.health import HealthState
+from bot.layer5_monitoring.journal import StoredJournal
+from bot.layer5_monitoring.logger import Redactor, configure_logging
+from bot.models import DaemonStatus, Quote
+from bot.scheduler import IntervalScheduler
+from bot.supervisor import EntryGate, Supervisor, SupervisorParts
+from bot.wiring.core import trading_core
+from bot.wiring.dev_market import DevMarket, dev_settings, dev_tasks
+
+Say = Callable[[str], None]
+DEV_LEAST_INTERVAL_S = 0.25  # real seconds; dev mode's market is fast, the jobs need not be faster than the eye
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """Everything that runs; made by `daemon`."""
+
+    mode: str
+    started_at: datetime
+    api_token: str
+    one_time_token: str
+    login: str
+    app: web.Application
+    supervisor: Supervisor
+    market: DevMarket
+    state: HealthState
+    runners: list[web.AppRunner]
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Pages on the socket that has answered /health so far."""
+        self.runners.append(await serve(self.app, listener))
+        self.state.status, self.state.detail = "ok", ""
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Play the market until told to stop; a market that fails ends the daemon, loudly."""
+        playing = asyncio.create_task(self.market.run(stop), name="market")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        self.state.status = "stopping"
+        stop.set()
+        await asyncio.gather(playing, stopping)
+
+
+@asynccontextmanager
+async def daemon(
+    loaded: Loaded, *, url: str, state: HealthState, stop: asyncio.Event, say: Say
+) -> AsyncIterator[Daemon]:
+    """Start everything in order, and stop it in the reverse order however it ends."""
+    settings, data = dev_settings(loaded.settings), loaded.data_directory
+    redactor = Redactor(secret_values(settings))
+    configure_logging(
+        level=settings.run.log_level, log_format=settings.run.log_format, redactor=redactor, stream=sys.stdout
+    )
+    password, is_new = _password(settings, data)
+    api_token = secrets.token_urlsafe(24)
+    redactor.add(password, api_token)
+    state.detail = "starting the database"
+    async with _stores(settings, data, say) as stores:
+        state.detail = "starting the market"
+        market = DevMarket(settings, default_registry(), data)
+        scheduler = IntervalScheduler(
+            market.clock,
+            speed=settings.dev.dev_speed,
+            least_interval_s=DEV_LEAST_INTERVAL_S,
+            on_problem=lambda job, text: supervisor.note_problem(job, text),
+        )
+        events = JournalEvents()
+        supervisor = _supervisor(settings, market, stores, events, scheduler)
+        one_time = OneTimeLogin(SystemClock())
+        parts = DashboardParts(
+            stores=stores,
+            status=lambda: _status(supervisor, settings, url, market),
+            events=events,
+            registry=market.registry,
+            clock=SystemClock(),
+            user=settings.dashboard.dashboard_user,
+            password_hash=await asyncio.to_thread(password_hash_of, password),
+            api_token=api_token,
+            market_note=market.note,
+            health=lambda: {"mode": settings.run.mode, **supervisor.health()},
+            one_time_login=one_time,
+        )
+        running = Daemon(
+            mode=settings.run.mode,
+            started_at=SystemClock().now(),
+            api_token=api_token,
+            one_time_token=one_time.issue(),
+            login=_login_text(settings, password, data, is_new=is_new),
+            app=create_app(parts),
+            supervisor=supervisor,
+            market=market,
+            state=state,
+            runners=[],
+        )
+        await supervisor.start()
+        try:
+            yield running
+        finally:
+            stop.set()
+            await supervisor.stop()
+            for runner in running.runners:
+                await runner.cleanup()
+            market.save()
+
+
+@asynccontextmanager
+async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[PostgresStores]:
+    """The database of DATABASE_URL, or the embedded one; migrated."""
+    clock, server = SystemClock(), None
+    dsn = settings.run.database_url
+    if not dsn:
+        server = EmbeddedPostgres(data / "postgres", sleep=clock.sleep, on_progress=say)
+        dsn = await server.start()
+    try:
+        pool = await open_pool(dsn)
+        stores = PostgresStores(pool)
+        try:
+            applied = await migrate(pool, clock)
+            if applied:
+                logger.info("database: applied {}", ", ".join(applied))
+            yield stores
+        finally:
+            await stores.close()
+    finally:
+        if server is not None:
+            await server.stop()
+
+
+def _supervisor(
+    settings: Settings,
+    market: DevMarket,
+    stores: PostgresStores,
+    events: JournalEvents,
+    scheduler: IntervalScheduler,
+) -> Supervisor:
+    registry, clock = market.registry, market.clock
+    router = BrokerRouter(market.brokers, registry)
+    cache, gate = CandleCache(registry), EntryGate()
+
+    async def quote_of(symbol: Symbol) -> Quote | None:
+        try:
+            return await router.for_symbol(symbol).quote(symbol)
+        except BotError:
+            return None  # risk refuses what has no price; the rules use the close
+
+    core = trading_core(
+        settings=settings,
+        registry=registry,
+        clock=clock,
+        stores=stores,
+        journal=StoredJournal(stores.journal, events),
+        candles=cache,
+        broker_of=router.broker,
+        quote_of=quote_of,
+        entries_blocked=gate.blocked,
+        strategies=[DIVERGENCE],
+        environment=settings.run.mode[0],
+    )
+    parts = SupervisorParts(
+        settings=settings,
+        registry=registry,
+        clock=clock,
+        stores=stores,
+        scheduler=scheduler,
+        router=router,
+        feed=CandleFeed(router, cache, clock),
+        cache=cache,
+        book=core.book,
+        tracker=core.tracker,
+        guard=core.guard,
+        reconciler=core.reconciler,
+        drawdown=core.drawdown,
+        outcomes=core.outcomes,
+        pipeline=core.pipeline,
+        tasks=dev_tasks(market, settings),
+        new_features=lambda: LiveFeatures(settings.divergence, settings.validation.bandwidth_lookback),
+    )
+    return Supervisor(parts, gate)
+
+
+async def _status(supervisor: Supervisor, settings: Settings, url: str, market: DevMarket) -> DaemonStatus:
+    health = str(supervisor.health()["status"])
+    return await supervisor.status(mode=settings.run.mode, url=url, health=health, market=market.note())
+
+
+def _password(settings: Settings, data: Path) -> tuple[str, bool]:
+    """The password of the page, and whether it was made just now; a made one is kept, readable by its owner only."""
+    given = settings.dashboard.dashboard_password
+    if given:
+        return given, False
+    path = data / "dashboard-password"
+    if path.exists():
+        return path.read_text(encoding="utf-8").strip(), False
+    made = secrets.token_urlsafe(12)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(made + "\n", encoding="utf-8")
+    return made, True
+
+
+def _login_text(settings: Settings, password: str, data: Path, *, is_new: bool) -> str:
+    user = settings.dashboard.dashboard_user
+    if is_new:
+        return f"{user} / {password}   (shown once; kept in {data / 'dashboard-password'})"
+    if settings.dashboard.dashboard_password:
+        return f"{user} / the password of DASHBOARD_PASSWORD"
+    return f"{user} / the password in {data / 'dashboard-password'}"

@@ -1,0 +1,162 @@
+"""The market of dev mode: three simulated venues, real recorded candles at speed, then a seeded market without end."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from loguru import logger
+
+from bot.clock import PacedClock
+from bot.config import Settings
+from bot.errors import ConfigError, StorageError
+from bot.instruments import Currency, Instrument, InstrumentRegistry
+from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.state import FileVenueState
+from bot.layer1_data.feeds.market_player import MarketPlayer, Track, start_of
+from bot.layer1_data.feeds.played_history import PlayedHistory
+from bot.layer1_data.feeds.recorded import Recording, load, recordings
+from bot.layer2_intelligence.strategies.divergence import DIVERGENCE
+from bot.models import StrategyTask, Timeframe
+
+# What is played: recording (symbol and candle length) and the row at which it begins. The rows were chosen so that
+# something happens soon; what happens is what the real candles make of it.
+PLAYED: Final[Mapping[tuple[str, str], int]] = {
+    ("BTC/USDT", "1h"): 63,
+    ("ETH/USD", "1h"): 348,
+    ("EUR_USD", "1h"): 403,
+    ("AAPL", "1h"): 293,
+    ("SPY", "15m"): 99,
+    ("MSFT", "1d"): 48,
+    ("NVDA", "1d"): 28,
+}
+# One instrument waits with its 1h signals for a 4h setup, as the default says; the others show more in a first minute.
+WAITS_FOR_SETUPS: Final = ("ETH/USD",)
+_SAVE_EVERY_S: Final = 2.0  # real seconds; a kill in between repeats two seconds of the market
+_FRESH_S: Final = 7_200.0
+_STALE_S: Final = 6 * 3_600.0
+
+
+class DevMarket:
+    """Venues, clock and player; remembers over a restart where it was."""
+
+    def __init__(self, settings: Settings, registry: InstrumentRegistry, data_directory: Path) -> None:
+        self.registry = registry
+        self._speed = settings.dev.dev_speed
+        self._path = data_directory / "dev" / "market.json"
+        resume = self._saved()
+        self.clock = PacedClock(start_of(resume), self._speed)
+        self.history = PlayedHistory()
+        played = [(each, PLAYED[each.symbol, each.timeframe]) for each in recordings() if _is_played(each)]
+        instruments = [registry.get(each.symbol) for each, _ in played]
+        self.brokers = self._venues(settings, instruments, data_directory)
+        by_id = {each.broker_id: each for each in self.brokers}
+        self.tracks = [
+            Track(
+                broker=by_id[instrument.broker_id],
+                instrument=instrument,
+                recording=_from_row(recording, row),
+                seed=settings.dev.dev_seed,
+            )
+            for (recording, row), instrument in zip(played, instruments, strict=True)
+        ]
+        self._player = MarketPlayer(self.tracks, self.clock, self.history, resume=resume)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Play until told to stop, saving the place now and then."""
+        playing = asyncio.create_task(self._player.run(stop), name="market player")
+        while not playing.done():
+            await asyncio.wait((playing,), timeout=_SAVE_EVERY_S)
+            self.save()
+        await playing
+
+    def save(self) -> None:
+        """Keep the place for the next start. A disk that is full is told, and ends nothing."""
+        beside = self._path.with_name("market.json.new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(orjson.dumps(self._player.position()))
+            beside.replace(self._path)
+        except OSError as error:
+            logger.error("dev market: {} was not saved ({}); free some space", self._path, error.strerror)
+
+    def note(self) -> str:
+        """What these prices are, in one sentence."""
+        recorded = [str(each.instrument.symbol) for each in self.tracks if self._is_recorded(each)]
+        seeded = [str(each.instrument.symbol) for each in self.tracks if not self._is_recorded(each)]
+        parts = []
+        if recorded:
+            parts.append(f"recorded real candles, re-dated: {', '.join(recorded)}")
+        if seeded:
+            parts.append(f"synthetic seeded candles: {', '.join(seeded)}")
+        return f"simulated market at {self._speed:,.0f} times real time; {'; '.join(parts)}"
+
+    def _is_recorded(self, track: Track) -> bool:
+        return self._player.source(track.instrument.symbol) == "recorded"
+
+    def _saved(self) -> dict[str, Any] | None:
+        try:
+            return dict(orjson.loads(self._path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            raise StorageError(
+                f"dev market: {self._path} cannot be used ({error}); move it and {self._path.parent} away to begin anew"
+            ) from error
+
+    def _venues(self, settings: Settings, instruments: Sequence[Instrument], data: Path) -> list[SimulatedBroker]:
+        ids = list(dict.fromkeys(each.broker_id for each in instruments))
+        return [
+            SimulatedBroker(
+                broker_id=broker_id,
+                instruments=[each for each in instruments if each.broker_id == broker_id],
+                clock=self.clock,
+                currency=Currency(settings.risk.account_currency),
+                balance=settings.risk.starting_balance,
+                state=FileVenueState(data / "dev" / f"venue-{broker_id}.json"),
+                history=self.history,
+            )
+            for broker_id in ids
+        ]
+
+
+def dev_tasks(market: DevMarket, settings: Settings) -> list[StrategyTask]:
+    """One divergence task per played instrument and timeframe that its candles give.
+
+    The default timeframes where they fit; an instrument whose own candles are of another length is judged on those.
+    """
+    wanted = [Timeframe.parse(each.strip()) for each in settings.tasks.timeframes.split(",") if each.strip()]
+    tasks = []
+    for track in market.tracks:
+        base = track.timeframe
+        fitting = [each for each in wanted if each.seconds >= base.seconds and each.seconds % base.seconds == 0]
+        for timeframe in dict.fromkeys((*fitting, base)):
+            task = StrategyTask.of(DIVERGENCE, track.instrument, timeframe)
+            alone = {} if task.symbol in WAITS_FOR_SETUPS else {"use_multi_tf_confirmation": "false"}
+            tasks.append(replace(task, parameters=alone))
+    return tasks
+
+
+def dev_settings(settings: Settings) -> Settings:
+    """Freshness limits that a market at this speed can meet: they are market seconds, and a real second holds many."""
+    risk = settings.risk
+    fresh = max(risk.entry_validity_s, _FRESH_S)
+    quote_age = max(risk.max_quote_age_s, _STALE_S)
+    if risk.account_currency != "USD":
+        raise ConfigError(
+            f"ACCOUNT_CURRENCY={risk.account_currency}: the venues of dev mode keep dollars; use USD in MODE=dev"
+        )
+    return settings.model_copy(
+        update={"risk": risk.model_copy(update={"entry_validity_s": fresh, "max_quote_age_s": quote_age})}
+    )
+
+
+def _is_played(recording: Recording) -> bool:
+    return (recording.symbol, recording.timeframe.value) in PLAYED
+
+
+def _from_row(recording: Recording, row: int) -> Any:
+    series = load(recording)
+    return series.slice(row, len(series))
