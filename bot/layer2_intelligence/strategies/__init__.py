@@ -1,0 +1,1 @@
+"""One module per strategy, strangers to each other."""
