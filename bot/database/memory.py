@@ -1,0 +1,241 @@
+"""The stores in memory: the twins of the PostgreSQL ones, for replay, sweeps and tests.
+
+Same answers, no files. The models are frozen, so that they are kept and handed out as they are. What only the database
+checks is the range of single values (a quantity above zero); ids, one entry for each signal and "must exist first"
+hold here too. No method awaits anything, so none can be interrupted half-way.
+"""
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from heapq import nlargest
+from operator import attrgetter
+from typing import Final
+
+from bot.database.contract import NO_REASON, SUPERSEDED, unknown_setup, unknown_signal, unknown_task
+from bot.database.memory_orders import MemoryOrders
+from bot.instruments import Symbol
+from bot.interfaces import (
+    JournalStore,
+    OrderStore,
+    OutcomeStore,
+    SetupStore,
+    SignalStore,
+    SnapshotStore,
+    TaskStore,
+)
+from bot.models import (
+    JournalEntry,
+    Outcome,
+    PortfolioSnapshot,
+    SignalId,
+    SignalRecord,
+    StrategyTask,
+    TaskId,
+    TradingSetup,
+)
+
+_DECIDED: Final = attrgetter("decided_at", "signal.id")
+_STARTED: Final = attrgetter("started_at", "signal_id")
+_CREATED: Final = attrgetter("created_at", "signal_id")
+_AT: Final = attrgetter("at")
+
+
+class MemorySignals:
+    """`SignalStore` in memory."""
+
+    def __init__(self) -> None:
+        self._records: dict[SignalId, SignalRecord] = {}
+
+    async def record(self, record: SignalRecord) -> bool:
+        """Store one judged signal; False if its id is known (it is then left as it was)."""
+        return self._records.setdefault(record.signal.id, record) is record
+
+    async def update_status(self, signal_id: SignalId, status: str, reason: str) -> None:
+        """Say how far a stored signal got. Raises NotFound."""
+        self._records[signal_id] = replace(await self.get(signal_id), status=status, reason=reason)
+
+    async def get(self, signal_id: SignalId) -> SignalRecord:
+        """One signal. Raises NotFound."""
+        record = self._records.get(signal_id)
+        if record is None:
+            raise unknown_signal(signal_id)
+        return record
+
+    async def recent(self, limit: int) -> Sequence[SignalRecord]:
+        """Newest first."""
+        return nlargest(limit, self._records.values(), key=_DECIDED)
+
+    async def counts(self) -> Mapping[str, int]:
+        """How many signals there are by status."""
+        return Counter(each.status for each in self._records.values())
+
+
+class MemoryOutcomes:
+    """`OutcomeStore` in memory."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[SignalId, Outcome] = {}
+        self._unfinished: dict[SignalId, Outcome] = {}
+
+    async def save(self, *outcomes: Outcome) -> None:
+        """Insert or replace by signal."""
+        for outcome in outcomes:
+            self._outcomes[outcome.signal_id] = outcome
+            if outcome.done:
+                self._unfinished.pop(outcome.signal_id, None)
+            else:
+                self._unfinished[outcome.signal_id] = outcome
+
+    async def unfinished(self) -> Sequence[Outcome]:
+        """Those still followed, oldest first."""
+        return sorted(self._unfinished.values(), key=_STARTED)
+
+    async def recent(self, limit: int) -> Sequence[Outcome]:
+        """Newest first."""
+        return nlargest(limit, self._outcomes.values(), key=_STARTED)
+
+    async def count(self) -> int:
+        """How many are finished."""
+        return len(self._outcomes) - len(self._unfinished)
+
+
+class MemorySnapshots:
+    """`SnapshotStore` in memory."""
+
+    def __init__(self) -> None:
+        self._snapshots: list[PortfolioSnapshot] = []  # by instant, then in the order of appending
+        self._latched = ""
+
+    async def append(self, snapshot: PortfolioSnapshot) -> None:
+        """Add one."""
+        if not self._snapshots or self._snapshots[-1].at <= snapshot.at:
+            self._snapshots.append(snapshot)
+        else:
+            insort(self._snapshots, snapshot, key=_AT)
+
+    async def latest(self) -> PortfolioSnapshot | None:
+        """The newest, if any."""
+        return self._snapshots[-1] if self._snapshots else None
+
+    async def since(self, instant: datetime, limit: int) -> Sequence[PortfolioSnapshot]:
+        """Those at or after `instant`, oldest first, thinned to at most `limit`; the newest is kept."""
+        found = self._snapshots[bisect_left(self._snapshots, instant, key=_AT) :]
+        number = len(found)
+        if number <= limit:
+            return found
+        # The last of each of `limit` equal groups: the rule of the SQL twin.
+        return [found[-(-rank * number // limit) - 1] for rank in range(1, limit + 1)]
+
+    async def latched_stop(self) -> str:
+        """Why the drawdown kill switch is latched; empty if it is not."""
+        return self._latched
+
+    async def latch_stop(self, reason: str, at: datetime) -> None:
+        """Latch it; a switch that is latched already keeps its first reason."""
+        self._latched = self._latched or reason or NO_REASON
+
+    async def clear_stop(self, by: str, at: datetime) -> None:
+        """A person clears it."""
+        self._latched = ""
+
+
+class MemorySetups:
+    """`SetupStore` in memory."""
+
+    def __init__(self) -> None:
+        self._setups: dict[SignalId, TradingSetup] = {}
+        self._live: dict[Symbol, SignalId] = {}
+
+    async def live(self, symbol: Symbol) -> TradingSetup | None:
+        """The setup of `symbol` that has not ended."""
+        signal_id = self._live.get(symbol)
+        return None if signal_id is None else self._setups[signal_id]
+
+    async def put(self, setup: TradingSetup) -> None:
+        """Store a new setup and end the symbol's live one; a setup that is known already changes nothing."""
+        if setup.signal_id in self._setups:
+            return
+        if (before := self._live.get(setup.symbol)) is not None:
+            await self.end(before, SUPERSEDED, setup.created_at)
+        self._setups[setup.signal_id] = setup
+        if setup.ended_at is None:
+            self._live[setup.symbol] = setup.signal_id
+
+    async def end(self, signal_id: SignalId, ended_as: str, at: datetime) -> None:
+        """End a live setup; one that has ended stays as it is. Raises NotFound."""
+        setup = self._setups.get(signal_id)
+        if setup is None:
+            raise unknown_setup(signal_id)
+        if setup.ended_at is None:
+            self._setups[signal_id] = replace(setup, ended_as=ended_as, ended_at=at)
+            del self._live[setup.symbol]
+
+    async def recent(self, limit: int) -> Sequence[TradingSetup]:
+        """Newest first."""
+        return nlargest(limit, self._setups.values(), key=_CREATED)
+
+
+class MemoryTasks:
+    """`TaskStore` in memory."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[TaskId, StrategyTask] = {}
+        self._judged: dict[TaskId, datetime] = {}
+
+    async def ensure(self, tasks: Sequence[StrategyTask]) -> None:
+        """Add those that are not stored yet; leave the others as they are."""
+        for task in tasks:
+            self._tasks.setdefault(task.id, task)
+
+    async def all(self) -> Sequence[StrategyTask]:
+        """Every task, by id."""
+        return [self._tasks[task_id] for task_id in sorted(self._tasks)]
+
+    async def last_judged(self, task_id: TaskId) -> datetime | None:
+        """Close of the newest candle that was judged; None before the first, or for a task that is not stored."""
+        return self._judged.get(task_id)
+
+    async def judged(self, task_id: TaskId, closed_at: datetime) -> None:
+        """Remember it; an older candle than the newest changes nothing. Raises NotFound."""
+        if task_id not in self._tasks:
+            raise unknown_task(task_id)
+        newest = self._judged.get(task_id)
+        if newest is None or newest < closed_at:
+            self._judged[task_id] = closed_at
+
+
+class MemoryJournal:
+    """`JournalStore` in memory. Keeps every entry: a replay's journal is its result."""
+
+    def __init__(self) -> None:
+        self._entries: list[JournalEntry] = []
+
+    async def append(self, entry: JournalEntry) -> None:
+        """Add one."""
+        self._entries.append(entry)
+
+    async def recent(self, limit: int) -> Sequence[JournalEntry]:
+        """Newest first, in the order of appending whatever the entries' instants."""
+        return self._entries[: -limit - 1 : -1]
+
+
+class MemoryStores:
+    """`Stores` in memory."""
+
+    def __init__(self) -> None:
+        self.signals: SignalStore = MemorySignals()
+        self.orders: OrderStore = MemoryOrders()
+        self.outcomes: OutcomeStore = MemoryOutcomes()
+        self.snapshots: SnapshotStore = MemorySnapshots()
+        self.setups: SetupStore = MemorySetups()
+        self.tasks: TaskStore = MemoryTasks()
+        self.journal: JournalStore = MemoryJournal()
+
+    async def check(self) -> None:
+        """Always well."""
+
+    async def close(self) -> None:
+        """Nothing to release; what is stored stays readable."""

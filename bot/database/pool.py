@@ -1,0 +1,109 @@
+"""The connection pool: bounded in size and in time, JSON by orjson, and a clear word when the server is down."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+
+from bot.errors import ConfigError, DatabaseUnavailable
+
+# Importing asyncpg takes 0.06 s that the health port need not wait for: it is imported where it is first needed.
+if TYPE_CHECKING:
+    import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+Record: TypeAlias = "asyncpg.Record"
+
+_MIN_CONNECTIONS: Final = 1
+_MAX_CONNECTIONS: Final = 6
+_SESSION: Final[Mapping[str, str]] = {
+    "application_name": "trading-bot",
+    "timezone": "UTC",
+    "synchronous_commit": "on",  # an intent that a power cut can undo is no intent, whatever the server's default says
+    "statement_timeout": "10000",  # milliseconds, as the next two
+    "lock_timeout": "5000",
+    "idle_in_transaction_session_timeout": "30000",
+    "jit": "off",  # our statements are small; compiling one takes longer than running it
+}
+_JSONB_VERSION: Final = b"\x01"
+
+
+async def open_pool(dsn: str, *, timeout_s: float | None = 15.0) -> Pool:
+    """A pool of 1 to 6 connections to the PostgreSQL at `dsn` (postgresql://user:password@host:port/name).
+
+    `timeout_s` bounds each connect and each answer, in seconds of the event loop's clock; None where that clock jumps.
+    Raises DatabaseUnavailable when the server does not let us in, ConfigError when `dsn` is not an address.
+    """
+    import asyncpg
+
+    try:
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=_MIN_CONNECTIONS,
+            max_size=_MAX_CONNECTIONS,
+            max_inactive_connection_lifetime=0,  # 0: keep them; its timer misfires on a loop whose clock jumps
+            max_cached_statement_lifetime=0,
+            timeout=cast(float, timeout_s),  # None is allowed, whatever the types say
+            command_timeout=timeout_s,
+            server_settings=dict(_SESSION),
+            init=_prepare,
+        )
+    except ValueError as error:  # asyncpg's ClientConfigurationError, and urllib's complaints
+        raise ConfigError(
+            "DATABASE_URL does not read as postgresql://user:password@host:port/name; correct it, or leave it empty "
+            "for the embedded database"
+        ) from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnavailable(
+            f"{place_of(dsn)} does not let us in: {_said(error)}; "
+            "start the server or correct DATABASE_URL (empty: the embedded one)"
+        ) from error
+
+
+def place_of(dsn: str) -> str:
+    """Which database `dsn` means, for a message: host, port, name and user, never the password."""
+    try:
+        parts = urlsplit(dsn)
+        query = dict(parse_qsl(parts.query))
+        host, port = parts.hostname or query.get("host", "localhost"), parts.port or query.get("port", "5432")
+        user = parts.username or query.get("user", "")
+    except ValueError:
+        return "PostgreSQL at DATABASE_URL"
+    name = parts.path.lstrip("/") or user
+    return f"PostgreSQL at {host}:{port}, database {name!r}" + (f", user {user!r}" if user else "")
+
+
+async def durability_faults(pool: "Pool | Connection") -> tuple[str, ...]:
+    """Server settings under which a power cut can undo a commit, as sentences; empty when there are none.
+
+    Live trading must not start with one of them (RELIABILITY D8).
+    """
+    wanted = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+    found = {name: await pool.fetchval("SELECT current_setting($1)", name) for name in wanted}
+    safer = {"synchronous_commit": ("on", "remote_apply", "remote_write", "local")}
+    return tuple(
+        f"PostgreSQL setting {name} is {value!r}, needs {wanted[name]!r}; correct it in postgresql.conf"
+        for name, value in found.items()
+        if value not in safer.get(name, (wanted[name],))
+    )
+
+
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record] | Connection") -> None:
+    await connection.set_type_codec(
+        "jsonb", encoder=_jsonb_bytes, decoder=_jsonb_value, schema="pg_catalog", format="binary"
+    )
+
+
+def _jsonb_bytes(value: object) -> bytes:
+    return _JSONB_VERSION + orjson.dumps(value, default=str)  # a Decimal in the journal is a string, not a lost entry
+
+
+def _jsonb_value(data: bytes) -> object:
+    return orjson.loads(memoryview(data)[1:])
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,42 @@
+"""All stores over one PostgreSQL pool."""
+
+from bot.database.access import Database
+from bot.database.pool import Pool
+from bot.database.postgres_journal import PostgresJournal
+from bot.database.postgres_orders import PostgresOrders
+from bot.database.postgres_outcomes import PostgresOutcomes
+from bot.database.postgres_setups import PostgresSetups
+from bot.database.postgres_signals import PostgresSignals
+from bot.database.postgres_snapshots import PostgresSnapshots
+from bot.database.postgres_tasks import PostgresTasks
+from bot.interfaces import (
+    JournalStore,
+    OrderStore,
+    OutcomeStore,
+    SetupStore,
+    SignalStore,
+    SnapshotStore,
+    TaskStore,
+)
+
+
+class PostgresStores:
+    """`Stores` over a pool made by `open_pool`, on a database that `migrate` has brought up to date."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._database = Database(pool)
+        self.signals: SignalStore = PostgresSignals(self._database)
+        self.orders: OrderStore = PostgresOrders(self._database)
+        self.outcomes: OutcomeStore = PostgresOutcomes(self._database)
+        self.snapshots: SnapshotStore = PostgresSnapshots(self._database)
+        self.setups: SetupStore = PostgresSetups(self._database)
+        self.tasks: TaskStore = PostgresTasks(self._database)
+        self.journal: JournalStore = PostgresJournal(self._database)
+
+    async def check(self) -> None:
+        """Ask the database the cheapest question. Raises DatabaseUnavailable."""
+        await self._database.value("SELECT 1")
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._database.close()

@@ -1,0 +1,37 @@
+"""The journal in PostgreSQL."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from bot.database.access import Database
+from bot.database.codec import storable, storable_json
+from bot.database.pool import Record
+from bot.models import JournalEntry, TaskId
+
+_INSERT: Final = "INSERT INTO journal (at, kind, task_id, data) VALUES ($1, $2, $3, $4)"
+
+_SELECT_NEWEST: Final = "SELECT at, kind, task_id, data FROM journal ORDER BY sequence DESC LIMIT $1"
+
+
+class PostgresJournal:
+    """`JournalStore` over PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, entry: JournalEntry) -> None:
+        """Add one."""
+        await self._database.write(_INSERT, entry.at, storable(entry.kind), entry.task_id, storable_json(entry.data))
+
+    async def recent(self, limit: int) -> Sequence[JournalEntry]:
+        """Newest first, in the order of appending whatever the entries' instants."""
+        return [_entry_of(row) for row in await self._database.rows(_SELECT_NEWEST, limit)]
+
+
+def _entry_of(row: Record) -> JournalEntry:
+    return JournalEntry(
+        at=row["at"],
+        kind=row["kind"],
+        task_id=TaskId(row["task_id"]) if row["task_id"] is not None else None,
+        data=row["data"],
+    )

@@ -1,0 +1,80 @@
+"""Strategy tasks in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from bot.database.access import Database
+from bot.database.contract import unknown_task
+from bot.database.pool import Record
+from bot.instruments import BrokerId, Symbol
+from bot.models import StrategyName, StrategyTask, TaskId, TaskState, Timeframe
+
+_INSERT: Final = """
+    INSERT INTO strategy_tasks (id, strategy, broker_id, symbol, timeframe, parameters, state)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (id) DO NOTHING
+"""
+
+_SELECT_ALL: Final = """
+    SELECT id, strategy, broker_id, symbol, timeframe, parameters, state FROM strategy_tasks ORDER BY id
+"""
+
+_SELECT_JUDGED: Final = "SELECT last_judged_at FROM strategy_tasks WHERE id = $1"
+
+# greatest() ignores null: the first candle counts, an older one never takes the newest one's place.
+_JUDGED: Final = "UPDATE strategy_tasks SET last_judged_at = greatest(last_judged_at, $2) WHERE id = $1 RETURNING true"
+
+
+class PostgresTasks:
+    """`TaskStore` over PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ensure(self, tasks: Sequence[StrategyTask]) -> None:
+        """Add those that are not stored yet; leave the others as they are."""
+        async with self._database.transaction() as connection:
+            await connection.executemany(_INSERT, [_values_of(each) for each in sorted(tasks, key=_id_of)])
+
+    async def all(self) -> Sequence[StrategyTask]:
+        """Every task, by id."""
+        return [_task_of(row) for row in await self._database.rows(_SELECT_ALL)]
+
+    async def last_judged(self, task_id: TaskId) -> datetime | None:
+        """Close of the newest candle that was judged; None before the first, or for a task that is not stored."""
+        instant: datetime | None = await self._database.value(_SELECT_JUDGED, task_id)
+        return instant
+
+    async def judged(self, task_id: TaskId, closed_at: datetime) -> None:
+        """Remember it; an older candle than the newest changes nothing. Raises NotFound."""
+        if await self._database.write(_JUDGED, task_id, closed_at) is not True:
+            raise unknown_task(task_id)
+
+
+def _id_of(task: StrategyTask) -> str:
+    return task.id
+
+
+def _values_of(task: StrategyTask) -> tuple[object, ...]:
+    return (
+        task.id,
+        task.strategy,
+        task.broker_id,
+        task.symbol,
+        task.timeframe.value,
+        dict(task.parameters),
+        task.state.value,
+    )
+
+
+def _task_of(row: Record) -> StrategyTask:
+    return StrategyTask(
+        id=TaskId(row["id"]),
+        strategy=StrategyName(row["strategy"]),
+        broker_id=BrokerId(row["broker_id"]),
+        symbol=Symbol(row["symbol"]),
+        timeframe=Timeframe(row["timeframe"]),
+        parameters=row["parameters"],
+        state=TaskState(row["state"]),
+    )

@@ -1,0 +1,521 @@
+"""What every broker must do, one numbered case each. A real adapter joins by adding a stand to `STANDS`.
+
+A stand is one account at one venue: the adapter under test and the means to move that venue's market (the simulated
+venue is told, a loopback fake of a real one is scripted). Cases ask only through the contract. Where venues differ the
+case asks `capabilities`, never for a name.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final, Protocol
+
+import numpy as np
+import pytest
+
+from bot.clock import ManualClock
+from bot.errors import BrokerUnavailable
+from bot.instruments import OANDA, Currency, Instrument, Symbol, default_registry
+from bot.layer1_data.broker_interface import BrokerInterface, DuplicateIds
+from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.state import MemoryVenueState
+from bot.models import (
+    ApprovedOrder,
+    CandleSeries,
+    ClientOrderId,
+    Direction,
+    ExitPlan,
+    OrderKind,
+    OrderState,
+    PositionId,
+    Quote,
+    ReduceOrder,
+    Side,
+    SignalId,
+    StrategyName,
+    TaskId,
+    Timeframe,
+    VenuePosition,
+)
+
+D = Decimal
+START: Final = datetime(2024, 3, 4, tzinfo=UTC)
+EUR_USD: Final = default_registry().get("EUR_USD")
+BALANCE: Final = D(10_000)
+
+
+class Stand(Protocol):
+    """One venue to test against. Its account is in USD and holds BALANCE; it trades EUR_USD."""
+
+    broker: BrokerInterface
+
+    def price(self, bid: str, ask: str) -> None:
+        """The venue's market jumps there."""
+
+    def crash(self) -> None:
+        """Our process dies and a new adapter talks to the same venue; `broker` is the new one."""
+
+
+class OneHistory:
+    """Ten candles of one hour; the last one closes at START + 1 h, so it is not closed yet."""
+
+    def series(self, symbol: Symbol, timeframe: Timeframe) -> CandleSeries:
+        opened = int(START.timestamp()) + 3_600 * np.arange(-9, 1, dtype=np.int64)
+        price = 1.1 + np.arange(10) / 1_000
+        none = np.zeros(10, dtype=np.int64)
+        return CandleSeries(symbol, timeframe, opened, price, price + 0.001, price - 0.001, price, price * 0, none)
+
+
+class SimulatedStand:
+    """The simulated venue."""
+
+    def __init__(self) -> None:
+        self._state = MemoryVenueState()
+        self._clock = ManualClock(START)
+        self._venue = self._made()
+        self.broker: BrokerInterface = self._venue
+
+    def price(self, bid: str, ask: str) -> None:
+        self._venue.observe(EUR_USD.symbol, bid=D(bid), ask=D(ask), at=self._clock.now(), gap=True)
+
+    def crash(self) -> None:
+        self.broker = self._venue = self._made()
+
+    def _made(self) -> SimulatedBroker:
+        return SimulatedBroker(
+            broker_id=OANDA,
+            instruments=(EUR_USD, default_registry().get("EUR_GBP")),
+            clock=self._clock,
+            currency=Currency("USD"),
+            balance=BALANCE,
+            state=self._state,
+            history=OneHistory(),
+        )
+
+
+STANDS: Final[tuple[Callable[[], Stand], ...]] = (SimulatedStand,)
+
+
+@pytest.fixture(params=STANDS, ids=lambda each: each.__name__)
+def stand(request: pytest.FixtureRequest) -> Stand:
+    made: Stand = request.param()
+    made.price("1.10000", "1.10010")
+    return made
+
+
+def entry(name: str = "entry-1", /, **changes: object) -> ApprovedOrder:
+    side = changes.get("side", Side.BUY)
+    plan = ExitPlan(
+        direction=Direction.LONG if side is Side.BUY else Direction.SHORT,
+        stop=D(str(changes.pop("stop", "1.09500"))),
+        targets=(),
+        tick=EUR_USD.tick,
+        quantity_step=EUR_USD.quantity_step,
+        min_quantity=EUR_USD.min_quantity,
+    )
+    fields: dict[str, object] = {
+        "client_order_id": ClientOrderId(name),
+        "stop_order_id": ClientOrderId(f"{name}-s"),
+        "position_id": PositionId(name),
+        "signal_id": SignalId(name),
+        "task_id": TaskId("task"),
+        "strategy": StrategyName("contract"),
+        "broker_id": EUR_USD.broker_id,
+        "symbol": EUR_USD.symbol,
+        "side": Side.BUY,
+        "kind": OrderKind.MARKET,
+        "quantity": D(1_000),
+        "limit_price": None,
+        "decided_price": D("1.10010"),
+        "plan": plan,
+        "risk_amount": D(5),
+        "value_per_point": D(1),
+        "valid_until": START + timedelta(hours=1),
+    }
+    return ApprovedOrder(**(fields | changes))  # type: ignore[arg-type]
+
+
+def reduction(name: str, quantity: str, *, price: str | None = None, of: str = "entry-1") -> ReduceOrder:
+    return ReduceOrder(
+        client_order_id=ClientOrderId(name),
+        position_id=PositionId(of),
+        entry_order_id=ClientOrderId(of),
+        broker_id=EUR_USD.broker_id,
+        symbol=EUR_USD.symbol,
+        side=Side.SELL,
+        kind=OrderKind.MARKET if price is None else OrderKind.LIMIT,
+        quantity=D(quantity),
+        limit_price=None if price is None else D(price),
+        reason="CONTRACT",
+    )
+
+
+async def only_position(stand: Stand) -> VenuePosition:
+    (position,) = await stand.broker.positions()
+    return position
+
+
+async def fill_names(stand: Stand) -> list[ClientOrderId]:
+    return [each.client_order_id for each in (await stand.broker.fills_since(""))[0]]
+
+
+# --------------------------------------------------------------------------------------------------- 1x: market data
+
+
+async def test_11_a_quote_is_what_the_market_shows_now(stand: Stand) -> None:
+    quote = await stand.broker.quote(EUR_USD.symbol)
+
+    assert (quote.bid, quote.ask) == (D("1.10000"), D("1.10010"))
+
+
+async def test_12_a_quote_of_a_symbol_without_a_price_is_unavailable_not_invented(stand: Stand) -> None:
+    with pytest.raises(BrokerUnavailable):
+        await stand.broker.quote(Symbol("EUR_GBP"))
+
+
+async def test_13_candles_are_closed_oldest_first_and_the_newest_when_no_start_is_given(stand: Stand) -> None:
+    candles = await stand.broker.candles(EUR_USD.symbol, Timeframe.H1, since=None, limit=3)
+
+    assert [each.closed_at for each in candles] == [START - timedelta(hours=back) for back in (2, 1, 0)]
+
+
+async def test_14_candles_since_an_instant_begin_with_the_one_that_opens_there(stand: Stand) -> None:
+    since = START - timedelta(hours=4)
+    candles = await stand.broker.candles(EUR_USD.symbol, Timeframe.H1, since=since, limit=2)
+
+    assert [each.opened_at for each in candles] == [since, since + timedelta(hours=1)]
+
+
+async def test_15_streamed_quotes_arrive_as_they_change(stand: Stand) -> None:
+    if not stand.broker.capabilities.streams_quotes:
+        pytest.skip("this venue does not stream")
+    stream = stand.broker.quotes([EUR_USD.symbol])
+    waiting = asyncio.ensure_future(_next(stream))
+    await ManualClock().sleep(0)  # the reader is there before the quote comes
+    stand.price("1.20000", "1.20010")
+
+    assert (await waiting).bid == D("1.20000")
+
+
+async def _next(stream: AsyncIterator[Quote]) -> Quote:
+    return await anext(stream)
+
+
+# -------------------------------------------------------------------------------------------------------- 2x: entries
+
+
+async def test_21_a_market_entry_is_filled_and_told_in_every_place(stand: Stand) -> None:
+    ack = await stand.broker.place(entry())
+
+    found = await stand.broker.find_order(ClientOrderId("entry-1"))
+    position = await only_position(stand)
+    assert ack.state in (OrderState.FILLED, OrderState.WORKING)  # a venue may tell the fill a moment later
+    assert found is not None
+    assert (found.state, found.filled_quantity, found.venue_order_id) == (
+        OrderState.FILLED,
+        D(1_000),
+        ack.venue_order_id,
+    )
+    assert (position.entry_order_id, position.quantity, position.direction) == ("entry-1", D(1_000), Direction.LONG)
+    assert await fill_names(stand) == ["entry-1"]
+
+
+async def test_22_a_buy_never_pays_less_than_the_ask_and_a_sale_never_gets_more_than_the_bid(stand: Stand) -> None:
+    await stand.broker.place(entry("long"))
+    await stand.broker.place(entry("short", side=Side.SELL, stop="1.10500"))
+
+    fills, _ = await stand.broker.fills_since("")
+    assert fills[0].price >= D("1.10010")
+    assert fills[1].price <= D("1.10000")
+
+
+async def test_23_an_attached_stop_rests_from_the_fill_on_for_the_whole_quantity(stand: Stand) -> None:
+    if not stand.broker.capabilities.attached_stop:
+        pytest.skip("this venue attaches no stop")
+    await stand.broker.place(entry())
+
+    (stop,) = await stand.broker.protective_orders()
+    position = await only_position(stand)
+    assert (stop.client_order_id, stop.side, stop.quantity, stop.reduces_only) == (
+        "entry-1-s",
+        Side.SELL,
+        D(1_000),
+        True,
+    )
+    assert (position.stop_price, position.stop_order_id) == (D("1.09500"), "entry-1-s")
+
+
+async def test_24_the_same_client_order_id_never_has_two_effects(stand: Stand) -> None:
+    if stand.broker.capabilities.duplicate_ids is not DuplicateIds.PERMANENT:
+        pytest.skip("this venue forgets ids: the engine asks before it sends again")
+    first = await stand.broker.place(entry())
+    again = await stand.broker.place(entry())
+
+    assert (again.venue_order_id, again.state) == (first.venue_order_id, first.state)
+    assert (await only_position(stand)).quantity == D(1_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"quantity": D(10_000_000)}, "INSUFFICIENT_MARGIN"),
+        ({"symbol": Symbol("NO_SUCH")}, "UNKNOWN_SYMBOL"),
+        ({"quantity": D("0.5")}, "BELOW_MINIMUM"),
+        ({"quantity": D("10.5")}, "PRECISION"),
+        ({"stop": "1.0950001"}, "PRECISION"),
+        ({"kind": OrderKind.LIMIT, "limit_price": D("1.0980001")}, "PRECISION"),
+        ({"kind": OrderKind.LIMIT}, "PRICE_MISSING"),
+        ({"stop": "1.10500"}, "STOP_ON_WRONG_SIDE"),
+        ({"stop": "1.10000"}, "STOP_ON_WRONG_SIDE"),
+        ({"side": Side.SELL, "stop": "1.10010"}, "STOP_ON_WRONG_SIDE"),
+        ({"symbol": Symbol("EUR_GBP")}, "NO_PRICE"),
+        ({"stop_order_id": ClientOrderId("entry-1")}, "DUPLICATE_STOP_ID"),
+    ],
+)
+async def test_25_a_no_is_an_answer_with_the_venues_reason_and_leaves_nothing(
+    stand: Stand, changes: dict[str, object], word: str
+) -> None:
+    ack = await stand.broker.place(entry(**changes))
+
+    assert ack.state is OrderState.REJECTED
+    assert ack.reason == word if isinstance(stand, SimulatedStand) else ack.reason
+    assert await stand.broker.positions() == ()
+    assert await stand.broker.open_orders() == ()
+    assert await fill_names(stand) == []
+
+
+async def test_26_a_limit_entry_rests_and_fills_at_its_price_or_better(stand: Stand) -> None:
+    ack = await stand.broker.place(entry(kind=OrderKind.LIMIT, limit_price=D("1.09800")))
+    (resting,) = await stand.broker.open_orders()
+    assert (ack.state, resting.state, resting.price) == (OrderState.WORKING, OrderState.WORKING, D("1.09800"))
+    assert await stand.broker.positions() == ()
+
+    stand.price("1.09780", "1.09790")
+
+    fills, _ = await stand.broker.fills_since("")
+    assert [each.price <= D("1.09800") for each in fills] == [True]
+    assert await stand.broker.open_orders() == ()
+
+
+async def test_27_an_order_nobody_placed_is_not_found(stand: Stand) -> None:
+    assert await stand.broker.find_order(ClientOrderId("never")) is None
+
+
+# ----------------------------------------------------------------------------------------------------- 3x: reductions
+
+
+async def test_31_a_reduction_closes_its_part_and_the_stop_follows(stand: Stand) -> None:
+    await stand.broker.place(entry())
+    await stand.broker.place(reduction("out", "400"))
+
+    position = await only_position(stand)
+    assert position.quantity == D(600)
+    if stand.broker.capabilities.stop_follows_position:
+        (stop,) = await stand.broker.protective_orders()
+        assert stop.quantity - stop.filled_quantity == D(600)
+
+
+async def test_32_a_reduction_of_more_than_is_left_closes_what_is_left_and_never_flips(stand: Stand) -> None:
+    await stand.broker.place(entry())
+    await stand.broker.place(reduction("out", "5000"))
+
+    fills, _ = await stand.broker.fills_since("")
+    assert fills[-1].quantity == D(1_000)
+    assert await stand.broker.positions() == ()
+    assert await stand.broker.protective_orders() == ()
+
+
+@pytest.mark.parametrize(("quantity", "word"), [("0", "BELOW_MINIMUM"), ("0.5", "BELOW_MINIMUM"), ("1.5", "PRECISION")])
+async def test_33_a_reduction_of_an_unusable_quantity_is_rejected(stand: Stand, quantity: str, word: str) -> None:
+    await stand.broker.place(entry())
+    ack = await stand.broker.place(reduction("out", quantity))
+
+    assert ack.state is OrderState.REJECTED
+    assert ack.reason == word if isinstance(stand, SimulatedStand) else ack.reason
+    assert (await only_position(stand)).quantity == D(1_000)
+
+
+async def test_34_a_reduction_of_nothing_is_rejected_and_opens_nothing(stand: Stand) -> None:
+    ack = await stand.broker.place(reduction("out", "100"))
+
+    assert (ack.state, ack.reason) == (OrderState.REJECTED, "POSITION_NOT_FOUND")
+    assert await stand.broker.positions() == ()
+
+
+async def test_35_a_reduction_on_the_opening_side_is_rejected(stand: Stand) -> None:
+    await stand.broker.place(entry("entry-1", side=Side.SELL, stop="1.10500"))
+    ack = await stand.broker.place(reduction("out", "100"))
+
+    assert ack.state is OrderState.REJECTED
+    assert (await only_position(stand)).quantity == D(1_000)
+
+
+async def test_36_a_resting_target_fills_when_reached_and_ends_when_the_stop_closes_the_position(stand: Stand) -> None:
+    await stand.broker.place(entry())
+    await stand.broker.place(reduction("t1", "400", price="1.10400"))
+    await stand.broker.place(reduction("t2", "600", price="1.10900"))
+
+    stand.price("1.10400", "1.10410")
+    assert (await only_position(stand)).quantity == D(600)
+    stand.price("1.09000", "1.09010")
+
+    assert await fill_names(stand) == ["entry-1", "t1", "entry-1-s"]
+    assert await stand.broker.open_orders() == ()
+    ended = await stand.broker.find_order(ClientOrderId("t2"))
+    assert ended is not None
+    assert ended.state is OrderState.CANCELED
+
+
+# ------------------------------------------------------------------------------------------------------------ 4x: stops
+
+
+async def test_41_a_stop_never_fills_better_than_its_price(stand: Stand) -> None:
+    await stand.broker.place(entry())
+    stand.price("1.09400", "1.09410")
+
+    fills, _ = await stand.broker.fills_since("")
+    assert fills[-1].client_order_id == "entry-1-s"
+    assert fills[-1].price <= D("1.09500")
+    assert await stand.broker.positions() == ()
+
+
+async def test_42_a_moved_stop_rests_at_its_new_price_under_the_same_id(stand: Stand) -> None:
+    if not stand.broker.capabilities.amends_stop:
+        pytest.skip("this venue replaces stops")
+    await stand.broker.place(entry())
+    ack = await stand.broker.amend_stop(ClientOrderId("entry-1"), D("1.09900"))
+
+    position = await only_position(stand)
+    assert (ack.state, ack.client_order_id) == (OrderState.WORKING, "entry-1-s")
+    assert (position.stop_price, position.stop_order_id) == (D("1.09900"), "entry-1-s")
+
+
+@pytest.mark.parametrize(
+    ("name", "stop", "word"),
+    [("entry-1", "1.0990001", "PRECISION"), ("never", "1.09900", "POSITION_NOT_FOUND")],
+)
+async def test_43_a_stop_that_cannot_be_moved_stays_where_it_was(stand: Stand, name: str, stop: str, word: str) -> None:
+    await stand.broker.place(entry())
+    ack = await stand.broker.amend_stop(ClientOrderId(name), D(stop))
+
+    assert ack.state is OrderState.REJECTED
+    assert ack.reason == word if isinstance(stand, SimulatedStand) else ack.reason
+    assert (await only_position(stand)).stop_price == D("1.09500")
+
+
+async def test_44_a_bare_position_can_be_protected_again_once(stand: Stand) -> None:
+    await stand.broker.place(entry())
+    await stand.broker.cancel(ClientOrderId("entry-1-s"))
+    bare = await only_position(stand)
+    assert (bare.stop_price, await stand.broker.protective_orders()) == (None, ())
+
+    first = await stand.broker.place_stop(bare, ClientOrderId("again"), D("1.09600"))
+    second = await stand.broker.place_stop(bare, ClientOrderId("surplus"), D("1.09700"))
+
+    (stop,) = await stand.broker.protective_orders()
+    assert (first.state, second.state) == (OrderState.WORKING, OrderState.REJECTED)
+    assert (stop.client_order_id, stop.quantity, stop.price) == ("again", D(1_000), D("1.09600"))
+    stand.price("1.09500", "1.09510")
+    assert (await fill_names(stand))[-1] == "again"
+
+
+async def test_45_a_stop_for_a_position_that_is_gone_is_rejected(stand: Stand) -> None:
+    await stand.broker.place(entry())
+    position = await only_position(stand)
+    await stand.broker.place(reduction("out", "1000"))
+
+    ack = await stand.broker.place_stop(position, ClientOrderId("late"), D("1.09600"))
+
+    assert ack.state is OrderState.REJECTED
+    assert await stand.broker.protective_orders() == ()
+
+
+# --------------------------------------------------------------------------------------------------------- 5x: cancels
+
+
+async def test_51_a_cancelled_order_never_fills(stand: Stand) -> None:
+    await stand.broker.place(entry(kind=OrderKind.LIMIT, limit_price=D("1.09800")))
+    ack = await stand.broker.cancel(ClientOrderId("entry-1"))
+    stand.price("1.09000", "1.09010")
+
+    assert ack.state is OrderState.CANCELED
+    assert await fill_names(stand) == []
+
+
+async def test_52_a_cancel_that_comes_after_the_fill_says_so(stand: Stand) -> None:
+    await stand.broker.place(entry())
+
+    assert (await stand.broker.cancel(ClientOrderId("entry-1"))).state is OrderState.FILLED
+
+
+async def test_53_a_cancel_of_nothing_is_rejected(stand: Stand) -> None:
+    assert (await stand.broker.cancel(ClientOrderId("never"))).state is OrderState.REJECTED
+
+
+# ------------------------------------------------------------------------------------------------- 6x: truth, and crash
+
+
+async def test_61_fills_are_read_once_in_order_by_their_cursor(stand: Stand) -> None:
+    await stand.broker.place(entry())
+    first, cursor = await stand.broker.fills_since("")
+    await stand.broker.place(reduction("out", "1000"))
+    second, end = await stand.broker.fills_since(cursor)
+    third, _ = await stand.broker.fills_since(end)
+
+    assert [each.client_order_id for each in (*first, *second, *third)] == ["entry-1", "out"]
+    assert len({each.venue_fill_id for each in (*first, *second)}) == 2
+
+
+async def test_62_the_balance_moves_by_results_and_fees_and_equity_by_open_results(stand: Stand) -> None:
+    await stand.broker.place(entry())
+    stand.price("1.10500", "1.10510")
+    opened = await stand.broker.account()
+    await stand.broker.place(reduction("out", "1000"))
+    closed = await stand.broker.account()
+
+    fills, _ = await stand.broker.fills_since("")
+    fees = sum((each.fee for each in fills), D(0))
+    assert opened.balance == BALANCE - fills[0].fee
+    assert opened.equity - opened.balance == (D("1.10500") - fills[0].price) * 1_000
+    assert opened.margin_used > 0
+    assert closed.balance == closed.equity == BALANCE + (fills[1].price - fills[0].price) * 1_000 - fees
+    assert closed.margin_used == 0
+
+
+async def test_63_the_venue_remembers_everything_over_our_crash(stand: Stand) -> None:
+    await stand.broker.place(entry())
+    await stand.broker.place(reduction("t1", "400", price="1.10400"))
+    before = (
+        await stand.broker.positions(),
+        await stand.broker.open_orders(),
+        await stand.broker.protective_orders(),
+        await stand.broker.fills_since(""),
+        (await stand.broker.account()).balance,
+    )
+
+    stand.crash()
+
+    after = (
+        await stand.broker.positions(),
+        await stand.broker.open_orders(),
+        await stand.broker.protective_orders(),
+        await stand.broker.fills_since(""),
+        (await stand.broker.account()).balance,
+    )
+    assert after == before
+
+
+async def test_64_connectivity_is_checked_and_closing_leaves_positions_as_they_are(stand: Stand) -> None:
+    await stand.broker.place(entry())
+    await stand.broker.check_connectivity()
+    await stand.broker.close()
+
+    stand.crash()
+    assert (await only_position(stand)).quantity == D(1_000)
+
+
+def test_65_the_adapter_names_the_broker_that_its_instruments_are_routed_to(stand: Stand) -> None:
+    traded: Instrument = EUR_USD
+
+    assert stand.broker.broker_id == traded.broker_id

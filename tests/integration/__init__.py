@@ -1,0 +1,1 @@
+"""Real servers: PostgreSQL and HTTP."""

@@ -1,0 +1,66 @@
+"""The schema that the migrations give: as a file, and what it refuses."""
+
+import re
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bot.database.migrate import read_migrations
+from bot.database.pool import Pool
+from bot.database.schema import SCHEMA, schema_of, write_schema
+
+
+async def test_schema_sql_is_what_the_migrations_give(pool: Pool) -> None:
+    assert SCHEMA.read_text() == await schema_of(pool), "a migration changed the schema: run write_schema and commit it"
+
+
+async def test_schema_sql_can_be_run_and_gives_the_same_schema(empty_pool: Pool, tmp_path: Path) -> None:
+    # Act
+    await empty_pool.execute(SCHEMA.read_text())
+    await write_schema(empty_pool, tmp_path / "again.sql")
+
+    # Assert
+    assert (tmp_path / "again.sql").read_text() == SCHEMA.read_text()
+
+
+def test_no_migration_asks_the_database_for_the_time() -> None:
+    clocks = r"\b(now|current_timestamp|localtimestamp|clock_timestamp|statement_timestamp|transaction_timestamp)\b"
+    for migration in read_migrations():
+        statements = re.sub(r"--.*", "", migration.sql)
+        assert not re.search(clocks, statements, re.IGNORECASE), migration.name
+
+
+@pytest.mark.parametrize("table", ["order_events", "fills", "journal"])
+@pytest.mark.parametrize("change", ["DELETE FROM {}", "TRUNCATE {}", "UPDATE {} SET {column} = {column}"])
+async def test_facts_cannot_be_changed(pool: Pool, table: str, change: str) -> None:
+    column = "at" if table != "fills" else "filled_at"
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="append-only"):
+        await pool.execute(change.format(table, column=column))
+
+
+async def test_every_query_of_a_page_or_of_the_order_path_has_its_index(pool: Pool) -> None:
+    # Arrange: an empty table is always scanned whole, so ask what would be done if scanning were dear
+    queries = {
+        "orders_unfinished": "SELECT 1 FROM orders WHERE state IN ('INTENT', 'SENDING', 'UNKNOWN', 'WORKING',"
+        " 'TRIGGERED', 'PARTIAL', 'REPLACE_PENDING', 'CANCEL_PENDING') ORDER BY created_at, client_order_id",
+        "orders_of_position": "SELECT 1 FROM orders WHERE position_id = 'p' ORDER BY created_at, client_order_id",
+        "orders_newest": "SELECT 1 FROM orders ORDER BY created_at DESC, client_order_id DESC LIMIT 9",
+        "positions_open": "SELECT 1 FROM positions WHERE closed_at IS NULL ORDER BY opened_at, id",
+        "positions_closed": "SELECT 1 FROM positions WHERE closed_at IS NOT NULL AND first_quantity > 0"
+        " ORDER BY closed_at DESC, id DESC LIMIT 9",
+        "signals_newest": "SELECT 1 FROM signals ORDER BY decided_at DESC, id DESC LIMIT 9",
+        "outcomes_unfinished": "SELECT 1 FROM outcomes WHERE NOT done ORDER BY started_at, signal_id",
+        "order_events_of_order": "SELECT at FROM order_events WHERE client_order_id = 'o' ORDER BY sequence",
+    }
+
+    # Act
+    async with pool.acquire() as connection:
+        await connection.execute("SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off")
+        plans = {
+            index: "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}"))
+            for index, query in queries.items()
+        }
+
+    # Assert
+    assert {index for index, plan in plans.items() if f"using {index}" not in plan} == set()
