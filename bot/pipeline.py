@@ -19,7 +19,7 @@ from bot.layer2_intelligence.strategies.catalogue import Strategy
 from bot.layer2_intelligence.validator import judge
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine
-from bot.layer4_risk.conversion import conversion_rate
+from bot.layer4_risk.conversion import conversion_rate, pair_names
 from bot.layer4_risk.limits import RiskView, day_start
 from bot.layer4_risk.manager import RiskManager
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
@@ -143,7 +143,7 @@ class Pipeline:
         """Mid prices of the pairs that could turn the quote currency into account currency."""
         quote_currency = self._parts.registry.get(signal.symbol).quote_currency
         found: dict[Symbol, Decimal] = {}
-        for name in (Symbol(f"{quote_currency}_{account}"), Symbol(f"{account}_{quote_currency}")):
+        for name in (*pair_names(quote_currency, account), *pair_names(account, quote_currency)):
             if name in self._parts.registry:
                 quote = await self._parts.quote_of(name)
                 if quote is not None:

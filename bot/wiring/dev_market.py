@@ -24,17 +24,18 @@ from bot.models import StrategyTask, Timeframe
 # What is played: recording (symbol and candle length) and the row at which it begins. The rows were chosen so that
 # something happens soon; what happens is what the real candles make of it.
 PLAYED: Final[Mapping[tuple[str, str], int]] = {
-    ("BTC/USDT", "1h"): 63,
-    ("ETH/USD", "1h"): 348,
-    ("EUR_USD", "1h"): 403,
-    ("AAPL", "1h"): 293,
-    ("SPY", "15m"): 99,
-    ("MSFT", "1d"): 48,
-    ("NVDA", "1d"): 28,
+    ("BTC/USDT", "1h"): 398,
+    ("ETH/USD", "1h"): 371,
+    ("EUR_USD", "1h"): 1512,
+    ("AAPL", "1h"): 327,
+    ("SPY", "15m"): 445,
+    ("MSFT", "1d"): 584,
+    ("NVDA", "1d"): 153,
 }
 # One instrument waits with its 1h signals for a 4h setup, as the default says; the others show more in a first minute.
 WAITS_FOR_SETUPS: Final = ("ETH/USD",)
-_SAVE_EVERY_S: Final = 2.0  # real seconds; a kill in between repeats two seconds of the market
+_SAVE_EVERY_S: Final = 1.0  # real; a kill in between repeats a second of the market
+_WARMUP_CANDLES: Final = 1_200  # of the base timeframe: 1h candles then give the 300 4h candles that law L8 asks for
 _FRESH_S: Final = 7_200.0
 _STALE_S: Final = 6 * 3_600.0
 
@@ -62,7 +63,7 @@ class DevMarket:
             )
             for (recording, row), instrument in zip(played, instruments, strict=True)
         ]
-        self._player = MarketPlayer(self.tracks, self.clock, self.history, resume=resume)
+        self._player = MarketPlayer(self.tracks, self.clock, self.history, warmup=_WARMUP_CANDLES, resume=resume)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Play until told to stop, saving the place now and then."""

@@ -1,0 +1,1 @@
+"""The simulated venue: one matching engine for dev, replay and tests."""

@@ -1,0 +1,82 @@
+"""May this order rest or fill here? Pure answers in the venue's words; an empty word is a yes."""
+
+from decimal import Decimal
+from typing import Final
+
+from bot.instruments import Instrument
+from bot.layer1_data.brokers.simulated.matching import ZERO, Book, BookPosition
+from bot.models import ApprovedOrder, OrderKind, ReduceOrder, Side
+
+ADMITTED: Final = ""
+
+
+def entry_refusal(order: ApprovedOrder, book: Book, *, rate: Decimal | None, free_margin: Decimal) -> str:
+    """Why the venue rejects an entry. `rate` converts quote to account currency, `free_margin` is in the latter."""
+    instrument = book.instrument
+    if order.quantity < instrument.min_quantity:
+        return "BELOW_MINIMUM"
+    if order.kind is not OrderKind.MARKET and order.limit_price is None:
+        return "PRICE_MISSING"
+    if not _is_precise(instrument, order.quantity, order.limit_price, order.plan.stop):
+        return "PRECISION"
+    if book.at is None:
+        return "NO_PRICE"
+    if not _stop_protects(order, book):
+        return "STOP_ON_WRONG_SIDE"
+    if rate is None:
+        return "NO_CONVERSION_RATE"
+    if needed_margin(instrument, order.quantity, _expected_price(order, book), rate) > free_margin:
+        return "INSUFFICIENT_MARGIN"
+    return ADMITTED
+
+
+def reduction_refusal(order: ReduceOrder, position: BookPosition | None, instrument: Instrument) -> str:
+    """Why the venue rejects a reduction. One below the minimum is let through only if it closes all that is left."""
+    if position is None:
+        return "POSITION_NOT_FOUND"
+    if order.side is not Side.closing(position.direction):
+        return "WRONG_SIDE"
+    if order.quantity <= ZERO or order.quantity < min(instrument.min_quantity, position.quantity):
+        return "BELOW_MINIMUM"
+    if order.kind is not OrderKind.MARKET and order.limit_price is None:
+        return "PRICE_MISSING"
+    if not _is_precise(instrument, order.quantity, order.limit_price):
+        return "PRECISION"
+    return ADMITTED
+
+
+def stop_refusal(position: BookPosition | None, instrument: Instrument, stop: Decimal) -> str:
+    """Why the venue rejects a protective stop."""
+    if position is None:
+        return "POSITION_NOT_FOUND"
+    return ADMITTED if _is_precise(instrument, ZERO, stop) else "PRECISION"
+
+
+def needed_margin(instrument: Instrument, quantity: Decimal, price: Decimal, rate: Decimal) -> Decimal:
+    """Account currency that a position of this size blocks."""
+    return instrument.notional(quantity, price) * rate / instrument.max_leverage
+
+
+def _is_precise(instrument: Instrument, quantity: Decimal, *prices: Decimal | None) -> bool:
+    """The quantity is on the step grid, every price positive and on the tick grid."""
+    if quantity % instrument.quantity_step != ZERO:
+        return False
+    return all(price is None or (price > ZERO and price % instrument.tick == ZERO) for price in prices)
+
+
+def _expected_price(order: ApprovedOrder, book: Book) -> Decimal:
+    """What the entry will pay, as far as it is known; between candles the price it was decided at."""
+    if order.limit_price is not None and order.kind is not OrderKind.MARKET:
+        return order.limit_price
+    if not book.standing:
+        return order.decided_price
+    return book.ask if order.side is Side.BUY else book.bid
+
+
+def _stop_protects(order: ApprovedOrder, book: Book) -> bool:
+    """The stop lies behind the price that the position would be opened at; for a market order at a standing price
+    behind the exit side, or it would trigger at once. Between candles a jump beyond the stop closes at the open."""
+    expected = _expected_price(order, book)
+    if order.kind is OrderKind.MARKET and book.standing:
+        expected = book.bid if order.side is Side.BUY else book.ask
+    return order.side.sign * (expected - order.plan.stop) > ZERO

@@ -1,0 +1,127 @@
+"""The money of one simulated account: balance, conversion, margin, and the list of fills."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Final
+
+from bot.instruments import BrokerId, Currency, Instrument
+from bot.layer1_data.brokers.simulated.admission import needed_margin
+from bot.layer1_data.brokers.simulated.matching import ONE, ZERO, Book, BookPosition, Execution
+from bot.models import Direction, Fill, OrderKind, OrderRole, Side
+
+FILLS_KEPT: Final = 5_000
+_TRIMMED_AT: Final = FILLS_KEPT + 1_000
+_DOLLARS: Final = {"USDT": Currency("USD")}  # the only stable coin in the registry is taken at par
+
+
+class Ledger:
+    """Balance and fills of one account. Every execution is booked here once, in order.
+
+    A result is converted at the mid of the moment it is made; where the pair has no price (after a restart), at the
+    rate the position was last booked with.
+    """
+
+    def __init__(self, broker_id: BrokerId, currency: Currency, balance: Decimal, books: Iterable[Book]) -> None:
+        self.balance = balance
+        self.fills: list[Fill] = []
+        self.fill_count = 0
+        self._broker_id = broker_id
+        self._currency = _in_dollars(currency)
+        self._books = tuple(books)
+        self._pairs = self._conversion_pairs()
+
+    def rate(self, instrument: Instrument) -> Decimal | None:
+        """Account currency for one unit of the instrument's quote currency; None while no pair tells."""
+        quoted = _in_dollars(instrument.quote_currency)
+        if quoted == self._currency:
+            return ONE
+        for book, inverted in self._pairs.get(quoted, ()):
+            mid = book.mid
+            if mid is not None and mid > ZERO:
+                return ONE / mid if inverted else mid
+        return None
+
+    def book(self, execution: Execution) -> Fill:
+        """Add the profit to the balance, take the fee off it, and list the fill."""
+        instrument = self._instrument(execution)
+        position = execution.position
+        position.conversion = self.rate(instrument) or position.conversion
+        notional = instrument.notional(execution.quantity, execution.price)
+        fee = notional * instrument.commission_ratio * position.conversion
+        self.balance += execution.profit * position.conversion - fee
+        self.fill_count += 1
+        fill = Fill(
+            broker_id=self._broker_id,
+            venue_fill_id=f"{self._broker_id}-f-{self.fill_count}",
+            client_order_id=execution.order.client_order_id,
+            symbol=execution.order.symbol,
+            side=execution.order.side,
+            quantity=execution.quantity,
+            price=execution.price,
+            fee=fee,
+            filled_at=execution.at,
+            cause=execution.cause,
+        )
+        self.fills.append(fill)
+        if len(self.fills) > _TRIMMED_AT:
+            del self.fills[:-FILLS_KEPT]
+        return fill
+
+    def fills_after(self, sequence: int) -> list[Fill]:
+        """Fills numbered above `sequence`, as far back as they are kept."""
+        newer = self.fill_count - sequence
+        return self.fills[-newer:] if newer > 0 else []
+
+    def equity(self) -> Decimal:
+        """Balance with every open position marked at the price it could be closed at."""
+        return self.balance + sum((self._open_profit(book) for book in self._books if book.positions), ZERO)
+
+    def margin_used(self) -> Decimal:
+        """What open positions and resting entries block."""
+        return sum((self._margin_of(book) for book in self._books if not book.is_idle), ZERO)
+
+    def _open_profit(self, book: Book) -> Decimal:
+        if book.at is None:
+            return ZERO
+        total = ZERO
+        for position in book.positions.values():
+            mark = book.bid if position.direction is Direction.LONG else book.ask
+            distance = position.direction.sign * (mark - position.average_price)
+            total += distance * position.quantity * self._rate_of(book, position)
+        return total * book.instrument.contract_size
+
+    def _margin_of(self, book: Book) -> Decimal:
+        total = ZERO
+        for position in book.positions.values():
+            rate = self._rate_of(book, position)
+            total += needed_margin(book.instrument, position.quantity, position.average_price, rate)
+        for order in book.orders.values():
+            if order.role is OrderRole.ENTRY:
+                price = order.price
+                if order.kind is OrderKind.MARKET:
+                    price = book.ask if order.side is Side.BUY else book.bid
+                rate = self.rate(book.instrument) or ONE
+                total += needed_margin(book.instrument, order.quantity - order.filled, price, rate)
+        return total
+
+    def _rate_of(self, book: Book, position: BookPosition) -> Decimal:
+        return self.rate(book.instrument) or position.conversion
+
+    def _instrument(self, execution: Execution) -> Instrument:
+        return self._instruments[execution.order.symbol]
+
+    def _conversion_pairs(self) -> Mapping[Currency, list[tuple[Book, bool]]]:
+        """For each foreign currency the books that price it in account currency; True where the price is inverted."""
+        self._instruments = {book.instrument.symbol: book.instrument for book in self._books}
+        pairs: dict[Currency, list[tuple[Book, bool]]] = {}
+        for book in self._books:
+            base, quoted = _in_dollars(book.instrument.base_currency), _in_dollars(book.instrument.quote_currency)
+            if base == self._currency:
+                pairs.setdefault(quoted, []).append((book, True))
+            elif quoted == self._currency:
+                pairs.setdefault(base, []).append((book, False))
+        return pairs
+
+
+def _in_dollars(currency: Currency) -> Currency:
+    return _DOLLARS.get(currency, currency)

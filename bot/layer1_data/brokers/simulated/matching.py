@@ -1,0 +1,395 @@
+"""The matching engine of one instrument: pure, synchronous, no I/O. The adapter translates; the ledger counts money.
+
+Laws (SPEC section 16): exits of a long look at the bid, of a short at the ask; a stop goes before a limit; a limit
+fills at its price, never better; a stop that a jump passed fills at the jump's price, one that the price moved through
+continuously fills at the stop. Market orders and stops then pay the instrument's slippage, to the tick, against us.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from bot.instruments import Instrument, Rounding, Symbol
+from bot.models import ClientOrderId, Direction, OrderKind, OrderRole, OrderState, Side
+
+ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class BookOrder:
+    """One order at the venue. `price` is the limit or the trigger (0 for a market order); `entry_order_id` names the
+    position it belongs to.
+
+    An entry carries what will be attached at its first fill (`attached_*`). The quantity of a protective stop follows
+    its position. `armed` is False until a price was seen after the order came: until then no path led to its trigger.
+    """
+
+    client_order_id: ClientOrderId
+    venue_order_id: str
+    symbol: Symbol
+    side: Side
+    role: OrderRole
+    kind: OrderKind
+    quantity: Decimal
+    price: Decimal
+    entry_order_id: ClientOrderId
+    attached_id: ClientOrderId | None = None
+    attached_venue_id: str = ""
+    attached_stop: Decimal = ZERO
+    state: OrderState = OrderState.WORKING
+    reason: str = ""
+    filled: Decimal = ZERO
+    triggered: bool = False
+    armed: bool = False
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class BookPosition:
+    """What is left of one entry. `reach` is the best exit-side price since it opened or since the last jump: a stop
+    moved beyond the price is never filled better than that. `conversion` is the last rate to account currency."""
+
+    entry_order_id: ClientOrderId
+    symbol: Symbol
+    direction: Direction
+    quantity: Decimal
+    average_price: Decimal
+    stop: BookOrder | None
+    reach: Decimal
+    conversion: Decimal = ONE
+    in_range: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One exchange. `profit` is in quote currency, zero for entries."""
+
+    order: BookOrder
+    position: BookPosition
+    quantity: Decimal
+    price: Decimal
+    profit: Decimal
+    cause: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The prices one observation passed through; a point has equal lows and highs. `gap`: reached by a jump."""
+
+    bid_low: Decimal
+    bid_high: Decimal
+    ask_low: Decimal
+    ask_high: Decimal
+    at: datetime
+    gap: bool
+    is_point: bool
+
+
+class Book:
+    """Orders, positions and the market of one instrument. `registry` is the venue's list of all orders by our id.
+
+    `standing` says that the last observed point is a price one can trade at now: not before the first observation,
+    not between candles (`pause`), not between a candle's range and its close.
+    """
+
+    def __init__(
+        self, instrument: Instrument, registry: dict[ClientOrderId, BookOrder], liquidity: Decimal | None
+    ) -> None:
+        self.instrument = instrument
+        self.bid = ZERO
+        self.ask = ZERO
+        self.at: datetime | None = None
+        self.standing = False
+        self.orders: dict[ClientOrderId, BookOrder] = {}
+        self.positions: dict[ClientOrderId, BookPosition] = {}
+        self._registry = registry
+        self._liquidity = None if liquidity is None else instrument.round_quantity(liquidity)
+        self._budget = self._liquidity
+        self._gap = True
+        self._range: Sweep | None = None
+        self._done: list[Execution] = []
+
+    @property
+    def is_idle(self) -> bool:
+        """No order and no position here."""
+        return not (self.orders or self.positions)
+
+    @property
+    def mid(self) -> Decimal | None:
+        """Mean of the last bid and ask; None before the first observation."""
+        return None if self.at is None else (self.bid + self.ask) / 2
+
+    # ------------------------------------------------------------------------------------------------- the market
+
+    def observe(self, bid: Decimal, ask: Decimal, at: datetime, *, gap: bool) -> list[Execution]:
+        """One price point: stops, limits, waiting market orders, then the stops of what just opened."""
+        gap = gap or self.at is None
+        self.bid, self.ask, self.at, self.standing, self._gap = bid, ask, at, True, gap
+        self._budget = self._liquidity
+        if gap:
+            self._range = None
+        if not (self.orders or self.positions):
+            return []
+        return self._run(Sweep(bid, bid, ask, ask, at, gap, True))
+
+    def observe_range(self, sweep: Sweep) -> list[Execution]:
+        """The rest of a candle after its open, up to but without its close: stops first, then limits.
+
+        A position that an order opened inside the range meets the range's worse end at once (a limit entry's stop lies
+        behind its limit, so it was passed later; for a stop entry the order is unknown and the worse one is assumed),
+        but not its better end.
+        """
+        self.standing, self._gap, self._range = False, False, sweep
+        self._budget = self._liquidity
+        if not (self.orders or self.positions):
+            return []
+        for position in self.positions.values():
+            position.in_range = True
+        return self._run(sweep)
+
+    def pause(self) -> None:
+        """No price until the next observation."""
+        self.standing, self._range = False, None
+
+    def remember(self, bid: Decimal, ask: Decimal, at: datetime) -> None:
+        """Take the last price of an earlier life as a mark that nothing can trade at."""
+        self.bid, self.ask, self.at = bid, ask, at
+
+    # ----------------------------------------------------------------------------------------------------- orders
+
+    def accept(self, order: BookOrder, at: datetime) -> list[Execution]:
+        """Take an admitted order: fill what fills now, rest the remainder.
+
+        A limit fills now if the standing price has reached it, or, where it reduces a position that was open before
+        the candle's range, if that range had.
+        """
+        self.orders[order.client_order_id] = order
+        self._done = []
+        order.armed = self.standing
+        if self.standing:
+            point = self._point(at, gap=True)
+            self._fill_if_reached(order, point)
+            self._protect(point)
+        if order.kind is OrderKind.LIMIT and self._range is not None and order.client_order_id in self.orders:
+            position = self.positions.get(order.entry_order_id)
+            if order.role is OrderRole.EXIT and position is not None and position.in_range:
+                self._fill_if_reached(order, self._range, at)
+        return self._done
+
+    def move_stop(self, position: BookPosition, stop: BookOrder, price: Decimal, at: datetime) -> list[Execution]:
+        """Rest `stop` at `price` for all of `position`.
+
+        If the standing price is beyond it, it triggers at once: at that price if it was reached by a jump; inside a
+        candle at the stop, because the price must have come back through it (SPEC 16, candles, step 5), but never
+        better than anything seen since the jump or the entry. Without a standing price it waits for the next one.
+        """
+        stop.price, stop.quantity = price, stop.filled + position.quantity
+        position.stop = stop
+        self._done = []
+        if self.standing:
+            self._protect(self._point(at, gap=self._gap))
+        return self._done
+
+    def cancel(self, order: BookOrder, reason: str) -> None:
+        """End a working order; a protective stop leaves its position bare."""
+        order.state, order.reason = OrderState.CANCELED, reason
+        self.orders.pop(order.client_order_id, None)
+        if order.role is OrderRole.STOP:
+            position = self.positions.get(order.entry_order_id)
+            if position is not None and position.stop is order:
+                position.stop = None
+
+    # -------------------------------------------------------------------------------------------------- the passes
+
+    def _point(self, at: datetime, *, gap: bool) -> Sweep:
+        return Sweep(self.bid, self.bid, self.ask, self.ask, at, gap, True)
+
+    def _run(self, sweep: Sweep) -> list[Execution]:
+        self._done = []
+        self._protect(sweep)
+        if self.orders:
+            self._fill_orders(sweep, OrderKind.STOP)
+            self._fill_orders(sweep, OrderKind.LIMIT)
+            self._fill_orders(sweep, OrderKind.MARKET)
+        if self._done:
+            self._protect(sweep)
+        self._stretch_reach(sweep)
+        return self._done
+
+    def _protect(self, sweep: Sweep) -> None:
+        """Trigger the protective stops that `sweep` reached. Safe to run twice: what is closed is gone."""
+        for position in tuple(self.positions.values()):
+            stop = position.stop
+            if stop is None:
+                continue
+            price = _stop_out_price(position, stop, sweep)
+            if price is not None:
+                stop.triggered = True
+                self._fill(stop, price, "stop", sweep, sweep.at)
+
+    def _fill_orders(self, sweep: Sweep, kind: OrderKind) -> None:
+        """One pass over the resting orders of `kind`; limits nearest first, so that target 1 goes before target 2."""
+        found = [each for each in self.orders.values() if each.kind is kind]
+        if kind is OrderKind.LIMIT and len(found) > 1:
+            found.sort(key=lambda each: -each.side.sign * each.price)
+        for order in found:
+            if order.client_order_id in self.orders:  # a fill before it may have ended it
+                self._fill_if_reached(order, sweep)
+                order.armed = True
+
+    def _fill_if_reached(self, order: BookOrder, sweep: Sweep, at: datetime | None = None) -> None:
+        price = _fill_price(order, sweep)
+        if price is not None:
+            order.triggered = order.kind is OrderKind.STOP
+            self._fill(order, price, order.kind.value, sweep, at or sweep.at)
+
+    def _stretch_reach(self, sweep: Sweep) -> None:
+        """Remember the best exit price; one opened inside a range has not seen the range's better end for certain."""
+        for position in self.positions.values():
+            best = sweep.bid_high if position.direction is Direction.LONG else sweep.ask_low
+            if sweep.gap:
+                position.reach = best
+            elif sweep.is_point or position.in_range:
+                position.reach = _better(position.direction, position.reach, best)
+
+    # -------------------------------------------------------------------------------------------------- the fills
+
+    def _fill(self, order: BookOrder, raw: Decimal, cause: str, sweep: Sweep, at: datetime) -> None:
+        """Exchange as much of `order` as its position and the liquidity left allow."""
+        position = self.positions.get(order.entry_order_id)
+        quantity = self._fillable(order, position)
+        if quantity <= ZERO:
+            return
+        price = raw if order.kind is OrderKind.LIMIT else self._slipped(raw, order.side)
+        order.filled += quantity
+        order.state = OrderState.FILLED if order.filled == order.quantity else OrderState.PARTIAL
+        if order.state is OrderState.FILLED:
+            self.orders.pop(order.client_order_id, None)
+        profit = ZERO
+        if position is None:
+            position = self._open(order, quantity, price, _first_reach(order, raw, sweep))
+        elif order.role is OrderRole.ENTRY:
+            _add(position, quantity, price)
+        else:
+            profit = self._leave(position, quantity, price)
+        self._done.append(
+            Execution(order=order, position=position, quantity=quantity, price=price, profit=profit, cause=cause, at=at)
+        )
+
+    def _fillable(self, order: BookOrder, position: BookPosition | None) -> Decimal:
+        quantity = order.quantity - order.filled
+        if order.role is not OrderRole.ENTRY:
+            quantity = ZERO if position is None else min(quantity, position.quantity)
+        if self._budget is not None:
+            quantity = min(quantity, self._budget)
+            self._budget -= quantity
+        return quantity
+
+    def _slipped(self, price: Decimal, side: Side) -> Decimal:
+        slip = price * self.instrument.slippage_ratio
+        if side is Side.BUY:
+            return self.instrument.round_price(price + slip, Rounding.UP)
+        return self.instrument.round_price(price - slip, Rounding.DOWN)
+
+    def _open(self, order: BookOrder, quantity: Decimal, price: Decimal, reach: Decimal) -> BookPosition:
+        position = BookPosition(
+            entry_order_id=order.client_order_id,
+            symbol=order.symbol,
+            direction=Direction.LONG if order.side is Side.BUY else Direction.SHORT,
+            quantity=quantity,
+            average_price=price,
+            stop=None,
+            reach=reach,
+        )
+        self.positions[order.client_order_id] = position
+        self._attach(order, position)
+        return position
+
+    def _attach(self, order: BookOrder, position: BookPosition) -> None:
+        if order.attached_id is None:
+            return
+        position.stop = BookOrder(
+            client_order_id=order.attached_id,
+            venue_order_id=order.attached_venue_id,
+            symbol=order.symbol,
+            side=Side.closing(position.direction),
+            role=OrderRole.STOP,
+            kind=OrderKind.STOP,
+            quantity=position.quantity,
+            price=order.attached_stop,
+            entry_order_id=order.client_order_id,
+        )
+        self._registry[order.attached_id] = position.stop
+
+    def _leave(self, position: BookPosition, quantity: Decimal, price: Decimal) -> Decimal:
+        """Take `quantity` off a position; what else rests for it shrinks or ends with it. Returns the profit."""
+        position.quantity -= quantity
+        if position.stop is not None:
+            position.stop.quantity = position.stop.filled + position.quantity
+        for order in [each for each in self.orders.values() if each.entry_order_id == position.entry_order_id]:
+            if position.quantity == ZERO:
+                self.cancel(order, "POSITION_CLOSED")
+            elif order.role is OrderRole.EXIT:
+                order.quantity = min(order.quantity, order.filled + position.quantity)
+        if position.quantity == ZERO:
+            if position.stop is not None and position.stop.state is not OrderState.FILLED:
+                self.cancel(position.stop, "POSITION_CLOSED")
+            del self.positions[position.entry_order_id]
+        distance = position.direction.sign * (price - position.average_price)
+        return distance * quantity * self.instrument.contract_size
+
+
+def _add(position: BookPosition, quantity: Decimal, price: Decimal) -> None:
+    """One more fill of the same entry: average price, and the stop covers it too."""
+    cost = position.average_price * position.quantity + price * quantity
+    position.quantity += quantity
+    position.average_price = cost / position.quantity
+    if position.stop is not None:
+        position.stop.quantity += quantity
+
+
+def _better(direction: Direction, one: Decimal, other: Decimal) -> Decimal:
+    """The better exit price of the two."""
+    return max(one, other) if direction is Direction.LONG else min(one, other)
+
+
+def _first_reach(order: BookOrder, raw: Decimal, sweep: Sweep) -> Decimal:
+    """Exit-side price at the instant of an entry: known at a point, inside a range taken as the entry's own price."""
+    if not sweep.is_point:
+        return raw
+    return sweep.bid_low if order.side is Side.BUY else sweep.ask_high
+
+
+def _stop_out_price(position: BookPosition, stop: BookOrder, sweep: Sweep) -> Decimal | None:
+    """Price before slippage at which a protective stop fills in `sweep`; None if it was not reached.
+
+    A stop that triggered before but found too little liquidity takes the worst price of the observation.
+    """
+    if position.direction is Direction.LONG:
+        worst, reached, at_stop = sweep.bid_low, sweep.bid_low <= stop.price, min(stop.price, position.reach)
+    else:
+        worst, reached, at_stop = sweep.ask_high, sweep.ask_high >= stop.price, max(stop.price, position.reach)
+    if stop.triggered:
+        return worst
+    if not reached:
+        return None
+    return worst if sweep.gap else at_stop
+
+
+def _fill_price(order: BookOrder, sweep: Sweep) -> Decimal | None:
+    """Price before slippage at which a resting order fills in `sweep`; None if it does not."""
+    buys = order.side is Side.BUY
+    worst = sweep.ask_high if buys else sweep.bid_low
+    if order.kind is OrderKind.MARKET:
+        return worst if sweep.is_point else None
+    if order.kind is OrderKind.LIMIT:
+        reached = sweep.ask_low <= order.price if buys else sweep.bid_high >= order.price
+        return order.price if reached else None
+    if order.triggered:
+        return worst
+    reached = worst >= order.price if buys else worst <= order.price
+    if not reached:
+        return None
+    return order.price if order.armed and not sweep.gap else worst
