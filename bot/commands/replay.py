@@ -29,9 +29,9 @@ def replay(
     balance: Annotated[Decimal | None, Parameter(help="starting balance, in the instrument's quote currency")] = None,
 ) -> None:
     """Run a strategy over recorded candles through the same pipeline as live trading, with simulated fills."""
-    from bot.wiring.replay import read_candles_of, replay_candles
     from bot.config import find_env_file, load_settings
     from bot.layer2_intelligence.strategies.catalogue import strategy_named
+    from bot.wiring.replay import read_candles_of, replay_candles
 
     settings = load_settings(os.environ, find_env_file(Path.cwd())).settings
     strategy_named(strategy, settings)
