@@ -97,9 +97,7 @@ def structure(series: CandleSeries, s: int, *, wick: bool = False) -> list[Event
     return events
 
 
-def first(
-    values: list[float], candles: range, compare: Callable[[float, float], bool], level: float
-) -> int | None:
+def first(values: list[float], candles: range, compare: Callable[[float, float], bool], level: float) -> int | None:
     """The first of these candles whose value compares so with the level."""
     return next((j for j in candles if compare(values[j], level)), None)
 
@@ -233,7 +231,8 @@ def confluence(
     accept_bos: bool = False,
 ) -> list[Event]:
     out: list[Event] = []
-    state, row = "IDLE", {}
+    state = "IDLE"
+    row: Event = {}
 
     def tell(k: int, why: str) -> None:
         blank = dict.fromkeys(("choch_price", "fvg_zone_low", "fvg_zone_high", "bos_price"))

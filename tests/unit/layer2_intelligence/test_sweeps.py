@@ -259,7 +259,7 @@ def test_a_mirrored_series_has_the_mirrored_events(series: CandleSeries) -> None
 @pytest.mark.parametrize("name", ["swing_length", "max_age", "reclaim"])
 def test_a_count_of_no_candles_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} 0 is below 1"):
-        SweepSettings(**{name: 0})
+        replace(SweepSettings(), **{name: 0})
 
 
 def test_a_negative_depth_is_refused() -> None:

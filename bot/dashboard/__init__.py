@@ -1,0 +1,1 @@
+"""The page and the API: what the daemon does, for a person who logged in."""

@@ -1,0 +1,37 @@
+"""What every page shares: the frame, and the page of an error."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp_jinja2
+from aiohttp import web
+
+from bot.dashboard.sessions import SESSION
+
+_WORDS: Final = {
+    400: "The address or the form is not right. Go back and try again.",
+    401: "Log in first.",
+    403: "This request did not come from our own page, or its form is too old. Go back, reload and try again.",
+    404: "There is nothing at this address. It may be too old to be kept.",
+    405: "This address does not take that kind of request.",
+    413: "That is more than this page takes.",
+    429: "Too many tries. Wait a little.",
+    503: "The database does not answer, so this page cannot be shown. Stops rest at the venue and stay there; the "
+    "daemon opens nothing new until it is back. Reload in a few seconds.",
+}
+_OTHERWISE: Final = "Something went wrong on our side. It is written in the log. Trading does not depend on this page."
+
+
+def render(request: web.Request, template: str, context: Mapping[str, object], *, status: int = 200) -> web.Response:
+    """A page for whoever is logged in, if anyone is."""
+    frame = {"session": request.get(SESSION), "path": request.path}
+    return aiohttp_jinja2.render_template(template, request, {**frame, **context}, status=status)
+
+
+def error_page(request: web.Request, status: int) -> web.Response:
+    """A page that says what to do next, and nothing of what happened inside."""
+    known = status in {each.value for each in HTTPStatus}
+    title = HTTPStatus(status).phrase if known else "Error"
+    words = _WORDS.get(status, _OTHERWISE)
+    return render(request, "error.html", {"title": title, "status": status, "words": words}, status=status)

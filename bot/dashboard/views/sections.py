@@ -1,0 +1,132 @@
+"""The sections of the first page: what each one reads. The same code fills the first answer and the live updates."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from bot.dashboard.parts import DashboardParts
+from bot.dashboard.views.curve import HEIGHT, WIDTH, equity_curve
+from bot.dashboard.views.rows import PositionRow, short_reason, verdict_of
+from bot.models import DaemonStatus, JobHealth
+
+_SIGNALS: Final = 25
+_ORDERS: Final = 20
+_CLOSED: Final = 20
+_SETUPS: Final = 30
+_CURVE_POINTS: Final = 240
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Context = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One part of the page: `name` is its element and its template.
+
+    While someone watches, it is read again `quickest_s` after the last time if something happened, and after
+    `slowest_s` in any case.
+    """
+
+    name: str
+    load: Callable[[DashboardParts], Awaitable[Context]]
+    quickest_s: float = 1.0
+    slowest_s: float = 5.0
+
+
+async def overview(parts: DashboardParts) -> Context:
+    """Health, money, today, counts."""
+    status = await parts.status()
+    positions = await parts.stores.orders.open_positions()
+    snapshot = await parts.stores.snapshots.latest()
+    return {
+        "status": status,
+        "market_note": parts.market_note(),
+        "open_result": sum((each.open_result for each in positions if each.is_open), Decimal(0)),
+        "open_risk": sum((each.risk_amount for each in positions if each.is_open), Decimal(0)),
+        "closed_today": await _closed_today(parts, status),
+        "drawdown": snapshot.drawdown if snapshot else None,
+        "peak": snapshot.peak if snapshot else None,
+        "stop_latched": await parts.stores.snapshots.latched_stop(),
+        "signals_total": sum(status.signals.values()),
+        "signals": [(verdict_of(name), count) for name, count in sorted(status.signals.items())],
+        "waiting_orders": sum(1 for each in positions if each.is_pending),
+    }
+
+
+async def equity(parts: DashboardParts) -> Context:
+    """The curve over all that is recorded."""
+    snapshots = await parts.stores.snapshots.since(_EVER, _CURVE_POINTS)
+    return {"curve": equity_curve(snapshots), "width": WIDTH, "height": HEIGHT}
+
+
+async def positions(parts: DashboardParts) -> Context:
+    """What is open, or about to be."""
+    found = await parts.stores.orders.open_positions()
+    return {
+        "rows": [PositionRow.of(each) for each in found if not each.is_pending],
+        "pending": [each for each in found if each.is_pending],
+    }
+
+
+async def signals(parts: DashboardParts) -> Context:
+    """The newest signals, accepted and rejected."""
+    found = await parts.stores.signals.recent(_SIGNALS)
+    status = await parts.status()
+    return {
+        "rows": [(each, verdict_of(each.status), short_reason(each)) for each in found],
+        "analysis": _job(status, "analysis"),
+        "last_analysis": status.last_analysis,
+    }
+
+
+async def orders(parts: DashboardParts) -> Context:
+    """The newest orders."""
+    return {"rows": await parts.stores.orders.recent_orders(_ORDERS)}
+
+
+async def closed(parts: DashboardParts) -> Context:
+    """The newest closed trades."""
+    return {
+        "rows": await parts.stores.orders.closed_positions(_CLOSED),
+        "total": await parts.stores.orders.closed_count(),
+    }
+
+
+async def setups(parts: DashboardParts) -> Context:
+    """4h setups that wait for a confirmation now, soonest to expire first."""
+    now = (await parts.status()).now
+    found = await parts.stores.setups.recent(_SETUPS)
+    live = [each for each in found if not each.ended_as and each.expires_at > now]
+    rows = sorted(live, key=lambda each: each.expires_at)
+    return {"rows": [(each, (each.expires_at - now).total_seconds()) for each in rows], "seen": len(found)}
+
+
+async def jobs(parts: DashboardParts) -> Context:
+    """What runs by the clock, and what it missed."""
+    status = await parts.status()
+    return {"rows": status.jobs, "now": status.now}
+
+
+SECTIONS: Final[tuple[Section, ...]] = (
+    Section(name="overview", load=overview, quickest_s=0.5, slowest_s=1.0),
+    Section(name="positions", load=positions, quickest_s=0.5, slowest_s=0.5),  # marks move without any journal entry
+    Section(name="equity", load=equity),
+    Section(name="signals", load=signals),
+    Section(name="setups", load=setups),
+    Section(name="orders", load=orders),
+    Section(name="closed", load=closed),
+    Section(name="jobs", load=jobs),
+)
+
+
+async def _closed_today(parts: DashboardParts, status: DaemonStatus) -> Decimal:
+    midnight = status.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    brokers = sorted({each.broker_id for each in parts.registry})
+    results = [await parts.stores.orders.realised_since(each, midnight) for each in brokers]
+    return sum(results, Decimal(0))
+
+
+def _job(status: DaemonStatus, word: str) -> JobHealth | None:
+    return next((each for each in status.jobs if word in each.name.lower()), None)
