@@ -865,13 +865,15 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobHealth:
-    """How one scheduled job is doing. `missed` counts runs that were due and did not happen in time."""
+    """How one scheduled job is doing. `missed` counts runs that were due and did not happen in time, `failing` the
+    failures since the last run that went well."""
 
     name: str
     interval_s: float
     runs: int = 0
     missed: int = 0
     failures: int = 0
+    failing: int = 0
     last_run_at: datetime | None = None
     last_duration_s: float = 0.0
     last_error: str = ""

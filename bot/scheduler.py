@@ -149,13 +149,14 @@ class IntervalScheduler:
 
     def _on_executed(self, event: Any) -> None:
         schedule = self._schedules[event.job_id]
-        schedule.health = replace(schedule.health, runs=schedule.health.runs + 1)
+        schedule.health = replace(schedule.health, runs=schedule.health.runs + 1, failing=0)
 
     def _on_error(self, event: Any) -> None:
         schedule = self._schedules[event.job_id]
         runs, failures = schedule.health.runs + 1, schedule.health.failures + 1
         error = f"{type(event.exception).__name__}: {event.exception}"
-        schedule.health = replace(schedule.health, runs=runs, failures=failures, last_error=error)
+        failing = schedule.health.failing + 1
+        schedule.health = replace(schedule.health, runs=runs, failures=failures, failing=failing, last_error=error)
         text = f"failed ({failures} of {runs} runs): {error}"
         logger.bind(job=event.job_id).opt(exception=event.exception).error("job {} {}", event.job_id, text)
         self._on_problem(event.job_id, text)

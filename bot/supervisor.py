@@ -178,7 +178,7 @@ class Supervisor:
     def health(self) -> Mapping[str, object]:
         """What /health says, without any I/O."""
         jobs: Sequence[JobHealth] = self._parts.scheduler.health()
-        failing = [each.name for each in jobs if each.last_error and each.runs == each.failures]
+        failing = [each.name for each in jobs if each.failing]
         blocked = [why for why in (self._gate.blocked(each.broker_id) for each in self._parts.router) if why]
         missed = Counter({each.name: each.missed for each in jobs})
         return {

@@ -103,9 +103,31 @@ async def test_a_job_that_raises_is_counted_and_runs_again() -> None:
     await scheduler.stop()
 
     health = health_of(scheduler, "outcomes")
-    assert health.failures == health.runs >= 3
+    assert health.failing == health.failures == health.runs >= 3
     assert health.last_error == "RuntimeError: venue answered nonsense"
     assert problems[0] == ("outcomes", "failed (1 of 1 runs): RuntimeError: venue answered nonsense")
+
+
+async def test_a_run_that_goes_well_ends_a_row_of_failures_but_is_not_forgotten() -> None:
+    scheduler = make_scheduler()
+    third_run = asyncio.Event()
+    runs: list[int] = []
+
+    async def fails_once() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise RuntimeError("venue answered nonsense")
+        if len(runs) == 3:
+            third_run.set()
+
+    scheduler.every("outcomes", INTERVAL, fails_once)
+
+    await scheduler.start()
+    await reached(third_run)
+    await scheduler.stop()
+
+    health = health_of(scheduler, "outcomes")
+    assert (health.failing, health.failures) == (0, 1)
 
 
 async def test_a_slow_job_does_not_delay_another_one() -> None:
