@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bot.errors import ConfigError
 from bot.layer2_intelligence.indicators.pivots import pivot_known_at, pivot_lows
@@ -102,7 +103,7 @@ def _swings(series: CandleSeries, length: int) -> Iterator[SwingEvent]:
             yield event
 
 
-def _low_after_high(series: CandleSeries, at: Ints) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+def _low_after_high(series: CandleSeries, at: Ints) -> NDArray[np.bool_]:
     """Whether a candle came to its low after its high, as far as its colour tells; a doji counts as such."""
     return ~(series.close[at] > series.open[at])
 

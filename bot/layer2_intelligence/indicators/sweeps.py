@@ -9,6 +9,7 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from bot.errors import ConfigError
@@ -168,7 +169,7 @@ def sweeps(
     is NaN, a level can only be broken.
     """
     settings = settings or SweepSettings()
-    others = list(more)
+    others = [each for each in more if each.known_at < len(series) and _in_one_segment(series, each)]
     found: list[SweepEvent] = []
     for side in SwingSide:
         levels = _pivot_levels(series, settings.swing_length, side)
@@ -189,6 +190,10 @@ def _pivot_levels(series: CandleSeries, length: int, side: SwingSide) -> list[_R
 
 def _column(series: CandleSeries, side: SwingSide) -> Floats:
     return series.high if side is SwingSide.HIGH else series.low
+
+
+def _in_one_segment(series: CandleSeries, level: Level) -> bool:
+    return bool(series.segment[level.pivot] == series.segment[level.known_at])
 
 
 def _side_sweeps(series: CandleSeries, atr: Floats, machine: _Side, levels: list[_Row]) -> list[SweepEvent]:
@@ -235,6 +240,6 @@ class SweepStream:
             pivot = pivot_known_at(price, series.segment, k, left=length, right=length, sign=_SIGN_OF_PIVOT[side])
             if pivot is not None:
                 machine.add(price.item(pivot), pivot)
-        for level in more:
+        for level in filter(partial(_in_one_segment, series), more):
             self._sides[level.side].add(level.price, level.pivot)
         return found

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from operator import ge, gt, le, lt
 from typing import Any
 
-from naive_divergence import pivot_low
-
 from bot.models import CandleSeries
+from tests.unit.layer2_intelligence.naive_divergence import pivot_low
 
 Event = dict[str, Any]
 

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import made_series
-import naive_structure as naive
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,6 +40,8 @@ from bot.layer2_intelligence.structure_events import (
     sweep_json,
 )
 from bot.models import CandleSeries, Direction, Floats, Timeframe
+from tests.unit.layer2_intelligence import made_series
+from tests.unit.layer2_intelligence import naive_structure as naive
 
 LONG, SHORT = Direction.LONG, Direction.SHORT
 NEAREST = ShapeSettings(structure=StructureSettings(swing_length=1), sweeps=SweepSettings(swing_length=1))
@@ -442,4 +442,4 @@ def test_two_timeframes_candle_by_candle_make_the_same_chain(seed: int) -> None:
 @pytest.mark.parametrize("name", ["sweep_ttl", "choch_ttl", "fvg_ttl"])
 def test_no_time_for_a_step_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} 0 is below 1"):
-        replace(ConfluenceSettings(), **{name: 0})
+        ConfluenceSettings(**{name: 0})  # type: ignore[arg-type]  # none of the names is the switch

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import made_series
-import naive_structure as naive
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +14,8 @@ from bot.layer2_intelligence.indicators.gaps import GapSettings, GapStream, fair
 from bot.layer2_intelligence.indicators.talib_bridge import average_true_range
 from bot.layer2_intelligence.structure_events import FairValueGap, GapEvent, gap_json
 from bot.models import CandleSeries, Direction, Floats
+from tests.unit.layer2_intelligence import made_series
+from tests.unit.layer2_intelligence import naive_structure as naive
 
 GOLDEN = (
     (10.0, 10.8, 9.8, 10.5),

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import made_series
-import naive_structure as naive
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +12,8 @@ from bot.errors import ConfigError
 from bot.layer2_intelligence.indicators.structure import StructureSettings, StructureStream, structure
 from bot.layer2_intelligence.structure_events import BreakEvent, StructureEvent, SwingEvent, SwingSide, structure_json
 from bot.models import CandleSeries, Direction
+from tests.unit.layer2_intelligence import made_series
+from tests.unit.layer2_intelligence import naive_structure as naive
 
 NEAREST = StructureSettings(swing_length=1)
 GOLDEN_HIGHS = (10.0, 12, 11, 10, 11, 13, 12, 11, 9, 10, 11, 12)

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import made_series
-import naive_structure as naive
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +13,8 @@ from bot.layer2_intelligence.indicators.sweeps import Level, SweepSettings, Swee
 from bot.layer2_intelligence.indicators.talib_bridge import average_true_range
 from bot.layer2_intelligence.structure_events import SweepEvent, SweepOutcome, SwingSide, sweep_json
 from bot.models import CandleSeries, Direction, Floats
+from tests.unit.layer2_intelligence import made_series
+from tests.unit.layer2_intelligence import naive_structure as naive
 
 GOLDEN_LOWS = (10.0, 9, 8, 9, 10, 9.5, 7.6, 8.5, 9)
 NEAR = SweepSettings(swing_length=2)
@@ -150,6 +150,17 @@ def test_strength_counts_the_untouched_levels_that_are_nearly_equal() -> None:
     found = sweeps(series, ones(series), NEAR)
 
     assert [(each.pivot, each.strength) for each in found] == [(3, 3), (8, 3), (13, 3), (18, 1)]
+
+
+def test_levels_as_far_apart_as_allowed_are_of_one_cluster() -> None:
+    series = lows_at(10.0, 16, low3=9.0, low8=9.125, low13=8.5)
+
+    strengths = [
+        [each.strength for each in sweeps(series, ones(series), replace(NEAR, equal_within=within))]
+        for within in (0.125, 0.124)
+    ]
+
+    assert strengths == [[2, 2], [1, 1]]
 
 
 def test_a_touched_level_no_longer_adds_to_the_strength_of_its_neighbours() -> None:
