@@ -54,6 +54,11 @@ def _table() -> dict[tuple[S, E], S]:
         (S.PARTIAL, E.NEGATIVE_EVIDENCE): S.CANCELED,  # keeps its fills; never REJECTED
         (S.FILLED, E.ACK): S.FILLED,  # the fill was read before the answer to our call
         (S.FILLED, E.NO_ANSWER): S.FILLED,  # silence takes no fact back
+        (
+            S.FILLED,
+            E.PART_FILL,
+        ): S.FILLED,  # read again after a restart, or more than was ordered: the store tells which
+        (S.FILLED, E.FULL_FILL): S.FILLED,
     }
     for state in (S.SENDING, S.UNKNOWN):
         table |= {(state, E.ACK): S.WORKING, (state, E.REJECT): S.REJECTED, (state, E.NO_ANSWER): S.UNKNOWN}

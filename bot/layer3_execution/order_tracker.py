@@ -121,6 +121,8 @@ class OrderTracker:
             return False
         self._book.put_order(moved)
         self._book.put_position(after)
+        if order.state is OrderState.FILLED:
+            await self._record("incident", order.task_id, {"what": "more was filled than ordered", **_fill_facts(fill)})
         await self._tell(fill, order, moved, position, after)
         if after.closed_at is not None:
             await self._end_orders_of(after)
