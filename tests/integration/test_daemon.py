@@ -65,21 +65,36 @@ def until(holds: Callable[[], bool], why: Callable[[], str] = str) -> None:
         time.sleep(0.02)
 
 
+Start = Callable[[], RunningDaemon]
+
+
 @pytest.fixture
-def data(tmp_path: Path) -> Iterator[Path]:
-    """A data directory; whatever server a killed daemon left there is stopped in the end."""
-    folder = tmp_path / "data"
-    yield folder
-    pid_file = folder / "postgres" / "cluster" / "postmaster.pid"
-    for found in folder.glob("**/postmaster.pid"):
-        pid_file = found
-    if pid_file.exists():
+def data(tmp_path: Path) -> Path:
+    """A data directory of the test's own."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def start(data: Path) -> Iterator[Start]:
+    """Starts daemons on it; whatever still runs in the end is stopped, the database of a killed one too."""
+    started: list[RunningDaemon] = []
+
+    def one_more() -> RunningDaemon:
+        started.append(RunningDaemon(data))
+        return started[-1]
+
+    yield one_more
+    for daemon in started:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.wait(timeout=20)
+    for pid_file in data.glob("**/postmaster.pid"):
         os.kill(int(pid_file.read_text().split("\n", 1)[0]), signal.SIGINT)
-        until(lambda: not pid_file.exists())
+        until(lambda: not pid_file.exists())  # noqa: B023 called within this turn
 
 
-def test_a_fresh_start_trades_stops_cleanly_and_goes_on_where_it_stopped(data: Path) -> None:
-    first = RunningDaemon(data)
+def test_a_fresh_start_trades_stops_cleanly_and_goes_on_where_it_stopped(data: Path, start: Start) -> None:
+    first = start()
     until(lambda: first.api("/api/status")["closed_positions"] >= 1)
     before = first.api("/api/status")
     assert before["mode"] == "dev"
@@ -88,7 +103,7 @@ def test_a_fresh_start_trades_stops_cleanly_and_goes_on_where_it_stopped(data: P
     assert first.stop() == 0
     assert not (data / "run.json").exists()
 
-    second = RunningDaemon(data)
+    second = start()
     after = second.api("/api/status")
     assert after["closed_positions"] >= before["closed_positions"]
     assert sum(after["signals"].values()) >= sum(before["signals"].values())
@@ -96,12 +111,12 @@ def test_a_fresh_start_trades_stops_cleanly_and_goes_on_where_it_stopped(data: P
     assert second.stop(signal.SIGTERM) == 0
 
 
-def test_a_killed_daemon_comes_back_with_every_position_protected_and_entries_open(data: Path) -> None:
-    first = RunningDaemon(data)
+def test_a_killed_daemon_comes_back_with_every_position_protected_and_entries_open(start: Start) -> None:
+    first = start()
     until(lambda: first.api("/api/status")["open_positions"] >= 1)
     first.stop(signal.SIGKILL)
 
-    second = RunningDaemon(data)
+    second = start()
     until(lambda: second.api("/health")["status"] == "ok")
     health = second.api("/health")
     assert health["entries_blocked"] == []
@@ -110,8 +125,8 @@ def test_a_killed_daemon_comes_back_with_every_position_protected_and_entries_op
     assert second.stop() == 0
 
 
-def test_a_second_daemon_on_the_same_data_is_refused_with_the_next_step(data: Path) -> None:
-    first = RunningDaemon(data)
+def test_a_second_daemon_on_the_same_data_is_refused_with_the_next_step(data: Path, start: Start) -> None:
+    first = start()
     second = subprocess.run(
         [sys.executable, "-P", "-m", "bot.cli", "run", "--data", str(data), "--port", "0"],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -144,8 +159,8 @@ def test_a_database_that_is_down_is_one_clear_error_without_its_password(tmp_pat
     assert "canary-secret" not in refused.stderr + refused.stdout
 
 
-def test_health_is_open_to_everybody_and_the_api_only_to_the_token(data: Path) -> None:
-    daemon = RunningDaemon(data)
+def test_health_is_open_to_everybody_and_the_api_only_to_the_token(start: Start) -> None:
+    daemon = start()
     with urllib.request.urlopen(daemon.url + "/health", timeout=5) as answer:
         assert answer.status == 200
     with pytest.raises(urllib.error.HTTPError) as refused:
