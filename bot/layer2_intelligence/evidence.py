@@ -4,13 +4,12 @@ Written in long form; a short is its mirror. The recomputed pivots and oscillato
 """
 
 import math
-from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
 from bot.layer2_intelligence.evidence_geometry import sight_is_clear
-from bot.layer2_intelligence.rules_case import REGULAR, Case, Shape, finite_decimal, is_instant, number
-from bot.models import Direction, Finding, FindingStatus, Judgement
+from bot.layer2_intelligence.rules_case import REGULAR, Case, Claimed, Shape, finding, finite, is_instant
+from bot.models import DivergenceClaim, Finding, FindingStatus, Judgement
 
 PASS: Final = FindingStatus.PASS
 FAIL: Final = FindingStatus.FAIL
@@ -22,7 +21,6 @@ _NEAR_ATR: Final = 2.0
 _LEAST_HISTORY: Final = 250  # index of k: recursive indicators have forgotten their seed
 _MFI_PERIOD: Final = 14
 _ZERO_VOLUME_SHARE: Final = 0.1
-_MOST_OSCILLATORS: Final = 6
 _MOST_TARGETS: Final = 2
 
 _SHAPE_LIMIT: Final = "every field present, of its type, finite, and of this snapshot"
@@ -44,105 +42,93 @@ _NO_SIGHT: Final = Finding("E8", "line of sight", FAIL, math.nan, _SIGHT_LIMIT)
 _NOT_FRESH: Final = Finding("E10", "fresh and alive", FAIL, math.nan, _FRESH_LIMIT)
 _NO_DATA: Final = Finding("E11", "data", FAIL, math.nan, _DATA_LIMIT)
 
-_FIELD_NAMES: Final = (
-    "symbol",
-    "timeframe",
-    "direction",
-    "entry",
-    "stop_loss",
-    "targets",
-    "confidence",
-    "kind",
-    "oscillators",
-    "p1_time",
-    "p2_time",
-    "p1_price",
-    "p2_price",
-)
-
 
 def shape(case: Case) -> Finding:
     """Every field is there, of its type, finite; measures the names of those that are not."""
     bad = malformed_fields(case)
-    return Finding("E1", "shape", FAIL, ",".join(bad), _SHAPE_LIMIT) if bad else _WELL_FORMED
+    return finding(("E1", "shape", FAIL, ",".join(bad), _SHAPE_LIMIT)) if bad else _WELL_FORMED
 
 
-def malformed_fields(case: Case) -> tuple[str, ...]:
+def malformed_fields(case: Case) -> list[str]:
     """Names of fields that are missing, of a wrong type, not finite or not of the snapshot. "No direction" is one."""
-    signal, series, claim = case.signal, case.features.series, case.claim
-    good = (
-        _is(signal.symbol, series.symbol),
-        _is(signal.timeframe, series.timeframe),
-        _is_direction(signal.direction),
-        case.entry is not None or finite_decimal(signal.entry),
-        case.stop is not None or finite_decimal(signal.stop_loss),
-        _are_targets(signal.targets, case.sign),
-        math.isfinite(number(signal.confidence)),
-        case.kind is not None,
-        _are_oscillators(claim.oscillators if claim else None, case.claimed),
-        case.claim_at[0] is not None or is_instant(claim.p1_at if claim else None),
-        case.claim_at[1] is not None or is_instant(claim.p2_at if claim else None),
-        finite_decimal(claim.p1_price if claim else None),
-        finite_decimal(claim.p2_price if claim else None),
-    )
-    if all(good):
-        return ()
-    return tuple(name for name, passed in zip(_FIELD_NAMES, good, strict=True) if not passed)
+    signal, symbol = case.signal, case.signal.symbol
+    bad = []
+    if symbol != case.series.symbol or not isinstance(symbol, str):
+        bad.append("symbol")
+    if signal.timeframe is not case.series.timeframe:
+        bad.append("timeframe")
+    if not case.sign and signal.direction is not None:
+        bad.append("direction")
+    if math.isnan(case.entry_said):
+        bad.append("entry")
+    if case.stop is None and math.isnan(finite(signal.stop_loss)):
+        bad.append("stop_loss")
+    if not _are_targets(signal.targets, case):
+        bad.append("targets")
+    if not math.isfinite(case.confidence):
+        bad.append("confidence")
+    return bad + _malformed_claims(case.claimed, signal.claim)
 
 
-def _is(value: object, expected: str) -> bool:
-    return isinstance(value, type(expected)) and value == expected
+def _malformed_claims(claimed: Claimed, said: object) -> list[str]:
+    """The same of the claim: what is of its type, beside what was said."""
+    kind, oscillators, p1, p2, price1, price2 = claimed
+    claim = said if isinstance(said, DivergenceClaim) else None
+    names: object = claim.oscillators if claim else ()
+    bad = []
+    if kind is None:
+        bad.append("kind")
+    if not (oscillators and isinstance(names, tuple) and len(names) == len(oscillators)):
+        bad.append("oscillators")
+    if p1 is None and not is_instant(claim.p1_at if claim else None):
+        bad.append("p1_time")
+    if p2 is None and not is_instant(claim.p2_at if claim else None):
+        bad.append("p2_time")
+    if math.isnan(price1):
+        bad.append("p1_price")
+    if math.isnan(price2):
+        bad.append("p2_price")
+    return bad
 
 
-def _is_direction(value: object) -> bool:
-    return value is None or isinstance(value, Direction)
-
-
-def _are_oscillators(names: object, claimed: tuple[str, ...]) -> bool:
-    """`claimed` are the distinct known ones among them."""
-    return isinstance(names, tuple) and 1 <= len(names) <= _MOST_OSCILLATORS and len(claimed) == len(names)
-
-
-def _are_targets(targets: object, sign: int) -> bool:
+def _are_targets(targets: object, case: Case) -> bool:
     """One or two numbers, the nearest first."""
     if not isinstance(targets, tuple) or not 1 <= len(targets) <= _MOST_TARGETS:
         return False
     nearest, furthest = targets[0], targets[-1]
-    if not (finite_decimal(nearest) and finite_decimal(furthest)):
+    known = case.money.reward is not None  # then all of them are prices
+    if not known and (math.isnan(finite(nearest)) or math.isnan(finite(furthest))):
         return False
-    return bool(nearest <= furthest if sign > 0 else nearest >= furthest if sign < 0 else True)
+    return bool(nearest <= furthest if case.sign > 0 else nearest >= furthest if case.sign < 0 else True)
 
 
 def times(case: Case) -> Finding:
     """The claimed times are those of candles, in order, and the second one is confirmed; measures the wrong ones."""
-    p1, p2 = case.claim_at
-    text = case.limits.texts["E2"]
+    p1, p2 = case.claimed.p1, case.claimed.p2
+    text = case.limits.times
     if p1 is None or p2 is None:
         missing = "p1_time,p2_time" if p1 is p2 else "p1_time" if p1 is None else "p2_time"
-        return Finding("E2", "times", FAIL, missing, text)
+        return finding(("E2", "times", FAIL, missing, text))
     if not p1 < p2:
-        return Finding("E2", "times", FAIL, "not in order", text)
-    if p2 > case.features.k - case.limits.divergence.confirm:
-        return Finding("E2", "times", FAIL, "p2 not confirmed", text)
-    return Finding("E2", "times", PASS, "", text)
+        return finding(("E2", "times", FAIL, "not in order", text))
+    if p2 > case.k - case.limits.confirm:
+        return finding(("E2", "times", FAIL, "p2 not confirmed", text))
+    return finding(("E2", "times", PASS, "", text))
 
 
 def prices(case: Case) -> Finding:
     """The claimed prices are those of the candles; measures the names of the invented ones."""
-    if case.shape is None or case.claim is None:
+    found, claimed, sign = case.shape, case.claimed, case.sign
+    if found is None:
         return _NO_PRICES
-    claim, pivots, atr = case.claim, case.shape, case.features.columns.atr
-    deviations = (
-        ("p1_price", claim.p1_price, case.sign * pivots.price1, _PIVOT_TOLERANCE_ATR * atr.item(pivots.p1)),
-        ("p2_price", claim.p2_price, case.sign * pivots.price2, _PIVOT_TOLERANCE_ATR * pivots.atr2),
-        ("entry", case.signal.entry, case.close, _ENTRY_TOLERANCE_ATR * case.atr),
-    )
-    invented = [name for name, said, true, allowed in deviations if not _is_near(said, true, allowed)]
-    return Finding("E3", "prices", FAIL, ",".join(invented), _PRICES_LIMIT) if invented else _PRICES_TRUE
-
-
-def _is_near(said: object, true: float, allowed: float) -> bool:
-    return isinstance(said, Decimal) and said.is_finite() and abs(float(said) - true) <= allowed
+    invented = []
+    if not abs(claimed.price1 - sign * found.price1) <= _PIVOT_TOLERANCE_ATR * found.atr1:
+        invented.append("p1_price")
+    if not abs(claimed.price2 - sign * found.price2) <= _PIVOT_TOLERANCE_ATR * found.atr2:
+        invented.append("p2_price")
+    if not abs(case.entry_said - case.close) <= _ENTRY_TOLERANCE_ATR * case.atr:
+        invented.append("entry")
+    return finding(("E3", "prices", FAIL, ",".join(invented), _PRICES_LIMIT)) if invented else _PRICES_TRUE
 
 
 def pivots(case: Case) -> Finding:
@@ -153,60 +139,57 @@ def pivots(case: Case) -> Finding:
     if found.found1 and found.found2:
         return _PIVOTS_FOUND
     missing = "p1" if found.found2 else "p2" if found.found1 else "p1,p2"
-    return Finding("E4", "pivots", FAIL, missing, _PIVOTS_LIMIT)
+    return finding(("E4", "pivots", FAIL, missing, _PIVOTS_LIMIT))
 
 
 def separation(case: Case) -> Finding:
     """The pivots are neither the same movement nor strangers."""
-    settings = case.limits.divergence
+    least, most, text = case.limits.separation
     bars = float(case.shape.bars) if case.shape else math.nan
-    passed = settings.min_sep <= bars <= settings.max_sep
-    return Finding("E5", "separation", PASS if passed else FAIL, bars, case.limits.texts["E5"])
+    return finding(("E5", "separation", PASS if least <= bars <= most else FAIL, bars, text))
 
 
 def price_slope(case: Case) -> Finding:
     """Price does what the claimed kind says; measures how much, in ATR."""
-    found, text = case.shape, case.limits.texts["E6"]
-    if found is None or case.kind is None:
-        return Finding("E6", "price slope", FAIL, math.nan, text)
-    least = case.limits.divergence.min_price_atr * found.atr2
-    if case.kind is REGULAR:
-        passed, difference = found.price2 < found.price1 - least, found.price1 - found.price2
+    least, text = case.limits.price_slope
+    found, kind = case.shape, case.claimed.kind
+    if found is None or kind is None:
+        return finding(("E6", "price slope", FAIL, math.nan, text))
+    first, second, atr = found.price1, found.price2, found.atr2
+    if kind is REGULAR:
+        passed, difference = second < first - least * atr, first - second
     else:
-        passed, difference = found.price2 > found.price1 + least, found.price2 - found.price1
-    return Finding("E6", "price slope", PASS if passed else FAIL, _in_atr(difference, found), text)
+        passed, difference = second > first + least * atr, second - first
+    return finding(("E6", "price slope", PASS if passed else FAIL, difference / atr if atr > 0.0 else math.nan, text))
 
 
 def oscillator_slope(case: Case) -> Finding:
     """At least one claimed oscillator does what is claimed; measures the names of those left."""
-    left = ",".join([each.name for each in case.readings])
-    return Finding("E7", "oscillator slope", PASS if left else FAIL, left, _LEFT_LIMIT)
+    names = ",".join(case.left.names)
+    return finding(("E7", "oscillator slope", PASS if names else FAIL, names, _LEFT_LIMIT))
 
 
 def line_of_sight(case: Case) -> Finding:
     """No candle between the pivots crosses the lines that make the divergence; measures the names of crossed lines."""
-    found = case.shape
-    if found is None or found.p1 >= found.p2:
+    found, left = case.shape, case.left
+    if found is None or found.bars <= 0:
         return _NO_SIGHT
-    price_is_clear = sight_is_clear(found.lows, found.p1 - found.base, found.p2 - found.base)
-    crossed = [] if price_is_clear else ["price"]
-    crossed.extend(each.name for each in case.readings if not each.in_sight)
-    return Finding("E8", "line of sight", FAIL, ",".join(crossed), _SIGHT_LIMIT) if crossed else _IN_SIGHT
+    between = found.lows[found.at1 + 1 : found.at2]
+    crossed = [] if sight_is_clear(between, found.price1, found.price2, float) else ["price"]
+    if not all(left.in_sight):
+        crossed += [name for name, clear in zip(left.names, left.in_sight, strict=True) if not clear]
+    return finding(("E8", "line of sight", FAIL, ",".join(crossed), _SIGHT_LIMIT)) if crossed else _IN_SIGHT
 
 
 def swing(case: Case) -> Finding:
     """There was a move between the pivots; measures it from the nearer one, in ATR."""
-    found, text = case.shape, case.limits.texts["E9"]
+    least, text = case.limits.swing_move
+    found = case.shape
     if found is None or found.bars < 2:
-        return Finding("E9", "swing", FAIL, math.nan, text)
-    highest = max(found.highs[found.p1 + 1 - found.base : found.p2 - found.base])
-    move = highest - max(found.price1, found.price2)
-    passed = move >= case.limits.divergence.min_swing_atr * found.atr2
-    return Finding("E9", "swing", PASS if passed else FAIL, _in_atr(move, found), text)
-
-
-def _in_atr(distance: float, found: Shape) -> float:
-    return distance / found.atr2 if found.atr2 > 0.0 else math.nan
+        return finding(("E9", "swing", FAIL, math.nan, text))
+    atr = found.atr2
+    move = max(found.highs[found.at1 + 1 : found.at2]) - max(found.price1, found.price2)
+    return finding(("E9", "swing", PASS if move >= least * atr else FAIL, move / atr if atr > 0.0 else math.nan, text))
 
 
 def fresh_and_alive(case: Case) -> Finding:
@@ -214,39 +197,31 @@ def fresh_and_alive(case: Case) -> Finding:
     found = case.shape
     if found is None:
         return _NOT_FRESH
-    age = case.features.k - found.known_at
+    age = case.k - found.known_at
     if age > _FRESH_CANDLES:
-        return Finding("E10", "fresh and alive", FAIL, float(age), _FRESH_LIMIT)
-    if min(found.lows[found.p2 - found.base :]) < found.price2:
-        return Finding("E10", "fresh and alive", FAIL, "broken", _FRESH_LIMIT)
+        return finding(("E10", "fresh and alive", FAIL, float(age), _FRESH_LIMIT))
+    if min(found.lows[found.at2 :]) < found.price2:
+        return finding(("E10", "fresh and alive", FAIL, "broken", _FRESH_LIMIT))
     if not abs(case.sign * case.close - found.price2) <= _NEAR_ATR * case.atr:
-        return Finding("E10", "fresh and alive", FAIL, "far from the price", _FRESH_LIMIT)
-    return Finding("E10", "fresh and alive", PASS, float(age), _FRESH_LIMIT)
+        return finding(("E10", "fresh and alive", FAIL, "far from the price", _FRESH_LIMIT))
+    return finding(("E10", "fresh and alive", PASS, float(age), _FRESH_LIMIT))
 
 
 def data(case: Case) -> Finding:
     """There is enough history, without holes; measures what is wrong with it."""
-    found = case.shape
+    found, segment, k = case.shape, case.series.segment, case.k
     if found is None:
         return _NO_DATA
-    faults = _data_faults(case, found)
-    return Finding("E11", "data", FAIL, ",".join(faults), _DATA_LIMIT) if faults else _DATA_GOOD
-
-
-def _data_faults(case: Case, found: Shape) -> list[str]:
-    series, k = case.features.series, case.features.k
     faults = []
     if k < _LEAST_HISTORY:
         faults.append("too few candles")
     if _has_nan(case, found):
         faults.append("NaN")
-    if series.segment.item(found.p1) != series.segment.item(k):
+    if segment.item(found.p1) != segment.item(k):
         faults.append("hole")
-    if "mfi" in case.claimed and any(each.name == "mfi" for each in case.readings):
-        volumes = series.volume[max(0, found.p1 - _MFI_PERIOD) : found.p2 + 1].tolist()
-        if volumes.count(0.0) > _ZERO_VOLUME_SHARE * len(volumes):
-            faults.append("no volume")
-    return faults
+    if "mfi" in case.left.names and _lacks_volume(case, found):
+        faults.append("no volume")
+    return finding(("E11", "data", FAIL, ",".join(faults), _DATA_LIMIT)) if faults else _DATA_GOOD
 
 
 def _has_nan(case: Case, found: Shape) -> bool:
@@ -254,12 +229,14 @@ def _has_nan(case: Case, found: Shape) -> bool:
 
     An oscillator that is left has no NaN at its anchors. A sum is NaN if a part of it is.
     """
-    columns, k = case.features.columns, case.features.k
-    rsi = columns.rsi.item
-    total = case.atr + found.atr2 + columns.atr.item(found.p1) + rsi(k) + rsi(found.p1) + rsi(found.p2)
-    for each in case.readings:
-        total += columns.oscillator(each.name).item(k)
-    return math.isnan(total)
+    rsi = found.rsi
+    used = (case.atr, found.atr1, found.atr2, rsi[-1], rsi[found.at1], rsi[found.at2], *case.left.newest)
+    return math.isnan(sum(used))
+
+
+def _lacks_volume(case: Case, found: Shape) -> bool:
+    volumes = case.series.volume[max(0, found.p1 - _MFI_PERIOD) : found.p2 + 1].tolist()
+    return bool(volumes.count(0.0) > _ZERO_VOLUME_SHARE * len(volumes))
 
 
 class ModelFault(StrEnum):

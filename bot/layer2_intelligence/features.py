@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 
 from bot.config import DivergenceSettings
-from bot.errors import DataError, NotEnoughCandles
+from bot.errors import NotEnoughCandles
 from bot.layer2_intelligence.indicators.columns import feature_columns
 from bot.layer2_intelligence.indicators.divergence import DivergenceStream, divergences
+from bot.layer2_intelligence.indicators.rebasing import candles_dropped, moved_setup
 from bot.layer2_intelligence.indicators.setups import setups
 from bot.layer2_intelligence.indicators.streaming import HANDLES_NEED, IndicatorStream, newest_median
 from bot.models import CandleSeries, DivergenceSetup, FeatureColumns, FeatureSet, Floats, Ints
@@ -39,7 +40,11 @@ class BatchFeatures:
 
 
 class LiveFeatures:
-    """Features of a growing series. Each candle is worked on once; the past is never gone over again."""
+    """Features of a series that grows at its end and may lose candles at its front.
+
+    Each candle is worked on once; the past is never gone over again. What falls off the series is let go of, so memory
+    is bounded if the series is; indicators go on from all candles ever shown.
+    """
 
     def __init__(self, divergence: DivergenceSettings, bandwidth_lookback: int) -> None:
         self._settings = divergence
@@ -47,6 +52,7 @@ class LiveFeatures:
         self._divergences = DivergenceStream(divergence)
         self._indicators: IndicatorStream | None = None
         self._series: CandleSeries | None = None
+        self._is_whole = True  # nothing has fallen off since the indicators began
         self._store: Floats = np.empty((len(_COLUMN_NAMES), 0))
         self._columns = FeatureColumns(*self._store)
         self._setups: dict[int, tuple[DivergenceSetup, ...]] = {}
@@ -54,18 +60,16 @@ class LiveFeatures:
     def advance(self, series: CandleSeries) -> FeatureSet:
         """Work on the candles of `series` that are new since the last call; the features of its newest.
 
-        `series` is always the same instrument's, longer at its end and otherwise unchanged. Raises DataError if it is
-        shorter than before and NotEnoughCandles if it is empty.
+        `series` is always the same instrument's and goes on from the one before; what fell off its front is found by
+        time. Raises DataError if it does not go on, and NotEnoughCandles if it is empty.
         """
-        known, count = self._known, len(series)
-        if count < known:
-            raise DataError(
-                f"{series.symbol} {series.timeframe}: {count} candles, but {known} were known; "
-                "features follow a series that only grows: start new ones for another series"
-            )
+        count = len(series)
         if not count:
             raise NotEnoughCandles(f"{series.symbol} {series.timeframe}: no candle yet; wait for the first to close")
-        if self._indicators is None or count - known >= _BULK:
+        if self._series is not None and (dropped := candles_dropped(self._series, series)):
+            self._let_go(self._series, dropped)
+        known = self._known
+        if self._indicators is None or (self._is_whole and count - known >= _BULK):
             self._start(series)
         else:
             for k in range(known, count):
@@ -74,7 +78,10 @@ class LiveFeatures:
         return self.at(count - 1)
 
     def at(self, k: int) -> FeatureSet:
-        """What was known at the close of candle `k` of the series so far. Raises NotEnoughCandles."""
+        """What was known at the close of candle `k` of the newest series. Raises NotEnoughCandles.
+
+        A setup is told as long as all its candles are in the series.
+        """
         if self._series is None or not 0 <= k < len(self._series):
             raise NotEnoughCandles(f"features of candle {k} were asked for, {self._known} candles are known")
         return FeatureSet(self._series, self._columns, k, self._setups.get(k, ()))
@@ -82,6 +89,21 @@ class LiveFeatures:
     @property
     def _known(self) -> int:
         return len(self._series) if self._series is not None else 0
+
+    def _let_go(self, series: CandleSeries, dropped: int) -> None:
+        """Forget the first candles of `series`, which is all that was known; begin anew if too few are left to go on.
+
+        Columns that were handed out stay as they are: what is left moves to new memory.
+        """
+        if self._indicators is None or len(series) - dropped < HANDLES_NEED:
+            self._indicators, self._series, self._is_whole = None, None, True
+            return
+        self._series, self._is_whole = series.slice(dropped, len(series)), False
+        self._store = self._store[:, dropped : len(series)].copy()
+        self._columns = FeatureColumns(*self._store)
+        self._divergences.let_go(dropped)
+        moved = (moved_setup(each, dropped) for k, found in self._setups.items() if k >= dropped for each in found)
+        self._setups = _by_candle(each for each in moved if each is not None)
 
     def _start(self, series: CandleSeries) -> None:
         """Everything from the first candle on; later candles are steps once the indicators can be continued."""

@@ -9,12 +9,13 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Final, NamedTuple
 
 from bot.instruments import Instrument, Rounding
 from bot.layer2_intelligence import scoring
-from bot.layer2_intelligence.evidence_geometry import anchor, pivot_run_end, sight_is_clear
-from bot.layer2_intelligence.indicators.divergence import ROUNDING_DECIMALS, UNBOUNDED
+from bot.layer2_intelligence.evidence_geometry import Rounder, anchor, pivot_run_end, rounded, sight_is_clear
+from bot.layer2_intelligence.indicators.divergence import UNBOUNDED
 from bot.layer2_intelligence.indicators.setups import FAMILIES
 from bot.layer2_intelligence.rules_limits import Limits
 from bot.models import (
@@ -23,8 +24,11 @@ from bot.models import (
     DivergenceClaim,
     DivergenceKind,
     EntrySignal,
+    FeatureColumns,
     FeatureSet,
     Finding,
+    FindingStatus,
+    Floats,
     Ints,
     Quote,
     decimal_of,
@@ -36,91 +40,107 @@ HIDDEN: Final = DivergenceKind.HIDDEN
 _LONG, _SHORT = Direction.LONG, Direction.SHORT
 _DOWN, _UP = Rounding.DOWN, Rounding.UP
 
-_GREATEST_EXPONENT: Final = 60  # no price is so large or so small; beyond it Decimal arithmetic could overflow
+_LEAST, _GREATEST = Decimal("1E-59"), Decimal("1E60")  # every price is; beyond them Decimal arithmetic could overflow
 
 
 class Money(NamedTuple):
     """Distances as they would really be sent and paid, positive when they lie the right way; None where unknown."""
 
-    entry_room: Decimal | None = None  # entry to stop
-    risk: Decimal | None = None  # paid price to stop
-    reward: Decimal | None = None  # paid price to the target that counts
-    atr: Decimal | None = None
-    reward_risk: float = math.nan  # NaN where one is unknown or nothing is at risk
+    entry_room: Decimal | None  # entry to stop
+    risk: Decimal | None  # paid price to stop
+    reward: Decimal | None  # paid price to the target that counts
+    atr: Decimal | None
+    reward_risk: float  # NaN where one is unknown or nothing is at risk
 
 
 class Shape(NamedTuple):
-    """The two pivots: those that the candles show, else the claimed candles.
+    """The two pivots: those that the candles show, else the claimed candles; `bars` candles apart.
 
-    The lists are the candles `base..k`, from before the first pivot on. They and the prices are in long form: for a
-    short all is negated, and highs and lows change places.
+    The lists are the candles `base..k`, from before the first pivot on; in them the pivots are at `at1` and `at2`.
+    They and the prices are in long form: for a short all is negated, and highs and lows change places.
     """
 
     p1: int
     p2: int
+    bars: int
     found1: bool
     found2: bool
     known_at: int  # of p2
+    base: int
+    at1: int
+    at2: int
     price1: float
     price2: float
+    atr1: float
     atr2: float
-    base: int
-    opens: list[float]
-    highs: list[float]
     lows: list[float]
-    closes: list[float]
-
-    @property
-    def bars(self) -> int:
-        """Candles from the first to the second pivot."""
-        return self.p2 - self.p1
+    highs: list[float]
+    rsi: list[float]
 
 
-class Reading(NamedTuple):
-    """One claimed oscillator that, recomputed, diverges as claimed."""
+class Claimed(NamedTuple):
+    """What the signal claims, as far as it is of its type: None and NaN stand for what is not."""
 
-    name: str
-    magnitude: float  # 0..1
-    in_sight: bool
+    kind: DivergenceKind | None
+    oscillators: tuple[str, ...]  # the known ones, each once
+    p1: int | None  # candles that the claimed times open
+    p2: int | None
+    price1: float
+    price2: float
+
+
+_NOTHING_CLAIMED: Final = Claimed(None, (), None, None, math.nan, math.nan)
+
+
+class Readings(NamedTuple):
+    """The claimed oscillators that, recomputed, diverge as claimed, as columns of equal length."""
+
+    names: tuple[str, ...]
+    magnitudes: tuple[float, ...]  # 0..1
+    in_sight: tuple[bool, ...]
+    newest: tuple[float, ...]  # at candle k, in long form
+
+
+_NONE_LEFT: Final = Readings((), (), (), ())
 
 
 class Case(NamedTuple):
-    """A signal and its snapshot. `sign` is +1, -1 or 0 (no direction); `claimed` are the distinct known oscillators.
+    """A signal and its snapshot. `sign` is +1, -1 or 0 (no direction); `shape` is None without it or a claimed candle.
 
-    `claim_at` are the candles that the claimed times open, `shape` is None where one is missing or no direction is
-    given. `entry` and `stop` are None unless they can be prices. `readings` are the oscillators left. `atr`, `close`
-    and the volumes are those of candle k.
+    `entry` and `stop` are None unless they can be prices; `entry_said` is NaN unless it is a finite number, and
+    `confidence` unless it is a number. `left` are the oscillators left. `atr`, `close` and the volumes are those of
+    candle k; `volume_ratio` is NaN where there is no mean.
     """
 
     signal: EntrySignal
-    features: FeatureSet
+    series: CandleSeries
+    columns: FeatureColumns
+    k: int
     instrument: Instrument
     limits: Limits
     sign: int
-    claim: DivergenceClaim | None
-    kind: DivergenceKind | None
-    claimed: tuple[str, ...]
-    claim_at: tuple[int | None, int | None]
+    claimed: Claimed
+    confidence: float
+    entry_said: float
     entry: Decimal | None
     stop: Decimal | None
     close: float
     atr: float
     volume: float
     volume_mean: float
+    volume_ratio: float
     money: Money
     shape: Shape | None
-    readings: tuple[Reading, ...]
-    swing_minimum: tuple[int, str]
+    left: Readings
     families: int
+    swing_minimum: tuple[int, str]
     score: float
-
-    @property
-    def volume_ratio(self) -> float:
-        """Volume of candle k against its mean; NaN where there is none."""
-        return self.volume / self.volume_mean if self.volume_mean > 0.0 else math.nan
 
 
 Rule = Callable[[Case], Finding]
+
+# A finding from its five fields in order, without the detour over the keywords that the class itself allows.
+finding: Final[Callable[[tuple[str, str, FindingStatus, float | str, str]], Finding]] = partial(tuple.__new__, Finding)
 
 
 def open_case(
@@ -128,49 +148,51 @@ def open_case(
 ) -> Case:
     """Work out what the rules share. Never raises, whatever the signal holds."""
     series, columns, k = features.series, features.columns, features.k
+    candle_s = series.timeframe.seconds
     sign = 1 if signal.direction is _LONG else -1 if signal.direction is _SHORT else 0
-    claim = _claim(signal.claim)
-    kind = _kind(claim)
-    claimed = _known_oscillators(claim)
-    claim_at = _claimed_candles(claim, series, k)
+    claimed = _claimed(signal.claim, series.opened_at_s, candle_s, k)
     close, atr = series.close.item(k), columns.atr.item(k)
     volume, volume_mean = series.volume.item(k), columns.volume_mean.item(k)
+    volume_ratio = volume / volume_mean if volume_mean > 0.0 else math.nan
     entry, stop = price(signal.entry), price(signal.stop_loss)
-    money = _money(entry, stop, signal.targets, sign, close, atr, quote, instrument, limits.validation.rr_target)
-    shape = _shape(features, sign, claim_at, limits)
-    readings = _readings(features, sign, kind, claimed, shape, limits)
-    families = len({FAMILIES[each.name] for each in readings})
-    swing_minimum = limits.swing(series.timeframe)
+    paid = _paid(sign, close, quote, instrument) if sign else None
+    money = _money(entry, stop, paid, atr, sign, signal.targets, instrument, limits.counting_target)
+    shape = _shape(series, columns, k, sign, claimed, limits)
+    left = _readings(columns, k, sign, claimed, shape, limits)
+    families = len(set(map(FAMILIES.get, left.names)))
+    swing_minimum = limits.swing(candle_s)
     score = scoring.quality(
         families=families,
-        magnitudes=[each.magnitude for each in readings],
+        magnitudes=left.magnitudes,
         swing_bars=shape.bars if shape else math.nan,
         swing_minimum=swing_minimum[0],
         price_atr=abs(shape.price2 - shape.price1) / shape.atr2 if shape and shape.atr2 > 0.0 else math.nan,
         reward_risk=money.reward_risk,
-        volume_ratio=(volume / volume_mean if volume_mean > 0.0 else 0.0) if instrument.has_volume else None,
+        volume_ratio=volume_ratio if instrument.has_volume else None,
     )
     return Case(
         signal,
-        features,
+        series,
+        columns,
+        k,
         instrument,
         limits,
         sign,
-        claim,
-        kind,
         claimed,
-        claim_at,
+        number(signal.confidence),
+        finite(signal.entry),
         entry,
         stop,
         close,
         atr,
         volume,
         volume_mean,
+        volume_ratio,
         money,
         shape,
-        readings,
-        swing_minimum,
+        left,
         families,
+        swing_minimum,
         score,
     )
 
@@ -187,32 +209,36 @@ def number(value: object) -> float:
     return math.nan
 
 
-def finite_decimal(value: object) -> bool:
-    """Whether `value` is a Decimal and a number."""
-    return isinstance(value, Decimal) and value.is_finite()
+def finite(value: object) -> float:
+    """`value` as a float; NaN if it is no Decimal or not finite."""
+    return float(value) if isinstance(value, Decimal) and value.is_finite() else math.nan
 
 
 def price(value: object) -> Decimal | None:
     """`value` if it can be a price, else None."""
-    if isinstance(value, Decimal) and value.is_finite() and value > 0 and abs(value.adjusted()) < _GREATEST_EXPONENT:
-        return value
-    return None
+    return value if isinstance(value, Decimal) and value.is_finite() and _LEAST <= value < _GREATEST else None
 
 
-def _claim(value: object) -> DivergenceClaim | None:
-    return value if isinstance(value, DivergenceClaim) else None
+def _claimed(claim: object, opened_at_s: Ints, candle_s: int, k: int) -> Claimed:
+    if not isinstance(claim, DivergenceClaim):
+        return _NOTHING_CLAIMED
+    kind: object = claim.kind
+    return Claimed(
+        kind if isinstance(kind, DivergenceKind) else None,
+        _known_oscillators(claim.oscillators),
+        _index_of(claim.p1_at, opened_at_s, candle_s, k),
+        _index_of(claim.p2_at, opened_at_s, candle_s, k),
+        finite(claim.p1_price),
+        finite(claim.p2_price),
+    )
 
 
-def _kind(claim: DivergenceClaim | None) -> DivergenceKind | None:
-    kind: object = claim.kind if claim else None
-    return kind if isinstance(kind, DivergenceKind) else None
-
-
-def _known_oscillators(claim: DivergenceClaim | None) -> tuple[str, ...]:
-    names: object = claim.oscillators if claim else ()
-    if not isinstance(names, tuple):
-        return ()
-    return tuple(dict.fromkeys([name for name in names if isinstance(name, str) and name in FAMILIES]))
+def _known_oscillators(names: object) -> tuple[str, ...]:
+    known: list[str] = []
+    for name in names if isinstance(names, tuple) else ():
+        if isinstance(name, str) and name in FAMILIES and name not in known:
+            known.append(name)
+    return tuple(known)
 
 
 def is_instant(value: object) -> bool:
@@ -220,26 +246,16 @@ def is_instant(value: object) -> bool:
     return isinstance(value, datetime) and value.utcoffset() is not None
 
 
-def _claimed_candles(claim: DivergenceClaim | None, series: CandleSeries, k: int) -> tuple[int | None, int | None]:
-    if claim is None:
-        return None, None
-    return _index_of(claim.p1_at, series, k), _index_of(claim.p2_at, series, k)
-
-
-def _index_of(instant: datetime, series: CandleSeries, k: int) -> int | None:
+def _index_of(instant: datetime, opened_at_s: Ints, candle_s: int, k: int) -> int | None:
     """Index of the candle up to k that opens at `instant`; None if none does."""
     if not is_instant(instant):
         return None
-    stamp = instant.timestamp()
-    second = int(stamp)
-    if second != stamp:
-        return None
-    times = series.opened_at_s
-    index = k - (times.item(k) - second) // series.timeframe.seconds
-    if 0 <= index <= k and times.item(index) == second:
+    second = instant.timestamp()
+    index = k + int(second - opened_at_s.item(k)) // candle_s
+    if 0 <= index <= k and opened_at_s.item(index) == second:
         return index  # no hole since then: the usual case
-    index = int(times[: k + 1].searchsorted(second))
-    return index if index <= k and times.item(index) == second else None
+    index = int(opened_at_s[: k + 1].searchsorted(int(second)))
+    return index if index <= k and opened_at_s.item(index) == second else None
 
 
 # ------------------------------------------------------------------------------------------------------------- prices
@@ -248,25 +264,23 @@ def _index_of(instant: datetime, series: CandleSeries, k: int) -> int | None:
 def _money(
     entry: Decimal | None,
     stop: Decimal | None,
-    targets: object,
-    sign: int,
-    close: float,
+    paid: Decimal | None,
     atr: float,
-    quote: Quote | None,
+    sign: int,
+    targets: object,
     instrument: Instrument,
     rr_target: str,
 ) -> Money:
     """Rules 3, 4 and 6 compare in Decimal: stop rounded away from the entry, targets towards it, the price paid."""
     decimal_atr = decimal_of(atr) if 0.0 < atr < math.inf else None
-    paid = _paid(sign, close, quote, instrument) if sign else None
     if entry is None or stop is None or paid is None:
-        return Money(None, None, None, decimal_atr)
+        return Money(None, None, None, decimal_atr, math.nan)
     rounding = _DOWN if sign > 0 else _UP
     stop = instrument.round_price(stop, rounding)
     target = _counting_target(targets, sign, rounding, instrument, rr_target)
     room, risk = (entry - stop, paid - stop) if sign > 0 else (stop - entry, stop - paid)
     if target is None:
-        return Money(room, risk, None, decimal_atr)
+        return Money(room, risk, None, decimal_atr, math.nan)
     reward = target - paid if sign > 0 else paid - target
     return Money(room, risk, reward, decimal_atr, float(reward / risk) if risk > 0 else math.nan)
 
@@ -300,35 +314,50 @@ def _counting_target(
 # ----------------------------------------------------------------------------------------------------------- evidence
 
 
-def _shape(features: FeatureSet, sign: int, claim_at: tuple[int | None, int | None], limits: Limits) -> Shape | None:
-    claimed1, claimed2 = claim_at
+def long_form(column: Floats, sign: int, candles: slice) -> list[float]:
+    """Some candles of a column, negated for a short."""
+    part = column[candles]
+    values: list[float] = (part if sign > 0 else -part).tolist()
+    return values
+
+
+def _shape(
+    series: CandleSeries,
+    columns: FeatureColumns,
+    k: int,
+    sign: int,
+    claimed: Claimed,
+    limits: Limits,
+) -> Shape | None:
+    claimed1, claimed2 = claimed.p1, claimed.p2
     if not sign or claimed1 is None or claimed2 is None:
         return None
-    series, settings = features.series, limits.divergence
-    base = max(0, min(claimed1, claimed2) - settings.left - 1)
+    base = max(0, min(claimed1, claimed2) - max(limits.left, limits.osc_win) - 2)
     lower, upper = (series.low, series.high) if sign > 0 else (series.high, series.low)
-    lows, highs, opens, closes = [
-        (column[base : features.k + 1] if sign > 0 else -column[base : features.k + 1]).tolist()
-        for column in (lower, upper, series.open, series.close)
-    ]
-    first = _pivot_near(series.segment, lows, base, claimed1, settings.left, settings.right)
-    second = _pivot_near(series.segment, lows, base, claimed2, settings.left, settings.confirm)
+    candles = slice(base, k + 1)
+    lows = long_form(lower, sign, candles)
+    first = _pivot_near(series.segment, lows, base, claimed1, limits.left, limits.right)
+    second = _pivot_near(series.segment, lows, base, claimed2, limits.left, limits.confirm)
     p1 = first[0] if first else claimed1
     p2, end2 = second or (claimed2, claimed2)
+    at1, at2 = p1 - base, p2 - base
     return Shape(
         p1,
         p2,
+        p2 - p1,
         first is not None,
         second is not None,
-        end2 + settings.confirm,
-        lows[p1 - base],
-        lows[p2 - base],
-        features.columns.atr.item(p2),
+        end2 + limits.confirm,
         base,
-        opens,
-        highs,
+        at1,
+        at2,
+        lows[at1],
+        lows[at2],
+        columns.atr.item(p1),
+        columns.atr.item(p2),
         lows,
-        closes,
+        long_form(upper, sign, candles),
+        long_form(columns.rsi, sign, candles),
     )
 
 
@@ -347,41 +376,40 @@ def _pivot_near(
 
 
 def _readings(
-    features: FeatureSet,
+    columns: FeatureColumns,
+    k: int,
     sign: int,
-    kind: DivergenceKind | None,
-    claimed: tuple[str, ...],
+    claimed: Claimed,
     shape: Shape | None,
     limits: Limits,
-) -> tuple[Reading, ...]:
+) -> Readings:
     """The claimed oscillators that do what is claimed of them; the others are struck out."""
-    if shape is None or kind is None or shape.p1 >= shape.p2:
-        return ()
-    read = [_reading(name, features, sign, kind, shape, limits) for name in claimed]
-    return tuple([each for each in read if each is not None])
+    kind = claimed.kind
+    if shape is None or kind is None or shape.bars <= 0:
+        return _NONE_LEFT
+    found, candles = [], slice(shape.base, k + 1)
+    for name in claimed.oscillators:
+        values = shape.rsi if name == "rsi" else long_form(columns.oscillator(name), sign, candles)
+        reading = _reading(name, values, kind, shape, limits)
+        if reading is not None:
+            found.append(reading)
+    return Readings(*zip(*found, strict=True)) if found else _NONE_LEFT
 
 
 def _reading(
-    name: str, features: FeatureSet, sign: int, kind: DivergenceKind, shape: Shape, limits: Limits
-) -> Reading | None:
+    name: str, values: list[float], kind: DivergenceKind, shape: Shape, limits: Limits
+) -> tuple[str, float, bool, float] | None:
     """One oscillator between its anchors at the two pivots; None if it does not diverge as claimed."""
-    settings = limits.divergence
-    window = settings.osc_win
-    start = max(0, shape.p1 - window - 1)
-    stop = min(features.k, shape.p2 + window + 1) + 1
-    column = features.columns.oscillator(name)[start:stop]
-    if name != UNBOUNDED:
-        column = column.round(ROUNDING_DECIMALS)
-    values: list[float] = (column if sign > 0 else -column).tolist()
-    q1 = anchor(values, shape.p1 - start, window, turn=settings.osc_turn)
-    q2 = anchor(values, shape.p2 - start, window, turn=settings.osc_turn)
+    rounding: Rounder = rounded
+    least, asked = limits.least_difference[name]
+    if name == UNBOUNDED:
+        rounding, least, asked = float, least * shape.atr2, asked * shape.atr2
+    q1 = anchor(values, shape.at1, limits.osc_win, limits.osc_turn, rounding)
+    q2 = anchor(values, shape.at2, limits.osc_win, limits.osc_turn, rounding)
     if q1 is None or q2 is None or q1 >= q2:
         return None
-    least = limits.least_difference[name] * (shape.atr2 if name == UNBOUNDED else 1.0)
-    asked = 0.0 if name == "rsi" else least  # how much RSI must differ is rule 11's business
-    difference = values[q2] - values[q1]
-    if kind is REGULAR and not values[q2] > values[q1] + asked:
+    first, second = rounding(values[q1]), rounding(values[q2])
+    if not (second > first + asked if kind is REGULAR else second < first - asked):
         return None
-    if kind is HIDDEN and not values[q2] < values[q1] - asked:
-        return None
-    return Reading(name, scoring.magnitude(difference, least), sight_is_clear(values, q1, q2))
+    in_sight = sight_is_clear(values[q1 + 1 : q2], first, second, rounding)
+    return name, scoring.magnitude(second - first, least), in_sight, values[-1]

@@ -1,5 +1,7 @@
 """The judge: every rule on every signal, every finding kept. The only maker of Endorsed."""
 
+from itertools import repeat
+from operator import call, itemgetter
 from typing import Final
 
 from bot.config import DivergenceSettings, ValidationSettings
@@ -7,7 +9,7 @@ from bot.instruments import Instrument
 from bot.layer2_intelligence import evidence, rules
 from bot.layer2_intelligence.rules_case import Rule, open_case
 from bot.layer2_intelligence.rules_limits import limits_of
-from bot.models import Endorsed, EntrySignal, FeatureSet, Quote, Vetoed
+from bot.models import Endorsed, EntrySignal, FeatureSet, Finding, Quote, Vetoed
 
 # The order is fixed: the first that fails names the rejection.
 RULES: Final[tuple[Rule, ...]] = (
@@ -39,6 +41,7 @@ RULES: Final[tuple[Rule, ...]] = (
     evidence.data,
     rules.quality_gate,
 )
+_STATUS: Final = itemgetter(Finding._fields.index("status"))
 
 
 def judge(
@@ -55,9 +58,8 @@ def judge(
     arguments alone; never raises, whatever the signal holds, and never reads beyond candle k.
     """
     case = open_case(signal, features, quote, instrument, limits_of(validation, divergence))
-    findings = tuple([rule(case) for rule in RULES])
-    left = tuple([each.name for each in case.readings])
-    for finding in findings:
-        if finding.status is rules.FAIL:
-            return Vetoed(signal, findings, case.score, left, finding.code)
-    return Endorsed(signal, findings, case.score, left)
+    findings = tuple(map(call, RULES, repeat(case)))
+    statuses = list(map(_STATUS, findings))
+    if rules.FAIL in statuses:
+        return Vetoed(signal, findings, case.score, case.left.names, findings[statuses.index(rules.FAIL)].code)
+    return Endorsed(signal, findings, case.score, case.left.names)

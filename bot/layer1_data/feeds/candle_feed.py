@@ -48,8 +48,9 @@ class FeedQuarantine:
 class FeedReport:
     """What one poll brought. Everything is ordered: longer timeframes first, then as the registry lists the symbols.
 
-    `new` maps to the index of the first new candle in the cache's series; all after it are new. `delays_s` has, for
-    each new candle, the seconds from its close to this delivery. `seeded` is the length of history loaded: not new.
+    `new` maps to the index of the first new candle in the cache's series as this poll left it; all after it are new.
+    `delays_s` has, for each new candle, the seconds from its close to this delivery. `seeded` is the length of history
+    loaded: not new.
     """
 
     polled_at: datetime
@@ -154,10 +155,10 @@ class CandleFeed:
         quarantined: list[FeedQuarantine] = []
         errors: list[FeedError] = []
         for key, answer in zip(due, answers, strict=True):
-            known = len(self._cache.series(*key))
+            known = self._newest(key) is not None
             good, bad = self._deliver(key, answer.rows, now)
             if good and known:
-                new[key] = known
+                new[key] = len(self._cache.series(*key)) - len(good)  # not what was known: old ones may have gone
                 delays_s[key] = tuple((now - each.closed_at).total_seconds() for each in good)
             elif good:
                 seeded[key] = len(good)

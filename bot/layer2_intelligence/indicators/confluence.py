@@ -14,6 +14,7 @@ import numpy as np
 
 from bot.errors import ConfigError
 from bot.layer2_intelligence.indicators.gaps import GapSettings, GapStream, fair_value_gaps
+from bot.layer2_intelligence.indicators.rows import plain_rows
 from bot.layer2_intelligence.indicators.structure import StructureSettings, StructureStream, structure
 from bot.layer2_intelligence.indicators.sweeps import SweepSettings, SweepStream, sweeps
 from bot.layer2_intelligence.structure_events import (
@@ -59,6 +60,12 @@ class ConfluenceMachine:
     def idle(self) -> bool:
         """Whether only a sweep can move the chain."""
         return self._row is None
+
+    def let_go(self, dropped: int) -> None:
+        """The series has lost its first `dropped` candles; indices count from the oldest that is left."""
+        row = self._row
+        if row is not None:
+            self._row = replace(row, k=row.k - dropped, since=row.since - dropped, expires=row.expires - dropped)
 
     def ends(self, k: int, close: float) -> bool:
         """Whether candle `k` ends the row: it closes beyond its anchor, or comes too late."""
@@ -197,7 +204,7 @@ def confluence(
     marks[touched.candles] = _EVENT
     marks[list(swept_at)] = _SWEEP
     found: list[ConfluenceChange] = []
-    for k, (mark, price) in enumerate(zip(marks.tolist(), close.tolist(), strict=True)):
+    for k, (mark, price) in enumerate(plain_rows(marks, close)):
         if mark == _SWEEP or (not machine.idle and (mark or machine.ends(k, price))):
             swept = swept_at[k] if mark == _SWEEP else ()
             found += machine.at(k, price, swept=swept, breaks=breaks.at(k), touched=touched.at(k))
@@ -308,7 +315,9 @@ class CandleShapes(NamedTuple):
 class ShapeStream:
     """All detectors as candles close; the same events in the same order as `market_shapes`.
 
-    Show every candle exactly once, from the first on.
+    Show every candle exactly once, from the first on. When candles fall off the front of the series, `let_go` must be
+    told before the next is shown (`candles_dropped` counts them); what stands on such a candle has an index below 0.
+    Memory is bounded: of the oldest gaps, beyond thousands alive, nothing more is told (`GapStream`).
     """
 
     def __init__(self, settings: ShapeSettings | None = None) -> None:
@@ -317,6 +326,11 @@ class ShapeStream:
         self._structure = StructureStream(settings.structure)
         self._sweeps = SweepStream(settings.sweeps)
         self._machine = ConfluenceMachine(settings.confluence)
+
+    def let_go(self, dropped: int) -> None:
+        """The series has lost its first `dropped` candles; indices count from the oldest that is left."""
+        for part in (self._gaps, self._structure, self._sweeps, self._machine):
+            part.let_go(dropped)
 
     def at(
         self, series: CandleSeries, atr: Floats, k: int, *, from_longer: Sequence[SweepEvent] | None = None

@@ -5,7 +5,6 @@ mirrored values: -H for L, -L for H, -o for o.
 """
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -107,7 +106,8 @@ def divergences(series: CandleSeries, columns: FeatureColumns, settings: Diverge
 class DivergenceStream:
     """Divergences as candles close; the same events in the same order as `divergences`.
 
-    Keeps only the newest full pivots of each side. Every candle must be shown exactly once, in order.
+    Keeps only the newest full pivots of each side. Every candle must be shown exactly once, in order; when candles fall
+    off the front of the series, `let_go` must be told.
     """
 
     def __init__(self, settings: DivergenceSettings) -> None:
@@ -125,6 +125,13 @@ class DivergenceStream:
             known = pivot_lows(values, series.segment, left=self._settings.left, right=self._settings.right)
             full.clear()
             full.extend(zip(known.at.tolist(), known.known_at.tolist(), strict=True))
+
+    def let_go(self, dropped: int) -> None:
+        """The series has lost its first `dropped` candles; indices count from the oldest that is left."""
+        for full in self._full.values():
+            left = [(at - dropped, known_at - dropped) for at, known_at in full if at >= dropped]
+            full.clear()
+            full.extend(left)
 
     def at(self, series: CandleSeries, columns: FeatureColumns, k: int) -> list[Divergence]:
         """Divergences that become known at the close of candle `k`."""
@@ -291,11 +298,3 @@ def _events(view: _View, pairs: _Pairs, which: Ints, q1: Ints, q2: Ints) -> list
             *(column.tolist() for column in table), strict=True
         )
     ]
-
-
-def by_candle(events: Iterable[Divergence]) -> dict[tuple[int, Direction], list[Divergence]]:
-    """Events with the same candle and direction together, in their order."""
-    groups: dict[tuple[int, Direction], list[Divergence]] = {}
-    for event in events:
-        groups.setdefault((event.known_at, event.direction), []).append(event)
-    return groups

@@ -17,6 +17,7 @@ from bot.layer2_intelligence.structure_events import FairValueGap, GapEvent, Gap
 from bot.models import CandleSeries, Direction, Floats, Ints
 
 _FACTS: Final = tuple(GapFact)
+LIVE_GAPS_KEPT: Final = 1_000  # of each direction, in the streaming form; see docs/decisions/0006
 _RANK: Final = {fact: rank for rank, fact in enumerate(_FACTS)}
 
 
@@ -97,9 +98,10 @@ def gap_events(gaps: Iterable[FairValueGap]) -> list[GapEvent]:
     return [_event(at, _FACTS[rank], gap) for at, _, rank, gap in rows]
 
 
-def _event(known_at: int, fact: GapFact, gap: FairValueGap) -> GapEvent:
+def _event(known_at: int, fact: GapFact, gap: FairValueGap, *, dropped: int = 0) -> GapEvent:
+    middle = gap.middle - dropped
     return GapEvent(
-        known_at=known_at, fact=fact, middle=gap.middle, direction=gap.direction, bottom=gap.bottom, top=gap.top
+        known_at=known_at, fact=fact, middle=middle, direction=gap.direction, bottom=gap.bottom, top=gap.top
     )
 
 
@@ -108,6 +110,7 @@ class _LiveGaps:
 
     Two heaps: what a low must come down to for the next fact of a gap, highest first, and the far edges that a close
     must go beyond. A gap is once in each, so a candle costs the logarithm of their number for each fact it makes.
+    When twice LIVE_GAPS_KEPT are alive, the older half is forgotten: nothing more is told of it.
     """
 
     def __init__(self) -> None:
@@ -118,6 +121,15 @@ class _LiveGaps:
         near, _, far = _edges(gap)
         heapq.heappush(self._by_low, (-near, gap.middle, 1, gap))
         heapq.heappush(self._by_close, (-far, gap.middle, gap))
+        if len(self._by_close) >= 2 * LIVE_GAPS_KEPT:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        oldest = sorted(middle for _, middle, _ in self._by_close)[-LIVE_GAPS_KEPT]
+        self._by_low = [each for each in self._by_low if each[1] >= oldest]
+        self._by_close = [each for each in self._by_close if each[1] >= oldest]
+        heapq.heapify(self._by_low)
+        heapq.heapify(self._by_close)
 
     def facts(self, low: float, close: float) -> list[tuple[GapFact, FairValueGap]]:
         """What a candle makes of the gaps known before it."""
@@ -141,23 +153,29 @@ def _edges(gap: FairValueGap) -> tuple[float, float, float]:
 class GapStream:
     """Gaps and their facts as candles close; the same events in the same order as `gap_events` of the batch.
 
-    Keeps the live gaps. Show every candle exactly once, from the first on.
+    Keeps the newest live gaps, thousands: of the others no more is told. Show every candle exactly once, from the first
+    on; when candles fall off the front of the series, `let_go` must be told.
     """
 
     def __init__(self, settings: GapSettings | None = None) -> None:
         self._settings = settings or GapSettings()
         self._long, self._short = _LiveGaps(), _LiveGaps()
+        self._dropped = 0  # live gaps count candles from the first one ever shown
+
+    def let_go(self, dropped: int) -> None:
+        """The series has lost its first `dropped` candles; a gap that stood on one of them has an index below 0."""
+        self._dropped += dropped
 
     def at(self, series: CandleSeries, atr: Floats, k: int) -> list[GapEvent]:
         """Facts that become known at the close of candle `k`; reads no later candle."""
         high, low, close = series.high.item(k), series.low.item(k), series.close.item(k)
         facts = self._long.facts(low, close) + self._short.facts(-high, -close)
         facts.sort(key=lambda each: (each[1].middle, _RANK[each[0]]))
-        found = [_event(k, fact, gap) for fact, gap in facts]
+        found = [_event(k, fact, gap, dropped=self._dropped) for fact, gap in facts]
         gap = self._formed(series, atr, k)
         if gap is not None:
             (self._long if gap.direction is Direction.LONG else self._short).add(gap)
-            found.append(_event(k, GapFact.FORMED, gap))
+            found.append(_event(k, GapFact.FORMED, gap, dropped=self._dropped))
         return found
 
     def _formed(self, series: CandleSeries, atr: Floats, k: int) -> FairValueGap | None:
@@ -172,4 +190,4 @@ class GapStream:
             return None
         if self._settings.min_atr > 0 and not top - bottom >= self._settings.min_atr * atr.item(k - 1):
             return None
-        return FairValueGap(middle=k - 1, direction=direction, bottom=bottom, top=top)
+        return FairValueGap(middle=self._dropped + k - 1, direction=direction, bottom=bottom, top=top)

@@ -1,10 +1,12 @@
 """Setups (SPEC section 4): the divergences of one second pivot, reduced to the majority kind and scored."""
 
 from collections.abc import Iterable, Mapping
+from itertools import combinations, groupby
+from operator import attrgetter
 from typing import Final
 
 from bot.config import DivergenceSettings
-from bot.layer2_intelligence.indicators.divergence import UNBOUNDED, by_candle, least_difference
+from bot.layer2_intelligence.indicators.divergence import UNBOUNDED, least_difference
 from bot.models import Divergence, DivergenceKind, DivergenceSetup, Floats
 
 # Oscillators of a family are nearly the same series, so families confirm each other, oscillators do not.
@@ -16,6 +18,9 @@ FAMILIES: Final = {
     "macd_hist": "trend",
     "mfi": "volume",
 }
+# Few sets of families occur over and over: one sorted tuple for each, by the set.
+_FAMILY_NAMES: Final = sorted(set(FAMILIES.values()))
+_SORTED: Final = {frozenset(names): names for count in range(1, 5) for names in combinations(_FAMILY_NAMES, count)}
 _FAMILY_WEIGHT, _MAGNITUDE_WEIGHT, _PRICE_WEIGHT = 0.5, 0.3, 0.2
 _ALL_FAMILIES: Final = 4
 _FULL_MAGNITUDE: Final = 4  # times the least difference counts as 1
@@ -24,7 +29,8 @@ _FULL_MAGNITUDE: Final = 4  # times the least difference counts as 1
 def setups(events: Iterable[Divergence], atr: Floats, settings: DivergenceSettings) -> list[DivergenceSetup]:
     """Setups of `events` (sorted as `divergences` gives them), in the same order."""
     least = {name: least_difference(name, settings) for name in FAMILIES}
-    return [_setup(group, atr, least) for group in by_candle(events).values()]
+    groups = groupby(events, key=attrgetter("known_at", "direction"))
+    return [_setup(list(group), atr, least) for _, group in groups]
 
 
 def _setup(group: list[Divergence], atr: Floats, least: Mapping[str, float]) -> DivergenceSetup:
@@ -33,7 +39,7 @@ def _setup(group: list[Divergence], atr: Floats, least: Mapping[str, float]) -> 
     left = tuple(each for each in group if each.kind is kind)
     first_pivots = [each.p1 for each in left]
     p1 = max(first_pivots, key=lambda each: (first_pivots.count(each), each))
-    families = tuple(sorted({FAMILIES[each.oscillator] for each in left}))
+    families = _SORTED[frozenset([FAMILIES[each.oscillator] for each in left])]
     chosen, atr2 = left[first_pivots.index(p1)], atr.item(left[0].p2)
     magnitude = _median([_magnitude(each, atr2, least) for each in left])
     return DivergenceSetup(

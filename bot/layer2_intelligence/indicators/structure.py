@@ -5,7 +5,7 @@ CHoCH against the trend, else BOS. Both forms share the list; the batch finds br
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,6 +150,12 @@ class StructureStream:
         self._swings = _SwingList()
         self._trend = _Trend()
         self._unbroken: dict[SwingSide, SwingEvent | None] = dict.fromkeys(SwingSide)
+
+    def let_go(self, dropped: int) -> None:
+        """The series has lost its first `dropped` candles; a swing that stood on one of them has an index below 0."""
+        for side, swing in self._unbroken.items():
+            if swing is not None:
+                self._unbroken[side] = replace(swing, known_at=swing.known_at - dropped, at=swing.at - dropped)
 
     def at(self, series: CandleSeries, k: int) -> list[StructureEvent]:
         """Events that become known at the close of candle `k`; reads no later candle."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from bot.errors import ConfigError
 from bot.layer2_intelligence.indicators.pivots import pivot_known_at, pivot_lows
+from bot.layer2_intelligence.indicators.rows import plain_rows
 from bot.layer2_intelligence.structure_events import SweepEvent, SweepOutcome, SwingSide
 from bot.models import CandleSeries, Floats
 
@@ -93,6 +94,14 @@ class _Side:
         self._segment, self.nearest = segment, math.inf
         for each in (self._levels, self._by_age, self.undecided):
             each.clear()
+
+    def let_go(self, dropped: int) -> None:
+        """The series has lost its first `dropped` candles. Neither list changes its order."""
+        self._levels = [(price, pivot - dropped) for price, pivot in self._levels]
+        self._by_age = [(pivot - dropped, price) for pivot, price in self._by_age]
+        for each in self.undecided:
+            price, pivot = each.level
+            each.level, each.start = (price, pivot - dropped), each.start - dropped
 
     def step(self, k: int, high: float, close: float, atr: float) -> list[SweepEvent]:
         """What candle k decides, by pivot."""
@@ -203,7 +212,7 @@ def _side_sweeps(series: CandleSeries, atr: Floats, machine: _Side, levels: list
     known_at, pivot, price = next(coming)
     columns = (sign * _column(series, machine.side), sign * series.close, atr, series.segment)
     current = None
-    for k, (high, close, range_, segment) in enumerate(zip(*(each.tolist() for each in columns), strict=True)):
+    for k, (high, close, range_, segment) in enumerate(plain_rows(*columns)):
         if segment != current:
             machine.enter(segment)
             current = segment
@@ -227,6 +236,11 @@ class SweepStream:
     def __init__(self, settings: SweepSettings | None = None) -> None:
         self._settings = settings or SweepSettings()
         self._sides = {side: _Side(side, self._settings) for side in SwingSide}
+
+    def let_go(self, dropped: int) -> None:
+        """The series has lost its first `dropped` candles; a level that stood on one of them has an index below 0."""
+        for machine in self._sides.values():
+            machine.let_go(dropped)
 
     def at(self, series: CandleSeries, atr: Floats, k: int, *, more: Iterable[Level] = ()) -> list[SweepEvent]:
         """Events known at the close of candle `k`; reads no later candle. `more` levels become known at k."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.errors import UnknownSymbol
+from bot.errors import ConfigError, UnknownSymbol
 from bot.instruments import Symbol, default_registry
 from bot.interfaces import CandleSource
 from bot.layer1_data.candle_cache import CandleCache
@@ -82,12 +82,12 @@ def test_a_series_that_was_handed_out_never_changes_and_cannot_be_written_to() -
     cache.append(BTC, Timeframe.H1, [candle(0), candle(1)])
     early = cache.series(BTC, Timeframe.H1)
 
-    for hour in range(2, 2_000):  # far over the first capacity: the columns move several times
+    for hour in range(2, 5_000):  # the columns move several times, and the oldest candles fall off
         cache.append(BTC, Timeframe.H1, [candle(hour)])
 
     assert hours(early) == [0, 1]
     assert early.close.tolist() == [101.25, 101.25]
-    assert hours(cache.series(BTC, Timeframe.H1)) == list(range(2_000))
+    assert hours(cache.series(BTC, Timeframe.H1)) == list(range(2_000, 5_000))
     with pytest.raises(ValueError, match="read-only"):
         early.close[0] = 1.0
 
@@ -110,6 +110,69 @@ def test_the_columns_take_at_most_112_bytes_per_candle() -> None:
     blocks = {id(each.base): each.base.nbytes for each in (series.close, series.opened_at_s) if each.base is not None}
 
     assert sum(blocks.values()) <= 112 * 1_030
+
+
+def test_a_long_run_needs_no_more_memory_than_twice_what_is_kept() -> None:
+    cache = CandleCache(default_registry(), keep=1_000)
+    sizes, lengths = set(), []
+
+    for hour in range(0, 10_000, 2):
+        cache.append(BTC, Timeframe.H1, [candle(hour), candle(hour + 1)])
+        series = cache.series(BTC, Timeframe.H1)
+        blocks = {
+            id(each.base): each.base.nbytes for each in (series.close, series.opened_at_s) if each.base is not None
+        }
+        sizes.add(sum(blocks.values()))
+        lengths.append(len(series))
+
+    assert max(sizes) == 56 * 2_000
+    assert (min(lengths[500:]), max(lengths)) == (1_002, 2_000)
+
+
+def test_nothing_falls_off_in_the_call_that_brought_it() -> None:
+    cache = CandleCache(default_registry(), keep=1_000)
+    cache.append(BTC, Timeframe.H1, [candle(hour) for hour in range(1_999)])
+
+    assert cache.append(BTC, Timeframe.H1, [candle(hour) for hour in range(1_999, 5_000)]) == 3_001
+    assert hours(cache.series(BTC, Timeframe.H1)) == list(range(5_000))
+
+    cache.append(BTC, Timeframe.H1, [candle(5_000)])
+    assert hours(cache.series(BTC, Timeframe.H1)) == list(range(4_000, 5_001))
+
+
+def test_segments_go_on_counting_when_the_candles_of_the_first_have_gone() -> None:
+    cache = CandleCache(default_registry(), keep=1_000)
+    cache.append(BTC, Timeframe.H1, [candle(hour) for hour in range(500)])
+    cache.append(BTC, Timeframe.H1, [candle(hour) for hour in range(600, 2_200)])
+
+    cache.append(BTC, Timeframe.H1, [candle(2_300)])
+
+    assert set(cache.series(BTC, Timeframe.H1).segment.tolist()) == {1, 2}
+
+
+def test_a_cache_that_rules_could_notice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="keep is 999 candles; rules and detectors need at least 1000"):
+        CandleCache(default_registry(), keep=999)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.sampled_from([1, 7, 400, 999, 1_000, 1_001, 2_500]), max_size=12), st.data())
+def test_the_newest_are_always_there_whatever_the_pieces(pieces: list[int], data: st.DataObject) -> None:
+    cache, whole = CandleCache(default_registry(), keep=1_000), CandleCache(default_registry(), keep=100_000)
+    count = 0
+    for piece in pieces:
+        fresh = [candle(hour) for hour in range(count, count + piece)]
+        whole.append(BTC, Timeframe.H1, fresh)
+        if data.draw(st.booleans()):
+            cache.load(whole.series(BTC, Timeframe.H1))
+        else:
+            cache.append(BTC, Timeframe.H1, fresh)
+        count += piece
+
+        series = cache.series(BTC, Timeframe.H1)
+
+        assert min(count, 1_000 + piece) <= len(series) <= 2_000 + piece
+        assert hours(series) == list(range(count - len(series), count))
 
 
 def test_loading_a_series_continues_what_is_known() -> None:

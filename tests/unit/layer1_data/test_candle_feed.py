@@ -98,12 +98,12 @@ Venue.__abstractmethods__ = frozenset()
 class Scene:
     """A feed over two venues and a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: CandleCache | None = None) -> None:
         self.clock = ManualClock(START)
         self.binance = Venue(BINANCE, self.clock)  # type: ignore[abstract]
         self.oanda = Venue(OANDA, self.clock)  # type: ignore[abstract]
         self.registry = default_registry()
-        self.cache = CandleCache(self.registry)
+        self.cache = cache or CandleCache(self.registry)
         router = BrokerRouter([self.oanda, self.binance], self.registry)
         self.feed = CandleFeed(router, self.cache, self.clock, keep_history=300)
 
@@ -347,6 +347,19 @@ async def test_a_bug_in_an_adapter_ends_the_poll_before_anything_is_delivered() 
     assert len(scene.cache.series(BTC, H1)) == 300
     scene.oanda.outage = None
     assert list((await scene.feed.poll()).new) == [(BTC, H1), (EUR, H1)]
+
+
+async def test_new_candles_are_told_by_where_they_are_after_old_ones_fell_off() -> None:
+    scene = Scene(CandleCache(default_registry(), keep=1_000))
+    await scene.seeded((BTC, H1))
+
+    long_gap = await scene.poll_after(hours=1_800)  # 2,100 candles: all of them stay for this poll
+    after = await scene.poll_after(hours=2)
+
+    assert (long_gap.new, len(long_gap.delays_s[BTC, H1])) == ({(BTC, H1): 300}, 1_800)
+    assert after.new == {(BTC, H1): 1_000}
+    assert scene.opens(BTC, 1_000) == [START + HOUR * 1_800, START + HOUR * 1_801]
+    assert scene.opens(BTC, 0)[0] == START + HOUR * 800
 
 
 async def test_a_cache_that_was_filled_before_is_continued_not_seeded() -> None:

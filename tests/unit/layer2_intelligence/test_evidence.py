@@ -5,9 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from bot.layer2_intelligence.evidence import ModelFault, model_fault
+from bot.layer2_intelligence.evidence_geometry import anchor, rounded, sight_is_clear
+from bot.layer2_intelligence.indicators.divergence import ROUNDING_DECIMALS
 from bot.models import DivergenceKind, Endorsed, Vetoed
 from tests.unit.layer2_intelligence.judged_scene import Scene
 
@@ -329,3 +334,69 @@ def test_candles_beyond_k_are_never_read() -> None:
 
     # Act and assert
     assert future.verdict().findings == scene.verdict().findings
+
+
+# ------------------------------------------------------------------- rounding: only asked for where it makes a tie
+
+# Millionths and halves of them around 0 and around saturation, so that ties and near ties are frequent.
+NEAR_TIES = st.builds(
+    lambda whole, millionths: whole + millionths * 5e-7, st.sampled_from([0.0, 33.3, 100.0, -100.0]), st.integers(-6, 6)
+)
+OSCILLATOR = NEAR_TIES | st.floats(-700.0, 700.0)
+
+
+@settings(deadline=None)
+@given(value=OSCILLATOR)
+@example(value=2.5e-6)
+@example(value=-1.5e-6)
+def test_one_value_is_rounded_as_the_detector_rounds_a_column(value: float) -> None:
+    assert rounded(value) == np.array([value]).round(ROUNDING_DECIMALS).item()
+    assert math.isnan(rounded(math.nan))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    values=st.lists(NEAR_TIES | st.just(math.nan), min_size=1, max_size=9),
+    p=st.integers(0, 8),
+    window=st.integers(0, 3),
+    turn=st.booleans(),
+)
+def test_an_anchor_among_values_is_the_one_among_the_rounded_values(
+    values: list[float], p: int, window: int, turn: bool
+) -> None:
+    # Arrange
+    p = min(p, len(values) - 1)
+
+    # Act
+    found = anchor(values, p, window, turn, rounded)
+
+    # Assert: the definition, without a shortcut
+    eager = [rounded(each) for each in values]
+    around = range(p - window, p + window + 1)
+    expected = None
+    if around[0] >= 0 and around[-1] < len(values) and not any(math.isnan(eager[q]) for q in around):
+        expected = min(around, key=lambda q: (eager[q], abs(q - p), q))
+        beside = (expected - 1, expected + 1)
+        if turn and not all(0 <= q < len(values) and eager[expected] <= eager[q] for q in beside):
+            expected = None
+    assert found == expected
+
+
+@settings(deadline=None, max_examples=300)
+@given(between=st.lists(OSCILLATOR | st.just(math.nan), max_size=9), first=OSCILLATOR, last=OSCILLATOR)
+def test_the_sight_over_values_is_the_one_over_the_rounded_values(
+    between: list[float], first: float, last: float
+) -> None:
+    # Arrange
+    first, last, length = rounded(first), rounded(last), len(between) + 1
+
+    # Act
+    clear = sight_is_clear(between, first, last, rounded)
+
+    # Assert: the definition, without a shortcut
+    slack = 1e-9 * max(abs(first), abs(last)) * length
+    above = [
+        (rounded(value) - first) * length >= (last - first) * step - slack
+        for step, value in enumerate(between, start=1)
+    ]
+    assert clear == all(above)
