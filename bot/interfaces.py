@@ -13,6 +13,8 @@ from bot.models import (
     Fill,
     JobHealth,
     JournalEntry,
+    KillLevel,
+    KillState,
     Order,
     OrderState,
     Outcome,
@@ -182,7 +184,7 @@ class OutcomeStore(Protocol):
 
 
 class SnapshotStore(Protocol):
-    """Equity over time; the peak that the drawdown kill switch is measured from."""
+    """Equity over time; the peak that the drawdown is measured from."""
 
     async def append(self, snapshot: PortfolioSnapshot) -> None:
         """Add one."""
@@ -193,14 +195,41 @@ class SnapshotStore(Protocol):
     async def since(self, instant: datetime, limit: int) -> Sequence[PortfolioSnapshot]:
         """Those at or after `instant`, oldest first, thinned to at most `limit`."""
 
-    async def latched_stop(self) -> str:
-        """Why the drawdown kill switch is latched; empty if it is not."""
 
-    async def latch_stop(self, reason: str, at: datetime) -> None:
-        """Latch it; stays over restarts until a person clears it."""
+class KillStore(Protocol):
+    """The kill switch: presses and releases as rows that are only ever added.
 
-    async def clear_stop(self, by: str, at: datetime) -> None:
-        """A person clears it."""
+    A latch is a press (cause, broker and level) that no later release of its cause and broker has ended. Several hold
+    at once, so that lifting one never lifts another.
+    """
+
+    async def active(self) -> Sequence[KillState]:
+        """Every latch that holds, in the order pressed."""
+
+    async def current(self, broker_id: BrokerId | None = None) -> KillState:
+        """The strongest of them for one broker (None: for any); NOT_KILLED if none holds."""
+
+    async def set(self, state: KillState) -> bool:
+        """Press; or with level NONE release what `state.cause` holds for `state.broker_id`. Durable when it returns.
+
+        False, and no row, if the same latch holds already, or if there is nothing to release.
+        """
+
+    async def resume(self, *, up_to: KillLevel, by: str, reason: str, at: datetime) -> Sequence[KillState]:
+        """A person releases everything but what ends by itself, in one transaction; the latches that were released.
+
+        Nothing at all if something stronger than `up_to` holds: it was pressed while the person looked.
+        """
+
+    async def history(self, limit: int) -> Sequence[KillState]:
+        """Presses and releases, newest first."""
+
+
+class KillNews(Protocol):
+    """Tells at once that the kill switch was changed, also by another process."""
+
+    async def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed` now and after each change, until cancelled. Raises DatabaseUnavailable when that ends."""
 
 
 class SetupStore(Protocol):
@@ -252,6 +281,7 @@ class Stores(Protocol):
     orders: OrderStore
     outcomes: OutcomeStore
     snapshots: SnapshotStore
+    kills: KillStore
     setups: SetupStore
     tasks: TaskStore
     journal: JournalStore

@@ -318,7 +318,8 @@ class ExitPlan:
     """How a position will end, decided before it is opened (SPEC section 16).
 
     `targets` are nearest first. Break-even is triggered after target number `break_even_target` (1-based) or when
-    `break_even_fraction` of the way from the entry to the last target is gone.
+    `break_even_fraction` of the way from the entry to the last target is gone. `stop_reason` names a hit of the stop
+    as it was planned; `target_reason` a hit of any target, where that is not TARGET_1, TARGET_2 and so on.
     """
 
     direction: Direction
@@ -332,6 +333,8 @@ class ExitPlan:
     trail: Trail | None = None
     deadline: datetime | None = None
     deadline_reason: str = "TIMEOUT"
+    stop_reason: str = "STOP"
+    target_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,6 +409,11 @@ class Vetoed(Judgement):
     """A signal that a rule failed; `rejected_by` is the first failing code."""
 
     rejected_by: str = ""
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Codes of all failing rules, in order."""
+        return tuple(each.code for each in self.findings if each.status is FindingStatus.FAIL)
 
     @property
     def reason(self) -> str:
@@ -498,6 +506,97 @@ class LimitCheck:
     allowed: Decimal
     passed: bool
     says: str
+
+
+class KillLevel(StrEnum):
+    """How much is stopped, in rising order: the names compare by what they stop, not by their letters.
+
+    PAUSE: no entries. FLATTEN: besides, working entries are cancelled and every position is closed at market. HALT:
+    nothing that increases risk is sent, working entries are cancelled, and only the password ends it. Exits and
+    protective stops go on at every level.
+    """
+
+    NONE = "none"
+    PAUSE = "pause"
+    FLATTEN = "flatten"
+    HALT = "halt"
+
+    @property
+    def severity(self) -> int:
+        """0 (nothing is stopped) to 3."""
+        return tuple(KillLevel).index(self)
+
+    def __lt__(self, other: str) -> bool:
+        return self.severity < KillLevel(other).severity
+
+    def __le__(self, other: str) -> bool:
+        return self.severity <= KillLevel(other).severity
+
+    def __gt__(self, other: str) -> bool:
+        return self.severity > KillLevel(other).severity
+
+    def __ge__(self, other: str) -> bool:
+        return self.severity >= KillLevel(other).severity
+
+
+class KillCause(StrEnum):
+    """What pressed the kill switch: a person by one of three ways, or a limit."""
+
+    NOTHING = "nothing"
+    COMMAND = "command"
+    PAGE = "page"
+    FILE = "file"
+    DRAWDOWN = "drawdown"
+    DAILY_LOSS = "daily loss"
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """The next session day lifts it, and no person does: the limit itself goes on until then."""
+        return self is KillCause.DAILY_LOSS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillState:
+    """One latch of the kill switch, or its release (level NONE, for everything of that cause and broker).
+
+    `by` is the person or "daemon"; `broker_id` None means every broker. `at` is a person's time on command
+    line and page; what the daemon writes itself (limits, the file) has market time.
+    """
+
+    level: KillLevel
+    by: str
+    cause: KillCause
+    reason: str
+    at: datetime
+    broker_id: BrokerId | None = None
+
+    def holds_for(self, broker_id: BrokerId | None) -> bool:
+        """It concerns `broker_id`; None asks for any broker."""
+        return self.broker_id in (None, broker_id) or broker_id is None
+
+    @property
+    def says(self) -> str:
+        """One line for a person."""
+        if self.level is KillLevel.NONE:
+            return "not pressed"
+        where = f" of {self.broker_id}" if self.broker_id else ""
+        told = f": {self.reason}" if self.reason else ""
+        pressed = f"{self.level.value.upper()}{where} by {self.by} ({self.cause.value})"
+        return f"{pressed}, {self.at:%Y-%m-%d %H:%M:%S} UTC{told}"
+
+
+NOT_KILLED: Final = KillState(
+    level=KillLevel.NONE, by="", cause=KillCause.NOTHING, reason="", at=datetime(1970, 1, 1, tzinfo=UTC)
+)
+
+
+def strongest(latches: Sequence[KillState], broker_id: BrokerId | None = None) -> KillState:
+    """The latch that decides for one broker (None: for any): the highest level, of equal ones the first."""
+    return max((each for each in latches if each.holds_for(broker_id)), key=_severity, default=NOT_KILLED)
+
+
+def _severity(state: KillState) -> int:
+    return state.level.severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -899,3 +998,5 @@ class DaemonStatus:
     started_at: datetime
     now: datetime
     market: str
+    kill_level: KillLevel
+    kill: str

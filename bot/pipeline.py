@@ -5,22 +5,24 @@
 What happens to a position afterwards is told by prices, not by candles: `layer3_execution/protection.py`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
 from bot.config import Settings
 from bot.errors import BrokerError
-from bot.instruments import BrokerId, InstrumentRegistry, Symbol
-from bot.interfaces import Clock, Journal, OrderStore, SetupStore, SignalStore, SnapshotStore
+from bot.instruments import BrokerId, Currency, InstrumentRegistry, Symbol
+from bot.interfaces import Clock, Journal, SetupStore, SignalStore
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer2_intelligence.strategies.catalogue import Strategy
 from bot.layer2_intelligence.validator import judge
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine
-from bot.layer4_risk.conversion import conversion_rate, pair_names
-from bot.layer4_risk.limits import RiskView, day_start
+from bot.layer4_risk.conversion import conversion_pairs, conversion_rate
+from bot.layer4_risk.daily_loss import DailyLossWatch
+from bot.layer4_risk.kill_switch import KillSwitch
+from bot.layer4_risk.limits import RiskView
 from bot.layer4_risk.manager import RiskManager
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
 from bot.models import (
@@ -54,10 +56,10 @@ class PipelineParts:
     clock: Clock
     journal: Journal
     signals: SignalStore
-    orders: OrderStore
     setups: SetupStore
-    snapshots: SnapshotStore
     book: Book
+    kill: KillSwitch
+    daily_loss: DailyLossWatch
     risk: RiskManager
     engine: ExecutionEngine
     outcomes: OutcomeTracker
@@ -92,14 +94,18 @@ class Pipeline:
     async def _consider(self, task: StrategyTask, signal: EntrySignal, features: FeatureSet) -> None:
         quote = await self._parts.quote_of(signal.symbol)
         verdict = self._judged(signal, features, quote)
-        if not await self._parts.signals.record(_record_of(verdict, signal)):
+        record = _record_of(verdict, signal)
+        if isinstance(verdict, Endorsed) and await self._lacks_setup(task, signal):
+            reason = f"no live 4h setup {signal.direction}"
+            record = replace(record, status="vetoed", rejected_by="MTF", reason=reason)
+        if not await self._parts.signals.record(record):
             return  # judged before: a restart does not make a second chance
-        paid = self._paid(signal, quote)
-        await self._parts.outcomes.follow(signal, accepted=isinstance(verdict, Endorsed), paid=paid)
-        if isinstance(verdict, Vetoed):
-            await self._tell(signal, "vetoed", verdict.rejected_by, verdict.reason, verdict.score)
-            return
-        if not await self._waits_or_lacks_confirmation(task, verdict):
+        accepted = record.status != "vetoed"
+        await self._parts.outcomes.follow(signal, accepted=accepted, paid=self._paid(signal, quote))
+        if isinstance(verdict, Vetoed) or not accepted:
+            failed = verdict.failed if isinstance(verdict, Vetoed) else ()
+            await self._tell(signal, "vetoed", record.rejected_by, record.reason, verdict.score, failed)
+        elif not await self._becomes_setup(task, verdict):
             await self._execute(task, verdict, quote)
 
     def _judged(self, signal: EntrySignal, features: FeatureSet, quote: Quote | None) -> Verdict:
@@ -132,18 +138,17 @@ class Pipeline:
             now=now,
             account=account,
             positions=parts.book.positions(),
-            realised_today=await parts.orders.realised_since(signal.broker_id, day_start(now)),
+            realised_today=await parts.daily_loss.observe(account, now) if account is not None else Decimal(0),
             quote=quote,
-            latched_stop=await parts.snapshots.latched_stop(),
+            kill=await parts.kill.state(signal.broker_id),
             entries_blocked=parts.entries_blocked(signal.broker_id),
             conversion=conversion,
         )
 
-    async def _conversion_prices(self, signal: EntrySignal, account: str) -> dict[Symbol, Decimal]:
+    async def _conversion_prices(self, signal: EntrySignal, account: Currency) -> dict[Symbol, Decimal]:
         """Mid prices of the pairs that could turn the quote currency into account currency."""
-        quote_currency = self._parts.registry.get(signal.symbol).quote_currency
         found: dict[Symbol, Decimal] = {}
-        for name in (*pair_names(quote_currency, account), *pair_names(account, quote_currency)):
+        for name in conversion_pairs(self._parts.registry.get(signal.symbol), account):
             if name in self._parts.registry:
                 quote = await self._parts.quote_of(name)
                 if quote is not None:
@@ -157,31 +162,34 @@ class Pipeline:
         own = task.parameters.get("use_multi_tf_confirmation")
         return self._parts.settings.tasks.use_multi_tf_confirmation if own is None else own == "true"
 
-    async def _waits_or_lacks_confirmation(self, task: StrategyTask, endorsed: Endorsed) -> bool:
-        """True if the signal goes no further: it became a setup, or there is none for it to confirm."""
-        signal = endorsed.signal
-        if not self._confirms(task) or signal.direction is None or signal.stop_loss is None:
+    async def _lacks_setup(self, task: StrategyTask, signal: EntrySignal) -> bool:
+        """True if it needs a live setup to confirm, and there is none."""
+        if task.timeframe is not TRIGGER_TIMEFRAME or not self._confirms(task) or signal.direction is None:
             return False
-        if task.timeframe is SETUP_TIMEFRAME:
-            created = signal.candle_closed_at
-            await self._parts.setups.put(
-                TradingSetup(
-                    signal_id=signal.id,
-                    task_id=task.id,
-                    symbol=signal.symbol,
-                    direction=signal.direction,
-                    stop=signal.stop_loss,
-                    created_at=created,
-                    expires_at=created + self._setup_ttl,
-                )
+        return not await self._is_confirmed(signal, signal.direction)
+
+    async def _becomes_setup(self, task: StrategyTask, endorsed: Endorsed) -> bool:
+        """True if the signal goes no further, because it waits for a confirmation."""
+        signal = endorsed.signal
+        if task.timeframe is not SETUP_TIMEFRAME or not self._confirms(task):
+            return False
+        if signal.direction is None or signal.stop_loss is None:
+            return False
+        created = signal.candle_closed_at
+        await self._parts.setups.put(
+            TradingSetup(
+                signal_id=signal.id,
+                task_id=task.id,
+                symbol=signal.symbol,
+                direction=signal.direction,
+                stop=signal.stop_loss,
+                created_at=created,
+                expires_at=created + self._setup_ttl,
             )
-            reason = f"waits for a 1h confirmation until {created + self._setup_ttl:%Y-%m-%d %H:%M} UTC"
-            await self._set_status(signal, "setup", "", reason, endorsed.score)
-            return True
-        if task.timeframe is TRIGGER_TIMEFRAME and not await self._is_confirmed(signal, signal.direction):
-            await self._set_status(signal, "vetoed", "MTF", f"no live 4h setup {signal.direction}", endorsed.score)
-            return True
-        return False
+        )
+        reason = f"waits for a 1h confirmation until {created + self._setup_ttl:%Y-%m-%d %H:%M} UTC"
+        await self._set_status(signal, "setup", "", reason, endorsed.score)
+        return True
 
     async def _is_confirmed(self, signal: EntrySignal, direction: Direction) -> bool:
         setup = await self._parts.setups.live(signal.symbol)
@@ -192,7 +200,7 @@ class Pipeline:
     async def _end_broken_setup(self, task: StrategyTask, features: FeatureSet) -> None:
         """A close beyond the stop of the live setup ends it, before signals of that candle are judged."""
         setup = await self._parts.setups.live(task.symbol)
-        if setup is None:
+        if setup is None or features.closed_at < setup.created_at:  # a candle that came late cannot have broken it
             return
         if features.closed_at >= setup.expires_at:
             await self._parts.setups.end(setup.signal_id, "expired", setup.expires_at)
@@ -210,7 +218,9 @@ class Pipeline:
         await self._parts.signals.update_status(signal.id, status, f"{code}: {reason}" if code else reason)
         await self._tell(signal, status, code, reason, score)
 
-    async def _tell(self, signal: EntrySignal, status: str, code: str, reason: str, score: float) -> None:
+    async def _tell(
+        self, signal: EntrySignal, status: str, code: str, reason: str, score: float, failed: Sequence[str] = ()
+    ) -> None:
         facts = {
             "signal": signal.id,
             "symbol": signal.symbol,
@@ -222,6 +232,7 @@ class Pipeline:
             "score": round(score, 12),
             "status": status,
             "code": code,
+            "failed": list(failed),  # every failing rule, so that a report can ask what one of them alone was worth
             "reason": reason,
         }
         await self.record("signal", signal.task_id, facts)

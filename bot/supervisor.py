@@ -6,17 +6,19 @@ the venue's truth, outcomes are followed. Prices that are streamed reach open po
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from loguru import logger
 
 from bot.config import Settings
-from bot.errors import BotError, BrokerError
+from bot.errors import BotError, BrokerError, BrokerUnavailable
 from bot.instruments import BrokerId, InstrumentRegistry, Symbol
 from bot.interfaces import Clock, Scheduler, Stores
+from bot.kill_watch import KillWatch
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.candle_cache import CandleCache
@@ -26,10 +28,14 @@ from bot.layer3_execution.book import Book
 from bot.layer3_execution.order_tracker import OrderTracker
 from bot.layer3_execution.protection import PositionGuard
 from bot.layer3_execution.reconciliation import Reconciler, ReconcileReport
+from bot.layer4_risk.daily_loss import DailyLossWatch
 from bot.layer4_risk.drawdown import DrawdownWatch
+from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
 from bot.models import AccountState, DaemonStatus, JobHealth, StrategyTask, TaskState, Timeframe
 from bot.pipeline import Pipeline
+
+_STREAM_PAUSE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,9 @@ class SupervisorParts:
     tracker: OrderTracker
     guard: PositionGuard
     reconciler: Reconciler
+    kill: KillSwitch
+    kill_watch: KillWatch
+    daily_loss: DailyLossWatch
     drawdown: DrawdownWatch
     outcomes: OutcomeTracker
     pipeline: Pipeline
@@ -85,6 +94,7 @@ class Supervisor:
         self._streams: list[asyncio.Task[None]] = []
         self._last_analysis: datetime | None = None
         self._last_error = ""
+        self._faults: Counter[str] = Counter()
         self._started_at = parts.clock.now()
         self._accounts: dict[BrokerId, AccountState] = {}
 
@@ -92,7 +102,8 @@ class Supervisor:
         """Load what is known, reconcile every venue, then let the jobs run."""
         parts = self._parts
         await parts.tracker.load()
-        await asyncio.gather(*(self._reconcile(broker) for broker in parts.router))
+        await parts.kill_watch.start()  # before reconciliation: what was pressed closes positions at once
+        await asyncio.gather(*(self._attempt("reconciliation", self._reconcile(broker)) for broker in parts.router))
         await parts.stores.tasks.ensure(parts.tasks)
         for task in await parts.stores.tasks.all():
             if task.state is TaskState.RUNNING and task.symbol in parts.registry:
@@ -111,41 +122,64 @@ class Supervisor:
 
     async def stop(self) -> None:
         """No new decision; what is open stays protected at the venue."""
-        await self._parts.scheduler.stop()
+        await self._attempt("stop", self._parts.scheduler.stop())
+        await self._attempt("stop", self._parts.kill_watch.stop())
         for stream in self._streams:
             stream.cancel()
         await asyncio.gather(*self._streams, return_exceptions=True)
-        await self._parts.guard.save_extremes()
+        await self._attempt("stop", self._parts.guard.save_extremes())
         await self._parts.router.close()
 
     # --------------------------------------------------------------------------------------------------------- jobs
 
     async def analysis(self) -> None:
-        """Fetch what has closed, and take each new candle of each task through the pipeline, in order."""
+        """Fetch what has closed, and take each new candle of each task through the pipeline, in order.
+
+        Raises BotError when all had their turn and one of them failed: its candle is not judged again.
+        """
         report = await self._parts.feed.poll()
         for problem in report.errors:
             self._note_error(f"feed: {problem}")
-        for (symbol, timeframe), first_new in report.new.items():
-            await self._judge(symbol, timeframe, first_new)
+        done = [
+            await self._attempt(f"analysis of {symbol} {timeframe}", self._judge(symbol, timeframe, first_new))
+            for (symbol, timeframe), first_new in report.new.items()
+        ]
         self._last_analysis = self._parts.clock.now()
+        _raise_if_failed("analysis", done)
 
     async def monitor(self) -> None:
-        """Every venue: its fills, our open positions against its price, its stops, its truth, and equity."""
-        for broker in self._parts.router:
-            try:
-                await self._look_after(broker)
-            except BrokerError as error:
-                self._note_error(f"monitor: {broker.broker_id}: {error}")
-        await self._parts.guard.save_extremes()
+        """Every venue: its fills, our open positions against its price, its stops, its truth, and equity.
+
+        Raises BotError when all had their turn and something failed in a way that no venue's silence explains.
+        """
+        await self._attempt("monitor: kill switch", self._parts.kill_watch.look())
+        done = await asyncio.gather(*(self._look_after(broker) for broker in self._parts.router))
+        done.append(await self._attempt("monitor: positions", self._parts.guard.save_extremes()))
         if len(self._accounts) == len(list(self._parts.router)):
-            opened = sum(1 for each in self._parts.book.positions() if each.is_open)
-            await self._parts.drawdown.observe(list(self._accounts.values()), opened, self._parts.clock.now())
+            done.append(await self._attempt("monitor: equity", self._watch_equity()))
+        _raise_if_failed("monitor", done)
 
     async def follow_outcomes(self) -> None:
         """Take the candles that have closed into the outcomes of signals."""
         for outcome in await self._parts.outcomes.update():
             facts = {"signal": outcome.signal_id, "accepted": outcome.accepted, "verdict": outcome.verdict.value}
             await self._parts.pipeline.record("outcome", None, {**facts, "r": outcome.r})
+
+    async def settle(self, broker_id: BrokerId) -> None:
+        """Compare one venue with our record now, outside the monitor's turn. Never raises."""
+        await self._attempt("reconciliation", self._reconcile(self._parts.router.broker(broker_id)))
+
+    def now(self) -> datetime:
+        """The instant of its clock: market time."""
+        return self._parts.clock.now()
+
+    def entries_blocked(self, broker_id: BrokerId) -> str:
+        """Why entries are blocked at a broker until it is reconciled; empty if they are not."""
+        return self._gate.blocked(broker_id)
+
+    def accounts(self) -> Mapping[BrokerId, AccountState]:
+        """Each account as it was read last; one that never answered is missing."""
+        return dict(self._accounts)
 
     def note_problem(self, job: str, text: str) -> None:
         """The scheduler tells of a missed or failed run."""
@@ -173,6 +207,8 @@ class Supervisor:
             started_at=self._started_at,
             now=clock.now(),
             market=market,
+            kill_level=self._parts.kill.known().level,
+            kill=self._parts.kill.known().says,
         )
 
     def health(self) -> Mapping[str, object]:
@@ -185,7 +221,9 @@ class Supervisor:
             "status": "degraded" if failing or blocked else "ok",
             "failing_jobs": failing,
             "entries_blocked": blocked,
+            "kill": self._parts.kill.known().level.value,
             "missed_runs": dict(missed),
+            "faults": dict(self._faults),
             "last_analysis": self._last_analysis.isoformat() if self._last_analysis else None,
         }
 
@@ -197,41 +235,90 @@ class Supervisor:
         if features is None:
             features = self._features[symbol, timeframe] = self._parts.new_features()
         newest = features.advance(series).k
-        for k in range(first_new, newest + 1):
-            for task in self._tasks.get((symbol, timeframe), ()):
-                await self._parts.pipeline.on_candle(task, features.at(k))
+        done = [
+            await self._attempt(f"analysis of {task.id}", self._parts.pipeline.on_candle(task, features.at(k)))
+            for k in range(first_new, newest + 1)
+            for task in self._tasks.get((symbol, timeframe), ())
+        ]
+        _raise_if_failed(f"{symbol} {timeframe}", done)
 
-    async def _look_after(self, broker: BrokerInterface) -> None:
-        broker_id = broker.broker_id
-        await self._parts.tracker.collect(broker_id)
-        for symbol in {each.symbol: None for each in self._parts.book.positions() if each.broker_id == broker_id}:
-            quote = await broker.quote(symbol)
-            await self._parts.guard.on_price(symbol, bid=quote.bid, ask=quote.ask)
+    async def _look_after(self, broker: BrokerInterface) -> bool:
+        """Everything about one venue; what fails keeps nothing else from being looked after. False: see `_attempt`."""
+        parts, name = self._parts, broker.broker_id
+        done = [await self._attempt(f"monitor: fills of {name}", parts.tracker.collect(name))]
+        symbols = {each.symbol: None for each in parts.book.positions() if each.broker_id == name}
+        watching = (self._attempt(f"monitor: {symbol}", self._watch(broker, symbol)) for symbol in symbols)
+        done += await asyncio.gather(*watching)
+        done.append(await self._attempt(f"monitor: stops at {name}", self._verify(name)))
+        done.append(await self._attempt(f"monitor: reconciliation of {name}", self._reconcile(broker)))
+        done.append(await self._attempt(f"monitor: account at {name}", self._read_account(broker)))
+        return all(done)
+
+    async def _watch(self, broker: BrokerInterface, symbol: Symbol) -> None:
+        quote = await broker.quote(symbol)
+        await self._parts.guard.on_price(symbol, bid=quote.bid, ask=quote.ask)
+
+    async def _verify(self, broker_id: BrokerId) -> None:
         gap_s = await self._parts.guard.verify(broker_id)
         if gap_s:
             self._note_error(f"monitor: {broker_id}: a position had no stop for {gap_s:.1f} s")
-        await self._reconcile(broker)
-        self._accounts[broker_id] = await broker.account()
+
+    async def _read_account(self, broker: BrokerInterface) -> None:
+        account = self._accounts[broker.broker_id] = await broker.account()
+        await self._parts.daily_loss.observe(account, self._parts.clock.now())
+
+    async def _watch_equity(self) -> None:
+        opened = sum(1 for each in self._parts.book.positions() if each.is_open)
+        await self._parts.drawdown.observe(list(self._accounts.values()), opened, self._parts.clock.now())
 
     async def _reconcile(self, broker: BrokerInterface) -> None:
-        report = await self._parts.reconciler.run(broker.broker_id)
+        """Compare, and let the gate know; a comparison that failed leaves it closed."""
         before = self._gate.reports.get(broker.broker_id)
-        self._gate.reports[broker.broker_id] = report
+        report = ReconcileReport(broker.broker_id, complete=False, error="reconciliation failed, see the log")
+        try:
+            report = await self._parts.reconciler.run(broker.broker_id)
+        finally:
+            self._gate.reports[broker.broker_id] = report
         if not report.clean and (before is None or before.clean):
             self._note_error(f"reconciliation: {self._gate.blocked(broker.broker_id)}")
 
     async def _stream(self, broker: BrokerInterface) -> None:
         """Prices of one venue to the guard, for as long as the daemon runs; a fault ends neither."""
+        where = f"prices of {broker.broker_id}"
         symbols = [each.symbol for each in self._parts.registry.of_broker(broker.broker_id)]
         while True:
-            try:
-                async for quote in broker.quotes(symbols):
-                    await self._parts.guard.on_price(quote.symbol, bid=quote.bid, ask=quote.ask)
-                return
-            except BotError as error:
-                self._note_error(f"prices of {broker.broker_id}: {error}")
-                await self._parts.clock.sleep(1)
+            await self._attempt(where, self._read_prices(broker, symbols, where))
+            await self._parts.clock.sleep(_STREAM_PAUSE_S)
+
+    async def _read_prices(self, broker: BrokerInterface, symbols: Sequence[Symbol], where: str) -> None:
+        async for quote in broker.quotes(symbols):
+            await self._attempt(where, self._parts.guard.on_price(quote.symbol, bid=quote.bid, ask=quote.ask))
+        raise BrokerUnavailable(f"{broker.broker_id} ended the stream; it is opened again")
+
+    async def _attempt(self, what: str, work: Awaitable[object]) -> bool:
+        """Do one thing of many: what fails is told and counted, and keeps nothing else from being done.
+
+        False if it failed in a way that no venue's silence explains. Errors that are not ours are told by their kind
+        only, because their texts may hold what must not be shown; the log, which is redacted, has all of it.
+        """
+        try:
+            await work
+        except BrokerError as error:
+            self._faults[what] += 1
+            self._note_error(f"{what}: {error}")
+        except Exception as error:
+            self._faults[what] += 1
+            logger.opt(exception=error).error("{} failed", what)
+            self._note_error(f"{what}: {error if isinstance(error, BotError) else type(error).__name__}")
+            return False
+        return True
 
     def _note_error(self, text: str) -> None:
+        if text != self._last_error:  # a stream repeats itself many times a second
+            logger.warning("{}", text)
         self._last_error = text
-        logger.warning("{}", text)
+
+
+def _raise_if_failed(what: str, done: Sequence[bool]) -> None:
+    if failed := done.count(False):
+        raise BotError(f"{what}: {failed} of {len(done)} steps failed, the others were done; see the log")

@@ -8,13 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bot.errors import StorageError, UsageError
+from bot.commands.output import ProgressBar, check_writable, write_json
+from bot.errors import UsageError
 from bot.layer5_monitoring.journal import FileJournal, NoJournal
 
 
@@ -38,9 +37,9 @@ def replay(
     if balance is not None and balance <= 0:
         raise UsageError(f"--balance {balance} must be above 0")
     for path in (json, journal):
-        _check_writable(path)
+        check_writable(path)
     series = read_candles_of(candles, symbol, timeframe)
-    with _journal(journal) as entries, _progress(len(series)) as bar:
+    with _journal(journal) as entries, ProgressBar("replay", "candles", len(series)) as bar:
         figures = asyncio.run(
             replay_candles(
                 settings=settings,
@@ -52,64 +51,12 @@ def replay(
             )
         )
     if json is not None:
-        _write(json, orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        write_json(json, figures)
     _show(figures)
-
-
-class _Bar:
-    """Tells a progress bar how many candles are done."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("candles", total=total)
-
-    def done(self, count: int) -> None:
-        """`count` candles are done."""
-        self._progress.update(self._task, completed=count)
-
-    def __enter__(self) -> "_Bar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-
-def _progress(total: int) -> _Bar:
-    """A bar with the time left on a terminal, nothing elsewhere."""
-    columns = (
-        TextColumn("replay"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} candles"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    return _Bar(Progress(*columns, console=console, transient=True, disable=not console.is_terminal), total)
 
 
 def _journal(path: Path | None) -> AbstractContextManager[FileJournal | NoJournal]:
     return nullcontext(NoJournal()) if path is None else FileJournal(path)
-
-
-def _check_writable(path: Path | None) -> None:
-    if path is None:
-        return
-    if path.is_dir():
-        raise UsageError(f"{path} is a directory; name a file in it")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path}: the directory {path.absolute().parent} does not exist; make it first")
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StorageError(f"{path} cannot be written ({error.strerror}); free some space or name another") from error
 
 
 def _show(figures: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ _ALWAYS_SHOWN: Final = (
     "mode",
     "url",
     "health",
+    "kill_level",
+    "kill",
     "equity",
     "open_positions",
     "closed_positions",
@@ -77,12 +79,12 @@ def find_daemon(data_directory: Path) -> RunningDaemon:
     return daemon
 
 
-def ask(daemon: RunningDaemon) -> dict[str, Any]:
-    """Its `/api/status`. Raises NoDaemon if it does not answer within 2 s, or not with that."""
+def ask(daemon: RunningDaemon, path: str = "/api/status") -> dict[str, Any]:
+    """Its answer to `path`, an object. Raises NoDaemon if it does not answer within 2 s, or not with that."""
     if not daemon.url.startswith(("http://", "https://")):
         raise NoDaemon(f"run.json of process {daemon.pid} names no http address; stop it and start ./botctl run")
     request = urllib.request.Request(  # noqa: S310 the scheme was just checked
-        f"{daemon.url}/api/status", headers={"Authorization": f"Bearer {daemon.token}", "Accept": "application/json"}
+        f"{daemon.url}{path}", headers={"Authorization": f"Bearer {daemon.token}", "Accept": "application/json"}
     )
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # our token is not for a proxy
     of_daemon = f"the daemon (process {daemon.pid}) at {daemon.url}"
@@ -98,7 +100,7 @@ def ask(daemon: RunningDaemon) -> dict[str, Any]:
             f"{of_daemon} does not answer ({type(error).__name__}: {error}); look at its log, or stop and start it"
         ) from error
     if not isinstance(facts, dict):
-        raise NoDaemon(f"{of_daemon} answered something that is not its status; is another program on that port?")
+        raise NoDaemon(f"{of_daemon} answered something that is no object of ours; is another program on that port?")
     return facts
 
 

@@ -202,10 +202,14 @@ class RiskSettings(Section):
         3, ge=0, le=100, description="open positions of one correlation group and direction at one broker"
     )
     daily_loss_limit_ratio: Ratio = Field(
-        Decimal("0.03"), description="loss of the day, as a share of balance, that stops entries at a broker"
+        Decimal("0.03"),
+        description="loss of the session day, as a share of balance, that pauses entries at a broker until the next",
+    )
+    session_day_start_utc: int = Field(
+        0, ge=0, le=23, description="hour (UTC) at which the day of the daily loss limit begins; 21 or 22: New York"
     )
     max_drawdown_ratio: Ratio = Field(
-        Decimal("0.15"), description="fall from the equity peak that latches the kill switch"
+        Decimal("0.15"), description="fall from the equity peak that pauses entries until a person resumes"
     )
     max_quote_age_s: float = Field(
         900, gt=0, description="oldest quote an entry may be decided on, seconds of market time"

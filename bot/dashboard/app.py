@@ -8,13 +8,13 @@ import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
-from bot.dashboard.api import health, lists, status
+from bot.dashboard.api import health, lists, risk, status
 from bot.dashboard.live import add_live_page, events
 from bot.dashboard.middleware import add_headers, answer_errors, require_login, require_same_origin
 from bot.dashboard.parts import PARTS, DashboardParts
 from bot.dashboard.passwords import LOGIN_DESK, LoginDesk
 from bot.dashboard.sessions import SESSIONS, Sessions
-from bot.dashboard.views import home, login, signal, text
+from bot.dashboard.views import home, kill, login, signal, text
 
 __all__ = ["DashboardParts", "create_app", "serve"]
 
@@ -25,11 +25,14 @@ _SHUTDOWN_S: Final = 2.0
 _ROUTES: Final = (
     web.get("/", home.home, name="home"),
     web.get("/signal", signal.signal, name="signal"),
+    web.get("/kill", kill.ask, name="kill"),
+    web.post("/kill", kill.press),
     web.get("/login", login.show_login, name="login"),
     web.post("/login", login.log_in),
     web.post("/logout", login.log_out),
     web.get("/events", events, allow_head=False),
     web.get("/api/status", status.status),
+    web.get("/api/risk", risk.risk),
     web.get("/api/positions", lists.positions),
     web.get("/api/signals", lists.signals),
     web.get("/api/orders", lists.orders),

@@ -9,6 +9,9 @@ from aiohttp import web
 from bot.dashboard.sessions import OneTimeLogin
 from bot.instruments import InstrumentRegistry
 from bot.interfaces import Clock, EventStream, Stores
+from bot.layer4_risk.exposure import RiskReport
+from bot.layer4_risk.kill_file import KillFile
+from bot.layer4_risk.kill_switch import KillSwitch
 from bot.models import DaemonStatus
 
 
@@ -19,7 +22,7 @@ class DashboardParts:
     `clock` must run in real seconds (SystemClock, also where the market is simulated): sessions, login delays and the
     pace of the page are a person's time. Market time comes from `status().now`. `market_note` says in one sentence
     what that time and those prices are; `health` answers without I/O and is shown to everyone. An empty `api_token`
-    means that no token is accepted.
+    means that no token is accepted. A press on the page goes to `kill`; a person who resumes also removes `kill_file`.
     """
 
     stores: Stores
@@ -32,6 +35,9 @@ class DashboardParts:
     api_token: str = field(repr=False)
     market_note: Callable[[], str]
     health: Callable[[], Mapping[str, object]]
+    kill: KillSwitch
+    kill_file: KillFile | None
+    risk: Callable[[], Awaitable[RiskReport]]
     one_time_login: OneTimeLogin | None = None
 
 

@@ -3,16 +3,19 @@
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from secrets import compare_digest
 from typing import Final
 
 import argon2
 from aiohttp import web
 
+from bot.config import Settings
 from bot.dashboard.sessions import digest
 from bot.errors import ConfigError
 from bot.interfaces import Clock
 
+PASSWORD_FILE: Final = "dashboard-password"  # noqa: S105 - a name of a file
 MAX_PASSWORD_LENGTH: Final = 1_024
 _HASHER: Final = argon2.PasswordHasher()  # argon2id, 3 passes over 64 MiB, 4 lanes: above the minimum of S3
 _FREE_TRIES: Final = 3
@@ -24,6 +27,25 @@ _ACCOUNTS_REMEMBERED: Final = 1_000
 def password_hash_of(password: str) -> str:
     """The argon2id hash to keep instead of `password`. Takes about 50 ms and 64 MiB: call it in a worker thread."""
     return _HASHER.hash(password)
+
+
+def password_matches(password_hash: str, password: str) -> bool:
+    """Whether `password` is the one that was hashed. As slow and as large as hashing."""
+    if len(password) > MAX_PASSWORD_LENGTH:
+        return False
+    try:
+        return _HASHER.verify(password_hash, password.encode("utf-8", "surrogatepass"))
+    except argon2.exceptions.VerifyMismatchError:
+        return False
+
+
+def known_password(settings: Settings, data_directory: Path) -> str:
+    """The password of the page: the setting, or the one that was made and kept; empty before the first start."""
+    given = settings.dashboard.dashboard_password
+    path = data_directory / PASSWORD_FILE
+    if given or not path.exists():
+        return given
+    return path.read_text(encoding="utf-8").strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,18 +84,10 @@ class LoginDesk:
             wait_s = self._wait_s(account)
             if wait_s > 0:
                 return LoginAnswer(accepted=False, wait_s=wait_s)
-            matches = await asyncio.to_thread(self._matches, password)
+            matches = await asyncio.to_thread(password_matches, self._password_hash, password)
             accepted = compare_digest(account, digest(self._user)) and matches
             self._remember(account, accepted)
             return LoginAnswer(accepted=accepted)
-
-    def _matches(self, password: str) -> bool:
-        if len(password) > MAX_PASSWORD_LENGTH:
-            return False
-        try:
-            return _HASHER.verify(self._password_hash, password.encode("utf-8", "surrogatepass"))
-        except argon2.exceptions.VerifyMismatchError:
-            return False
 
     def _wait_s(self, account: bytes) -> float:
         failures, failed_s = self._failures.get(account, (0, 0.0))

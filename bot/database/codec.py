@@ -76,6 +76,8 @@ def plan_to_json(plan: ExitPlan) -> Json:
         "trail": _trail_to_json(plan.trail) if plan.trail else None,
         "deadline": plan.deadline.isoformat() if plan.deadline else None,
         "deadline_reason": plan.deadline_reason,
+        "stop_reason": plan.stop_reason,
+        "target_reason": plan.target_reason,
     }
 
 
@@ -96,6 +98,8 @@ def plan_from_json(data: Json) -> ExitPlan:
         trail=_trail_from_json(data["trail"]) if data["trail"] else None,
         deadline=datetime.fromisoformat(deadline) if deadline else None,
         deadline_reason=data["deadline_reason"],
+        stop_reason=data.get("stop_reason", "STOP"),  # plans stored before it could be anything else lack it
+        target_reason=data.get("target_reason", ""),
     )
 
 

@@ -1,11 +1,24 @@
-"""What both backends say in the same words: refusals, and the texts that they write by themselves."""
+"""What both backends say in the same words, and how latches follow from rows."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from bot.errors import IllegalTransition, NotFound
-from bot.models import ClientOrderId, Fill, Order, OrderState, PositionId, SignalId, TaskId
+from bot.models import (
+    ClientOrderId,
+    Fill,
+    KillLevel,
+    KillState,
+    Order,
+    OrderState,
+    PositionId,
+    SignalId,
+    TaskId,
+    strongest,
+)
 
-NO_REASON: Final = "no reason given"  # for a latched stop: an empty reason would read as "not latched"
 SUPERSEDED: Final = "superseded"
 
 
@@ -54,3 +67,30 @@ def cause_of_intent(order: Order) -> str:
 def cause_of_fill(fill: Fill) -> str:
     """What an event row says about the fill that caused it."""
     return f"fill {fill.venue_fill_id}" + (f" ({fill.cause})" if fill.cause else "")
+
+
+def changes_latches(active: Sequence[KillState], state: KillState) -> bool:
+    """A press that does not hold yet, or a release of something that does."""
+    alike = [each for each in active if (each.cause, each.broker_id) == (state.cause, state.broker_id)]
+    return bool(alike) if state.level is KillLevel.NONE else all(each.level is not state.level for each in alike)
+
+
+def latches_after(active: Sequence[KillState], state: KillState) -> list[KillState]:
+    """What holds after one more row. A press is added; a release ends all of its cause and broker."""
+    if state.level is not KillLevel.NONE:
+        return [*active, state]
+    return [each for each in active if (each.cause, each.broker_id) != (state.cause, state.broker_id)]
+
+
+def resumable(active: Sequence[KillState], up_to: KillLevel) -> list[KillState]:
+    """What a person may release, where nothing stronger than `up_to` holds."""
+    if strongest(active).level > up_to:
+        return []
+    return [each for each in active if not each.cause.ends_by_itself]
+
+
+def releases_of(latches: Sequence[KillState], *, by: str, reason: str, at: datetime) -> list[KillState]:
+    """The rows that end `latches`: one for each cause and broker."""
+    kinds = dict.fromkeys((each.cause, each.broker_id) for each in latches)
+    row = KillState(level=KillLevel.NONE, by=by, cause=latches[0].cause, reason=reason, at=at) if latches else None
+    return [] if row is None else [replace(row, cause=cause, broker_id=broker_id) for cause, broker_id in kinds]

@@ -14,11 +14,21 @@ from heapq import nlargest
 from operator import attrgetter
 from typing import Final
 
-from bot.database.contract import NO_REASON, SUPERSEDED, unknown_setup, unknown_signal, unknown_task
+from bot.database.contract import (
+    SUPERSEDED,
+    changes_latches,
+    latches_after,
+    releases_of,
+    resumable,
+    unknown_setup,
+    unknown_signal,
+    unknown_task,
+)
 from bot.database.memory_orders import MemoryOrders
-from bot.instruments import Symbol
+from bot.instruments import BrokerId, Symbol
 from bot.interfaces import (
     JournalStore,
+    KillStore,
     OrderStore,
     OutcomeStore,
     SetupStore,
@@ -28,6 +38,8 @@ from bot.interfaces import (
 )
 from bot.models import (
     JournalEntry,
+    KillLevel,
+    KillState,
     Outcome,
     PortfolioSnapshot,
     SignalId,
@@ -35,6 +47,7 @@ from bot.models import (
     StrategyTask,
     TaskId,
     TradingSetup,
+    strongest,
 )
 
 _DECIDED: Final = attrgetter("decided_at", "signal.id")
@@ -107,7 +120,6 @@ class MemorySnapshots:
 
     def __init__(self) -> None:
         self._snapshots: list[PortfolioSnapshot] = []  # by instant, then in the order of appending
-        self._latched = ""
 
     async def append(self, snapshot: PortfolioSnapshot) -> None:
         """Add one."""
@@ -129,17 +141,40 @@ class MemorySnapshots:
         # The last of each of `limit` equal groups: the rule of the SQL twin.
         return [found[-(-rank * number // limit) - 1] for rank in range(1, limit + 1)]
 
-    async def latched_stop(self) -> str:
-        """Why the drawdown kill switch is latched; empty if it is not."""
-        return self._latched
 
-    async def latch_stop(self, reason: str, at: datetime) -> None:
-        """Latch it; a switch that is latched already keeps its first reason."""
-        self._latched = self._latched or reason or NO_REASON
+class MemoryKills:
+    """`KillStore` in memory."""
 
-    async def clear_stop(self, by: str, at: datetime) -> None:
-        """A person clears it."""
-        self._latched = ""
+    def __init__(self) -> None:
+        self._rows: list[KillState] = []
+        self._active: list[KillState] = []
+
+    async def active(self) -> Sequence[KillState]:
+        """Every latch that holds, in the order pressed."""
+        return tuple(self._active)
+
+    async def current(self, broker_id: BrokerId | None = None) -> KillState:
+        """The strongest latch for one broker."""
+        return strongest(self._active, broker_id)
+
+    async def set(self, state: KillState) -> bool:
+        """Press or release; False if that changes nothing."""
+        if not changes_latches(self._active, state):
+            return False
+        self._rows.append(state)
+        self._active = latches_after(self._active, state)
+        return True
+
+    async def resume(self, *, up_to: KillLevel, by: str, reason: str, at: datetime) -> Sequence[KillState]:
+        """Release everything but what ends by itself, unless something stronger than `up_to` holds."""
+        released = resumable(self._active, up_to)
+        for row in releases_of(released, by=by, reason=reason, at=at):
+            await self.set(row)
+        return released
+
+    async def history(self, limit: int) -> Sequence[KillState]:
+        """Newest first."""
+        return self._rows[: -limit - 1 : -1]
 
 
 class MemorySetups:
@@ -230,6 +265,7 @@ class MemoryStores:
         self.orders: OrderStore = MemoryOrders()
         self.outcomes: OutcomeStore = MemoryOutcomes()
         self.snapshots: SnapshotStore = MemorySnapshots()
+        self.kills: KillStore = MemoryKills()
         self.setups: SetupStore = MemorySetups()
         self.tasks: TaskStore = MemoryTasks()
         self.journal: JournalStore = MemoryJournal()

@@ -3,6 +3,7 @@
 from bot.database.access import Database
 from bot.database.pool import Pool
 from bot.database.postgres_journal import PostgresJournal
+from bot.database.postgres_kills import PostgresKills
 from bot.database.postgres_orders import PostgresOrders
 from bot.database.postgres_outcomes import PostgresOutcomes
 from bot.database.postgres_setups import PostgresSetups
@@ -11,6 +12,7 @@ from bot.database.postgres_snapshots import PostgresSnapshots
 from bot.database.postgres_tasks import PostgresTasks
 from bot.interfaces import (
     JournalStore,
+    KillStore,
     OrderStore,
     OutcomeStore,
     SetupStore,
@@ -29,6 +31,7 @@ class PostgresStores:
         self.orders: OrderStore = PostgresOrders(self._database)
         self.outcomes: OutcomeStore = PostgresOutcomes(self._database)
         self.snapshots: SnapshotStore = PostgresSnapshots(self._database)
+        self.kills: KillStore = PostgresKills(self._database)
         self.setups: SetupStore = PostgresSetups(self._database)
         self.tasks: TaskStore = PostgresTasks(self._database)
         self.journal: JournalStore = PostgresJournal(self._database)

@@ -1,12 +1,10 @@
-"""Portfolio snapshots and the latched drawdown stop in PostgreSQL."""
+"""Portfolio snapshots in PostgreSQL."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from bot.database.access import Database
-from bot.database.codec import storable
-from bot.database.contract import NO_REASON
 from bot.database.pool import Record
 from bot.models import PortfolioSnapshot
 
@@ -30,12 +28,6 @@ _SELECT_SINCE: Final = """
     ORDER BY at, sequence
 """
 
-_SELECT_LATCHED: Final = "SELECT reason FROM stops_latched WHERE cleared_at IS NULL"
-
-_LATCH: Final = "INSERT INTO stops_latched (reason, latched_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
-
-_CLEAR: Final = "UPDATE stops_latched SET cleared_by = $1, cleared_at = $2 WHERE cleared_at IS NULL"
-
 
 class PostgresSnapshots:
     """`SnapshotStore` over PostgreSQL."""
@@ -56,18 +48,6 @@ class PostgresSnapshots:
     async def since(self, instant: datetime, limit: int) -> Sequence[PortfolioSnapshot]:
         """Those at or after `instant`, oldest first, thinned to at most `limit`; the newest is kept."""
         return [_snapshot_of(row) for row in await self._database.rows(_SELECT_SINCE, instant, limit)]
-
-    async def latched_stop(self) -> str:
-        """Why the drawdown kill switch is latched; empty if it is not."""
-        return await self._database.value(_SELECT_LATCHED) or ""
-
-    async def latch_stop(self, reason: str, at: datetime) -> None:
-        """Latch it; a switch that is latched already keeps its first reason."""
-        await self._database.write(_LATCH, storable(reason) or NO_REASON, at)
-
-    async def clear_stop(self, by: str, at: datetime) -> None:
-        """A person clears it; the row stays, with their name. Nothing happens if it is not latched."""
-        await self._database.write(_CLEAR, storable(by), at)
 
 
 def _snapshot_of(row: Record) -> PortfolioSnapshot:

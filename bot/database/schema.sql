@@ -35,6 +35,21 @@ CREATE TABLE journal (
     CONSTRAINT journal_pkey PRIMARY KEY (sequence)
 );
 
+CREATE TABLE kill_events (
+    sequence bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    level text NOT NULL,
+    cause text NOT NULL,
+    broker_id text NOT NULL,
+    by text NOT NULL,
+    reason text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT kill_events_by_check CHECK ((by <> ''::text)),
+    CONSTRAINT kill_events_cause_check CHECK ((cause = ANY (ARRAY['command'::text, 'page'::text, 'file'::text, 'drawdown'::text, 'daily loss'::text]))),
+    CONSTRAINT kill_events_level_check CHECK ((level = ANY (ARRAY['none'::text, 'pause'::text, 'flatten'::text, 'halt'::text]))),
+    CONSTRAINT kill_events_pkey PRIMARY KEY (sequence)
+);
+CREATE INDEX kill_events_by_cause ON public.kill_events USING btree (cause, broker_id, sequence);
+
 CREATE TABLE order_events (
     sequence bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
     client_order_id text COLLATE "C" NOT NULL,
@@ -244,18 +259,6 @@ CREATE TABLE signals (
 CREATE INDEX signals_by_status ON public.signals USING btree (status);
 CREATE INDEX signals_newest ON public.signals USING btree (decided_at DESC, id DESC);
 
-CREATE TABLE stops_latched (
-    sequence bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
-    reason text NOT NULL,
-    latched_at timestamp with time zone NOT NULL,
-    cleared_by text,
-    cleared_at timestamp with time zone,
-    CONSTRAINT stops_latched_check CHECK (((cleared_by IS NULL) = (cleared_at IS NULL))),
-    CONSTRAINT stops_latched_reason_check CHECK ((reason <> ''::text)),
-    CONSTRAINT stops_latched_pkey PRIMARY KEY (sequence)
-);
-CREATE UNIQUE INDEX stops_latched_one_at_a_time ON public.stops_latched USING btree ((true)) WHERE (cleared_at IS NULL);
-
 CREATE TABLE strategy_tasks (
     id text COLLATE "C" NOT NULL,
     strategy text NOT NULL,
@@ -287,8 +290,21 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION public.tell_of_kill()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM pg_notify('kill_events', NEW.level);
+    RETURN NULL;
+END
+$function$;
+
 CREATE TRIGGER fills_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.fills FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER journal_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.journal FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER kill_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.kill_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kill_events_told AFTER INSERT ON public.kill_events FOR EACH ROW EXECUTE FUNCTION tell_of_kill();
 
 CREATE TRIGGER order_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.order_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -5,17 +5,26 @@ venue; what is decided here is which targets close, when time is up, and where t
 whole candle for people who want to try a plan, and is what the venue's own matching is held against.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
+from typing import Final
 
 from bot.instruments import Rounding
-from bot.models import Direction, ExitPlan, Position, Trail, TrailKind
+from bot.models import Candle, Direction, ExitPlan, Position, Trail, TrailKind
+
+BREAKEVEN: Final = "BREAKEVEN"
+TRAIL: Final = "TRAIL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitState:
-    """What a plan needs to know of its position. `best` is the best exit-side price since entry."""
+    """What a plan needs to know of its position. `best` is the best exit-side price since entry.
+
+    `break_even` and `trailing` say that the one or the other has moved the stop; `stop_reason` what it is called if
+    the stop is hit now: whoever moved it last, or the plan.
+    """
 
     entry: Decimal
     first_quantity: Decimal
@@ -25,6 +34,20 @@ class ExitState:
     targets_hit: int = 0
     break_even: bool = False
     trailing: bool = False
+    stop_reason: str = "STOP"
+
+    @classmethod
+    def opened(cls, plan: ExitPlan, *, entry: Decimal, quantity: Decimal) -> "ExitState":
+        """The state at the entry; the first stop goes to the tick like every other."""
+        stop = _away(plan, plan.stop)
+        return cls(
+            entry=entry,
+            first_quantity=quantity,
+            quantity=quantity,
+            stop=stop,
+            best=entry,
+            stop_reason=plan.stop_reason,
+        )
 
     @classmethod
     def of(cls, position: Position) -> "ExitState":
@@ -38,14 +61,16 @@ class ExitState:
             targets_hit=position.targets_hit,
             break_even=position.break_even,
             trailing=position.trailing,
+            stop_reason=_stop_reason_of(position),
         )
 
-    @property
-    def stop_reason(self) -> str:
-        """What it is called if the stop is hit now."""
-        if self.trailing:
-            return "TRAIL"
-        return "BREAKEVEN" if self.break_even else "STOP"
+
+def _stop_reason_of(position: Position) -> str:
+    """A trail that came first leaves the stop behind the entry until break-even; one that came after, beyond it."""
+    at_entry = position.direction.sign * (position.stop_price - position.entry_price) <= 0
+    if position.break_even and (at_entry or not position.trailing):
+        return BREAKEVEN
+    return TRAIL if position.trailing else position.plan.stop_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +106,7 @@ def on_price(
     if check_deadline and plan.deadline is not None and at >= plan.deadline:
         return replace(state, quantity=Decimal(0)), (*closes, Close(state.quantity, None, plan.deadline_reason))
     followed = _follow(plan, state, price)
-    if followed.stop == state.stop:
-        return followed, closes
-    return followed, (*closes, MoveStop(followed.stop, followed.stop_reason))
+    return followed, closes + _moves(state, followed)
 
 
 def stop_touched(plan: ExitPlan, state: ExitState, price: Decimal) -> bool:
@@ -130,13 +153,53 @@ def on_candle(
     return state, actions
 
 
+def on_poll(
+    plan: ExitPlan, state: ExitState, candles: Iterable[Candle], price: Decimal, at: datetime
+) -> tuple[ExitState, tuple[ExitAction, ...]]:
+    """What happened since the last look: the candles that opened since and have closed, oldest first, then the quote.
+
+    Candles of exit-side prices; of what they close nothing is left for the quote, so nothing is closed twice.
+    """
+    done: tuple[ExitAction, ...] = ()
+    for candle in candles:
+        state, actions = on_candle(
+            plan,
+            state,
+            open_=candle.open,
+            high=candle.high,
+            low=candle.low,
+            close=candle.close,
+            closed_at=candle.closed_at,
+        )
+        done += actions
+        if not state.quantity:
+            return state, done
+    state, actions = on_quote(plan, state, price, at)
+    return state, done + actions
+
+
+def on_target_fill(
+    plan: ExitPlan, state: ExitState, number: int, quantity: Decimal
+) -> tuple[ExitState, tuple[ExitAction, ...]]:
+    """A resting target `number` (1-based) was filled by `quantity`: hit with its first fill, however small.
+
+    Break-even and trail start; the rest of the target stays at its price, the stop is for what is left.
+    """
+    left = max(Decimal(0), state.quantity - quantity)
+    state = replace(state, quantity=left, targets_hit=max(state.targets_hit, number))
+    if not left:
+        return state, ()
+    followed = _follow(plan, state, plan.targets[number - 1].price)
+    return followed, _moves(state, followed)
+
+
 def target_quantity(plan: ExitPlan, state: ExitState, number: int) -> Decimal:
     """Quantity that target `number` (1-based) closes now. Everything, if a split would leave dust on either side."""
     upto = sum((each.fraction for each in plan.targets[:number]), Decimal(0))
     if upto >= 1:
         return state.quantity
     step = plan.quantity_step
-    planned = (state.first_quantity * upto) // step * step
+    planned = (state.first_quantity * upto / step).to_integral_value(rounding=ROUND_FLOOR) * step
     piece = planned - (state.first_quantity - state.quantity)
     rest = state.quantity - piece
     dust = piece <= 0 or piece < plan.min_quantity or 0 < rest < plan.min_quantity
@@ -151,7 +214,7 @@ def _targets(plan: ExitPlan, state: ExitState, price: Decimal) -> tuple[ExitStat
         if not state.quantity or sign * (price - target.price) < 0:
             break
         quantity = target_quantity(plan, state, number)
-        closes = (*closes, Close(quantity, target.price, f"TARGET_{number}"))
+        closes = (*closes, Close(quantity, target.price, plan.target_reason or f"TARGET_{number}"))
         state = replace(state, quantity=state.quantity - quantity, targets_hit=number)
     return state, closes
 
@@ -160,13 +223,20 @@ def _follow(plan: ExitPlan, state: ExitState, price: Decimal) -> ExitState:
     best = max(state.best, price) if plan.direction is Direction.LONG else min(state.best, price)
     state = replace(state, best=best) if best != state.best else state
     if not state.break_even and _break_even_due(plan, state):
-        state = _moved(plan, replace(state, break_even=True), state.entry)
+        at_entry = _away(plan, state.entry)
+        if plan.direction.sign * (at_entry - state.stop) > 0:
+            state = replace(state, stop=at_entry, break_even=True, stop_reason=BREAKEVEN)
     if plan.trail is None:
         return state
     candidate = _trail_candidate(plan, plan.trail, state)
     if candidate is None or not _worth_moving(plan, plan.trail, state, candidate):
         return state
-    return replace(_moved(plan, state, candidate), trailing=True)
+    return replace(state, stop=candidate, trailing=True, stop_reason=TRAIL)
+
+
+def _moves(before: ExitState, after: ExitState) -> tuple[ExitAction, ...]:
+    """Both break-even and trail may move the stop at one price: it is moved once, to where it ends."""
+    return () if after.stop == before.stop else (MoveStop(after.stop, after.stop_reason),)
 
 
 def _break_even_due(plan: ExitPlan, state: ExitState) -> bool:
@@ -174,8 +244,9 @@ def _break_even_due(plan: ExitPlan, state: ExitState) -> bool:
         return True
     if plan.break_even_fraction is None or not plan.targets:
         return False
-    sign, last = plan.direction.sign, plan.targets[-1].price
-    return sign * (state.best - state.entry) >= plan.break_even_fraction * sign * (last - state.entry)
+    sign = plan.direction.sign
+    way = sign * (plan.targets[-1].price - state.entry)
+    return way > 0 and sign * (state.best - state.entry) >= plan.break_even_fraction * way
 
 
 def _trail_candidate(plan: ExitPlan, trail: Trail, state: ExitState) -> Decimal | None:
@@ -183,14 +254,26 @@ def _trail_candidate(plan: ExitPlan, trail: Trail, state: ExitState) -> Decimal 
     if trail.kind is TrailKind.PERCENT:
         active = sign * (state.best - state.entry * (1 + sign * trail.activation_ratio)) >= 0
         return _away(plan, state.best * (1 - sign * trail.distance_ratio)) if active else None
-    if state.targets_hit < 1 or len(plan.targets) < 2:
+    if state.targets_hit < 1:
         return None
-    first, last = plan.targets[0].price, plan.targets[-1].price
-    progress = min(Decimal(1), max(Decimal(0), (state.best - first) / (last - first)))
-    risk = sign * (state.entry - plan.stop)
+    risk = first_risk(plan, state.entry)
+    progress = _progress(plan, state.best)
     distance = risk * (trail.start_r - (trail.start_r - trail.end_r) * progress)
     candidate = state.best - sign * distance
     return _away(plan, candidate if sign * (candidate - state.entry) > 0 else state.entry)
+
+
+def first_risk(plan: ExitPlan, entry: Decimal) -> Decimal:
+    """R0: from the entry to the first stop; a price distance, also where the entry slipped beyond the stop."""
+    return abs(entry - _away(plan, plan.stop))
+
+
+def _progress(plan: ExitPlan, best: Decimal) -> Decimal:
+    """How far `best` is from target 1 (0) to the last one (1). Where they are one price, hitting it is all the way."""
+    first, last = plan.targets[0].price, plan.targets[-1].price
+    if first == last:
+        return Decimal(1)
+    return min(Decimal(1), max(Decimal(0), (best - first) / (last - first)))
 
 
 def _worth_moving(plan: ExitPlan, trail: Trail, state: ExitState, candidate: Decimal) -> bool:
@@ -199,13 +282,7 @@ def _worth_moving(plan: ExitPlan, trail: Trail, state: ExitState, candidate: Dec
         return False
     if trail.kind is TrailKind.PERCENT or not state.trailing:
         return True
-    return better >= trail.step_r * abs(state.entry - plan.stop)
-
-
-def _moved(plan: ExitPlan, state: ExitState, stop: Decimal) -> ExitState:
-    rounded = _away(plan, stop)
-    better = plan.direction.sign * (rounded - state.stop) > 0
-    return replace(state, stop=rounded) if better else state
+    return better >= trail.step_r * first_risk(plan, state.entry)
 
 
 def _away(plan: ExitPlan, price: Decimal) -> Decimal:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from loguru import logger
+
 from bot.errors import IllegalTransition, NotFound
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
@@ -13,12 +15,17 @@ from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.exits import ExitState
 from bot.layer3_execution.order_state import OrderEvent, next_state
-from bot.layer3_execution.positions import with_entry, with_exit
-from bot.models import Fill, Order, OrderRole, OrderState, Position, TaskId
+from bot.layer3_execution.positions import with_entry, with_exit, with_extremes_of
+from bot.models import Fill, Order, OrderRole, OrderState, Position, PositionId, TaskId
 
 Recorder = Callable[[str, TaskId | None, Mapping[str, object]], Awaitable[None]]
 
-_TRIES: Final = 3
+
+_ENDS: Final = (OrderEvent.CANCELED, OrderEvent.EXPIRED, OrderEvent.NEGATIVE_EVIDENCE)
+
+
+class _NotAsRemembered(IllegalTransition):
+    """The store has the order in another state than the book."""
 
 
 class OrderTracker:
@@ -37,7 +44,8 @@ class OrderTracker:
         self._book = book
         self._broker_of = broker_of
         self._clock = clock
-        self._record = record
+        self._record = never_failing(record)
+        self._writing = asyncio.Lock()
         self._cursors: dict[BrokerId, str] = {}
         self._reading: dict[BrokerId, asyncio.Lock] = {}
 
@@ -53,26 +61,30 @@ class OrderTracker:
 
         While the caller waited for the venue, a fill may have been read and applied: it is never undone.
         """
-        for _ in range(_TRIES):
-            current = self._book.order(order.client_order_id) or await self._store.order(order.client_order_id)
-            state = next_state(current.state, event, current.client_order_id)
-            if state is current.state:
-                return current
-            moved = replace(
-                current,
-                state=state,
-                updated_at=self._clock.now(),
-                venue_order_id=venue_order_id or current.venue_order_id,
-            )
-            if await self._stored(current, moved, cause):
-                return moved
-        raise IllegalTransition(
-            f"order {order.client_order_id}: {event.value} met a change of the order {_TRIES} times; "
-            "it is left to reconciliation"
-        )
+        async with self._writing:
+            before = self._book.order(order.client_order_id) or await self._store.order(order.client_order_id)
+            if event in _ENDS and before.state.is_terminal:
+                return before  # somebody else has ended it meanwhile, or a fill has
+            try:
+                after = await self._moved(before, event, cause, venue_order_id)
+            except _NotAsRemembered:  # a commit whose answer was lost: the store is right
+                before = await self._store.order(order.client_order_id)
+                self._book.put_order(before)
+                after = await self._moved(before, event, cause, venue_order_id)
+        if after.state is not before.state:
+            await self._note(after, cause)
+        return after
 
-    async def _stored(self, current: Order, moved: Order, cause: str) -> bool:
-        """Write the move; False if the order had been changed meanwhile."""
+    async def _moved(self, current: Order, event: OrderEvent, cause: str, venue_order_id: str | None) -> Order:
+        state = next_state(current.state, event, current.client_order_id)
+        if state is current.state and venue_order_id in (None, current.venue_order_id):
+            return current
+        moved = replace(
+            current,
+            state=state,
+            updated_at=self._clock.now(),
+            venue_order_id=venue_order_id or current.venue_order_id,
+        )
         try:
             await self._store.transition(
                 moved.client_order_id,
@@ -82,12 +94,29 @@ class OrderTracker:
                 at=moved.updated_at,
                 venue_order_id=moved.venue_order_id,
             )
-        except IllegalTransition:
-            return False
-        if self._book.order(moved.client_order_id) is current:
-            self._book.put_order(moved)
-        await self._note(moved, cause)
-        return True
+        except IllegalTransition as error:
+            raise _NotAsRemembered(str(error)) from error
+        self._book.put_order(moved)
+        return moved
+
+    async def change(self, position_id: PositionId, change: Callable[[Position], Position]) -> Position | None:
+        """Apply what no fill says (stop, flags, an end without a beginning) to a position as it is now; None if it has
+        ended. The only way to write a position beside fills, so that neither overwrites the other."""
+        async with self._writing:
+            current = self._book.position(position_id)
+            if current is None:
+                return None
+            changed = change(current)
+            await self._store.save_position(changed)
+            return self._remembered(changed, current)
+
+    def _remembered(self, changed: Position, before: Position) -> Position:
+        """Put it into the book, with the prices that came while it was stored."""
+        latest = self._book.position(changed.id)
+        if latest is not None and latest is not before:
+            changed = with_extremes_of(changed, latest)
+        self._book.put_position(changed)
+        return changed
 
     async def collect(self, broker_id: BrokerId) -> int:
         """Read and apply the fills that are new at one venue; answer how many. Raises BrokerUnavailable."""
@@ -108,38 +137,56 @@ class OrderTracker:
         return applied
 
     async def _apply(self, fill: Fill) -> bool:
-        order = self._book.order(fill.client_order_id)
         try:
-            order = order or await self._store.order(fill.client_order_id)
-            position = self._book.position(order.position_id) or await self._store.position(order.position_id)
+            async with self._writing:
+                order = self._book.order(fill.client_order_id) or await self._store.order(fill.client_order_id)
+                before = self._book.position(order.position_id) or await self._store.position(order.position_id)
+                moved, after = await self._recorded(fill, order, before)
+                if moved is order:
+                    return False
+                self._book.put_order(moved)
+                after = self._remembered(after, before)
         except NotFound:
             await self._record("incident", None, {"what": "fill of an unknown order", **_fill_facts(fill)})
             return False
-        after = with_entry(position, fill) if order.role is OrderRole.ENTRY else _after_exit(position, order, fill)
-        moved = _order_after(order, fill, after, self._clock.now())
-        if not await self._store.record_fill(fill, order=moved, position=after):
-            return False
-        self._book.put_order(moved)
-        self._book.put_position(after)
-        if order.state is OrderState.FILLED:
-            await self._record("incident", order.task_id, {"what": "more was filled than ordered", **_fill_facts(fill)})
-        await self._tell(fill, order, moved, position, after)
+        await self._tell(fill, order, moved, before, after)
         if after.closed_at is not None:
             await self._end_orders_of(after)
         return True
 
+    async def _recorded(self, fill: Fill, order: Order, position: Position) -> tuple[Order, Position]:
+        """Order and position after `fill`; the same ones if it was known and is in them."""
+        after = with_entry(position, fill) if order.role is OrderRole.ENTRY else _after_exit(position, order, fill)
+        moved = _order_after(order, fill, after, self._clock.now())
+        if await self._store.record_fill(fill, order=moved, position=after):
+            return moved, after
+        stored = await self._store.order(order.client_order_id)
+        if stored.filled_quantity == order.filled_quantity:
+            return order, position
+        return stored, await self._store.position(position.id)  # committed before, but the answer was lost
+
     async def _end_orders_of(self, position: Position) -> None:
-        """Nothing is left to protect or reduce: the venue drops what was attached, and so do we."""
+        """Nothing is left to protect or reduce: the venue drops what was attached, and so do we.
+
+        What is being sent at this moment is left to its sender, who will hear the venue's answer.
+        """
         for order in self._book.orders_of(position.id):
-            await self.move(order, OrderEvent.CANCELED, "position closed")
+            if order.state not in (OrderState.INTENT, OrderState.SENDING):
+                await self.move(order, OrderEvent.CANCELED, "position closed")
 
     async def _tell(self, fill: Fill, order: Order, moved: Order, before: Position, after: Position) -> None:
         await self._record("fill", order.task_id, {**_fill_facts(fill), "role": order.role.value})
         if moved.state is not order.state:
             await self._note(moved, f"fill {fill.venue_fill_id}")
-        if before.is_pending:
+        if order.state.is_terminal or order.state is OrderState.INTENT:
+            facts = {"what": "fill of an order that had ended", "state": order.state.value, **_fill_facts(fill)}
+            await self._record("incident", order.task_id, facts)
+        if after.closed_quantity > after.first_quantity and self._book.order(after.entry_order_id) is None:
+            facts = {"what": "more closed than was opened", "position": after.id, **_fill_facts(fill)}
+            await self._record("incident", order.task_id, facts)
+        if not before.first_quantity and after.first_quantity:
             await self._record("position_opened", after.task_id, _opened_facts(after))
-        elif after.closed_at is not None:
+        if after.closed_at is not None:
             await self._record("position_closed", after.task_id, _closed_facts(after))
 
     async def _note(self, order: Order, cause: str) -> None:
@@ -156,12 +203,24 @@ def _order_after(order: Order, fill: Fill, position: Position, now: datetime) ->
     filled = order.filled_quantity + fill.quantity
     paid = (order.filled_price or 0) * order.filled_quantity + fill.price * fill.quantity
     # A stop follows its position: what it had to close is what was left, so flat means filled.
-    full = position.closed_at is not None if order.role is OrderRole.STOP else filled >= order.quantity
-    state = next_state(order.state, OrderEvent.FULL_FILL if full else OrderEvent.PART_FILL, order.client_order_id)
+    full = filled >= order.quantity or (order.role is OrderRole.STOP and position.closed_at is not None)
     quantity = filled if full else order.quantity
     return replace(
-        order, quantity=quantity, filled_quantity=filled, filled_price=paid / filled, state=state, updated_at=now
+        order,
+        quantity=quantity,
+        filled_quantity=filled,
+        filled_price=paid / filled,
+        state=_state_after(order, OrderEvent.FULL_FILL if full else OrderEvent.PART_FILL),
+        updated_at=now,
     )
+
+
+def _state_after(order: Order, event: OrderEvent) -> OrderState:
+    """A fill is a fact, also one that the table does not expect (more than was ordered): the state then stays."""
+    try:
+        return next_state(order.state, event, order.client_order_id)
+    except IllegalTransition:
+        return order.state
 
 
 def _fill_facts(fill: Fill) -> dict[str, object]:
@@ -206,3 +265,15 @@ def _closed_facts(position: Position) -> dict[str, object]:
 def is_unresolved(order: Order) -> bool:
     """Its fate at the venue is not known."""
     return order.state in (OrderState.SENDING, OrderState.UNKNOWN)
+
+
+def never_failing(record: Recorder) -> Recorder:
+    """`record`, but a journal that fails costs the entry, never the order or the exit that it tells of."""
+
+    async def recorded(kind: str, task_id: TaskId | None, data: Mapping[str, object]) -> None:
+        try:
+            await record(kind, task_id, data)
+        except Exception as error:
+            logger.opt(exception=error).error("journal: {} was not recorded", kind)
+
+    return recorded

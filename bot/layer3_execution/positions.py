@@ -45,30 +45,42 @@ def pending_position(order: ApprovedOrder, *, at: datetime) -> Position:
 
 
 def with_entry(position: Position, fill: Fill) -> Position:
-    """After one more fill of the entry: the average price moves, the extremes start at it."""
-    quantity = position.first_quantity + fill.quantity
-    cost = position.entry_price * position.first_quantity + fill.price * fill.quantity
-    average = cost / quantity
+    """After one more fill of the entry: the average price moves, and what was closed before is counted from it anew.
+
+    Fills come in any order: a close may have been told first, and an entry that was given up may fill after all.
+    """
+    opened = position.first_quantity + fill.quantity
+    average = (position.entry_price * position.first_quantity + fill.price * fill.quantity) / opened
+    shift = (position.entry_price - average) * position.direction.sign * position.value_per_point
+    left = opened - position.closed_quantity
     first = position.first_quantity == 0
-    return replace(
+    entered = replace(
         position,
-        first_quantity=quantity,
-        quantity=position.quantity + fill.quantity,
+        first_quantity=opened,
+        quantity=max(left, ZERO),
         entry_price=average,
+        realised=position.realised + shift * position.closed_quantity,
         fees=position.fees + fill.fee,
-        best_price=average,
-        worst_price=average,
         mark_price=fill.price,
-        opened_at=fill.filled_at if first else position.opened_at,
+        opened_at=fill.filled_at if first else min(position.opened_at, fill.filled_at),
+        closed_at=None if left > 0 else position.closed_at or fill.filled_at,
+        exit_reason=position.exit_reason if position.closed_quantity else "",
     )
+    if first or position.best_price == position.worst_price == position.entry_price:  # no price was seen yet
+        return replace(entered, best_price=average, worst_price=average)
+    return entered
 
 
 def with_exit(position: Position, fill: Fill, reason: str) -> Position:
-    """After a fill that closes some of it. `exit_price` averages all closes; `entry_price` stays what was paid."""
+    """After a fill that closes some of it. `exit_price` averages all closes; `entry_price` stays what was paid.
+
+    A close that was told before any entry leaves the position pending. A target is hit with its first fill.
+    """
     closed = position.closed_quantity + fill.quantity
     earned = (position.exit_price or ZERO) * position.closed_quantity + fill.price * fill.quantity
     gain = (fill.price - position.entry_price) * position.direction.sign * fill.quantity * position.value_per_point
-    left = position.quantity - fill.quantity
+    left = position.first_quantity - closed
+    ended = left <= 0 and position.first_quantity > 0
     return replace(
         position,
         quantity=max(left, ZERO),
@@ -76,8 +88,9 @@ def with_exit(position: Position, fill: Fill, reason: str) -> Position:
         closed_quantity=closed,
         realised=position.realised + gain,
         fees=position.fees + fill.fee,
+        targets_hit=max(position.targets_hit, _target_number(reason)),
         mark_price=fill.price,
-        closed_at=fill.filled_at if left <= 0 else None,
+        closed_at=max(fill.filled_at, position.closed_at or fill.filled_at) if ended else None,
         exit_reason=reason,
     )
 
@@ -88,3 +101,13 @@ def marked(position: Position, price: Decimal) -> Position:
     best = max(position.best_price, price) if long else min(position.best_price, price)
     worst = min(position.worst_price, price) if long else max(position.worst_price, price)
     return replace(position, mark_price=price, best_price=best, worst_price=worst)
+
+
+def with_extremes_of(position: Position, seen: Position) -> Position:
+    """With the mark of `seen`, and the extremes of both: the same position as prices have left it meanwhile."""
+    return replace(marked(marked(position, seen.best_price), seen.worst_price), mark_price=seen.mark_price)
+
+
+def _target_number(reason: str) -> int:
+    name, _, number = reason.rpartition("_")
+    return int(number) if name == "TARGET" and number.isdecimal() else 0

@@ -6,18 +6,18 @@ succeeded: a venue that does not answer is unknown, never flat.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from bot.errors import BrokerUnavailable
+from bot.errors import BrokerError, IllegalTransition
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
 from bot.layer3_execution.book import Book
-from bot.layer3_execution.engine import ExecutionEngine
+from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged, is_attached
 from bot.layer3_execution.order_state import OrderEvent
-from bot.layer3_execution.order_tracker import OrderTracker, Recorder, is_unresolved
-from bot.models import ORDER_ID_PREFIX, Order, OrderRole, OrderState, VenuePosition
+from bot.layer3_execution.order_tracker import OrderTracker, Recorder, is_unresolved, never_failing
+from bot.models import ORDER_ID_PREFIX, ClientOrderId, Order, OrderRole, OrderState, VenuePosition, leg_of
 
 CLEAN_ANSWERS_NEEDED: Final = 3
 ABSENCE_NEEDED: Final = timedelta(seconds=120)
@@ -36,6 +36,11 @@ class ReconcileReport:
     lost_positions: list[str] = field(default_factory=list)
     foreign_orders: list[VenueOrder] = field(default_factory=list)
     error: str = ""
+
+    def note_unresolved(self, client_order_id: ClientOrderId) -> None:
+        """Add it once."""
+        if client_order_id not in self.unresolved:
+            self.unresolved.append(client_order_id)
 
     @property
     def clean(self) -> bool:
@@ -63,32 +68,56 @@ class Reconciler:
         self._engine = engine
         self._broker_of = broker_of
         self._clock = clock
-        self._record = record
-        self._absent: dict[str, int] = {}
+        self._record = never_failing(record)
+        self._absent: dict[ClientOrderId, tuple[int, datetime]] = {}
 
     async def run(self, broker_id: BrokerId) -> ReconcileReport:
         """Compare one venue with our record; never raises for a venue that is down."""
         report = ReconcileReport(broker_id)
         try:
             await self._tracker.collect(broker_id)
-            for order in self._book.orders():
-                if order.broker_id == broker_id and not self._engine.is_in_flight(order.client_order_id):
-                    await self._settle(order, report)
+            await self._settle_orders(broker_id, report)
             await self._tracker.collect(broker_id)
             if not await self._positions_match(broker_id, report):
                 await self._tracker.collect(broker_id)  # a fill may have come between the two answers: look again
                 await self._positions_match(broker_id, report)
-            await self._find_foreign_orders(broker_id, report)
-        except BrokerUnavailable as error:
+            await self._compare_working(broker_id, report)
+        except BrokerError as error:
             report.complete = False
             report.error = str(error)
         if not report.clean:
             await self._record("reconcile", None, _facts(report))
         return report
 
+    async def _settle_orders(self, broker_id: BrokerId, report: ReconcileReport) -> None:
+        for name in [each.client_order_id for each in self._book.orders() if each.broker_id == broker_id]:
+            order = self._book.order(name)  # as it is now: looking others up took its time
+            if order is None or self._engine.is_in_flight(name):
+                continue
+            try:
+                await self._settle(order, report)
+            except IllegalTransition as error:
+                report.note_unresolved(name)
+                await self._record("incident", order.task_id, {"what": "order cannot be settled", "error": str(error)})
+
+        await self._end_orphaned(broker_id)
+
+    async def _end_orphaned(self, broker_id: BrokerId) -> None:
+        """Pending positions whose entry has ended unfilled: the process ended between the two."""
+        for position in self._book.positions():
+            name = position.entry_order_id
+            if position.broker_id != broker_id or not position.is_pending or self._engine.is_in_flight(name):
+                continue
+            if self._book.order(name) is None:
+                entry = await self._store.order(name)
+                if entry.state.is_terminal and not entry.filled_quantity:
+                    await self._engine.abandon(entry, entry.state.value)
+
     async def _settle(self, order: Order, report: ReconcileReport) -> None:
         if order.state is OrderState.INTENT:
             await self._never_sent(order, report)
+        elif order.role is OrderRole.STOP and self._book.position(order.position_id) is None:
+            await self._tracker.move(order, OrderEvent.CANCELED, "its position has ended")
         elif is_unresolved(order):
             await self._resolve(order, report)
         else:
@@ -102,34 +131,68 @@ class Reconciler:
         report.resolved.append(order.client_order_id)
 
     async def _resolve(self, order: Order, report: ReconcileReport) -> None:
-        if order.role is OrderRole.STOP:
-            return  # it travelled with its entry and shares its fate
+        if order.role is OrderRole.STOP and is_attached(order):
+            await self._resolve_attached(order)
+            return
         found = await self._broker_of(order.broker_id).find_order(order.client_order_id)
-        stops = self._book.orders_of(order.position_id, OrderRole.STOP)
-        if found is not None:
-            event = OrderEvent.REJECT if found.state is OrderState.REJECTED else OrderEvent.ACK
-            await self._tracker.move(order, event, "found at the venue", venue_order_id=found.venue_order_id)
-            for stop in stops:
-                if is_unresolved(stop):
-                    await self._tracker.move(stop, event, "found with its entry")
-            report.resolved.append(order.client_order_id)
+        if found is not None and found.state is OrderState.REJECTED:
+            await self._end(order, OrderEvent.REJECT, "found rejected at the venue")
+        elif found is not None:
+            await self._adopt(order, found.venue_order_id)
+        elif await self._has_position(order):
+            await self._adopt(order, None)
+        elif self._absence_is_final(order):
+            await self._end(order, OrderEvent.NEGATIVE_EVIDENCE, "absent in complete answers (presumed)")
+        else:
+            report.note_unresolved(order.client_order_id)
             return
-        if not self._absence_is_final(order):
-            report.unresolved.append(order.client_order_id)
-            return
-        await self._tracker.move(order, OrderEvent.NEGATIVE_EVIDENCE, "absent in complete answers (presumed)")
-        for stop in stops:
-            if order.role is OrderRole.ENTRY and is_unresolved(stop):
-                await self._tracker.move(stop, OrderEvent.NEGATIVE_EVIDENCE, "its entry was not placed")
-        await self._engine.abandon(order, "not placed")
+        self._absent.pop(order.client_order_id, None)
         report.resolved.append(order.client_order_id)
+
+    async def _resolve_attached(self, stop: Order) -> None:
+        """It travelled with its entry and shares its fate; its position is known to be there."""
+        name = leg_of(stop.client_order_id, "E0")
+        entry = self._book.order(name) or await self._store.order(name)
+        if is_unresolved(entry):
+            return  # resolved first
+        if entry.filled_quantity or not entry.state.is_terminal:
+            await self._tracker.move(stop, OrderEvent.ACK, "its entry was taken")
+        else:
+            await self._tracker.move(stop, OrderEvent.CANCELED, f"its entry ended {entry.state.value}")
+
+    async def _adopt(self, order: Order, venue_order_id: str | None) -> None:
+        await self._tracker.move(order, OrderEvent.ACK, "found at the venue", venue_order_id=venue_order_id)
+        for stop in self._attached_to(order):
+            if is_unresolved(stop):
+                await self._tracker.move(stop, OrderEvent.ACK, "found with its entry")
+
+    async def _end(self, order: Order, event: OrderEvent, cause: str) -> None:
+        """The venue does not have it: end it, and with an entry of which nothing filled all that hangs on it."""
+        stops = self._attached_to(order)
+        ended = await self._tracker.move(order, event, cause)
+        if order.role is not OrderRole.ENTRY or ended.filled_quantity:
+            return
+        for stop in stops:
+            event = event if is_unresolved(stop) else OrderEvent.CANCELED
+            await self._tracker.move(stop, event, f"its entry: {cause}")
+        await self._engine.abandon(order, cause)
+
+    def _attached_to(self, order: Order) -> tuple[Order, ...]:
+        return self._book.orders_of(order.position_id, OrderRole.STOP) if order.role is OrderRole.ENTRY else ()
+
+    async def _has_position(self, order: Order) -> bool:
+        """What an entry opened proves the entry, also while a look-up does not show it."""
+        if order.role is not OrderRole.ENTRY:
+            return False
+        venue = await self._broker_of(order.broker_id).positions()
+        return any(each.entry_order_id == order.client_order_id for each in venue)
 
     def _absence_is_final(self, order: Order) -> bool:
         """Presumptive evidence E3: at least three clean answers without it, over at least two minutes."""
-        seen = self._absent.get(order.client_order_id, 0) + 1
-        self._absent[order.client_order_id] = seen
-        long_enough = self._clock.now() - order.updated_at >= ABSENCE_NEEDED
-        return seen >= CLEAN_ANSWERS_NEEDED and long_enough
+        now = self._clock.now()
+        answers, first_at = self._absent.get(order.client_order_id, (0, now))
+        self._absent[order.client_order_id] = (answers + 1, first_at)
+        return answers + 1 >= CLEAN_ANSWERS_NEEDED and now - first_at >= ABSENCE_NEEDED
 
     async def _positions_match(self, broker_id: BrokerId, report: ReconcileReport) -> bool:
         venue = {each.entry_order_id: each for each in await self._broker_of(broker_id).positions()}
@@ -143,11 +206,37 @@ class Reconciler:
         report.matched += len(venue) - len(report.unknown_positions)
         return not (report.unknown_positions or report.lost_positions)
 
-    async def _find_foreign_orders(self, broker_id: BrokerId, report: ReconcileReport) -> None:
-        for order in await self._broker_of(broker_id).open_orders():
-            name = order.client_order_id
-            if name is None or not name.startswith(ORDER_ID_PREFIX) or self._book.order(name) is None:
-                report.foreign_orders.append(order)
+    async def _compare_working(self, broker_id: BrokerId, report: ReconcileReport) -> None:
+        """Orders that work at the venue but not here, and here but not at the venue."""
+        before = {each.client_order_id for each in self._book.orders() if each.broker_id == broker_id}
+        working = await self._broker_of(broker_id).open_orders()
+        for theirs in working:
+            name = theirs.client_order_id
+            if name is None or not name.startswith(ORDER_ID_PREFIX):
+                report.foreign_orders.append(theirs)
+            elif name not in before and self._book.order(name) is None and not self._engine.is_in_flight(name):
+                report.note_unresolved(name)
+                facts = {"what": "order of ours at the venue that had ended here", "order": name}
+                await self._record("incident", None, facts)
+        for name in before - {each.client_order_id for each in working}:
+            order = self._book.order(name)
+            if order is not None and order.role is not OrderRole.STOP and not self._engine.is_in_flight(name):
+                await self._look_up_missing(order, report)
+
+    async def _look_up_missing(self, order: Order, report: ReconcileReport) -> None:
+        """It works here and is not among the venue's open orders: one question about it, and no verdict without."""
+        if not is_acknowledged(order):
+            return
+        found = await self._broker_of(order.broker_id).find_order(order.client_order_id)
+        now = self._book.order(order.client_order_id)
+        if now is None or (found is not None and not found.state.is_terminal):
+            return
+        if found is None or found.filled_quantity > now.filled_quantity or found.state is OrderState.FILLED:
+            report.note_unresolved(order.client_order_id)  # not shown, or its fills are not told yet
+            return
+        event = OrderEvent.EXPIRED if found.state is OrderState.EXPIRED else OrderEvent.CANCELED
+        await self._end(now, event, f"{found.state.value} at the venue")
+        report.resolved.append(order.client_order_id)
 
 
 def _facts(report: ReconcileReport) -> dict[str, object]:

@@ -17,7 +17,7 @@ def conversion_rate(instrument: Instrument, price: Decimal, account: Currency, p
     quote, base, account = (_same(each) for each in (instrument.quote_currency, instrument.base_currency, account))
     if quote == account:
         return Decimal(1)
-    if base == account:
+    if base == account and price > 0:
         return 1 / price
     for name in pair_names(quote, account):
         if direct := price_of(name):
@@ -26,6 +26,12 @@ def conversion_rate(instrument: Instrument, price: Decimal, account: Currency, p
         if inverse := price_of(name):
             return 1 / inverse
     return None
+
+
+def conversion_pairs(instrument: Instrument, account: Currency) -> tuple[Symbol, ...]:
+    """Names of the pairs whose price `conversion_rate` may ask for."""
+    quote, account = _same(instrument.quote_currency), _same(account)
+    return () if quote == account else (*pair_names(quote, account), *pair_names(account, quote))
 
 
 def pair_names(base: str, quote: str) -> tuple[Symbol, Symbol]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from bot.config import RiskSettings
 from bot.instruments import Instrument, InstrumentRegistry
-from bot.models import AccountState, Direction, EntrySignal, LimitCheck, Position, Quote
+from bot.layer4_risk.daily_loss import loss_ratio
+from bot.models import AccountState, Direction, EntrySignal, KillState, LimitCheck, Position, Quote
 
 ZERO = Decimal(0)
 
@@ -26,7 +27,7 @@ class RiskView:
     positions: tuple[Position, ...]
     realised_today: Decimal
     quote: Quote | None
-    latched_stop: str
+    kill: KillState
     entries_blocked: str
     conversion: Decimal | None
 
@@ -48,9 +49,9 @@ Limit = Callable[[LimitCase], LimitCheck]
 
 
 def kill_switch(case: LimitCase) -> LimitCheck:
-    """The drawdown switch is latched until a person clears it."""
-    latched = case.view.latched_stop
-    return _check("KILL_SWITCH", Decimal(bool(latched)), ZERO, latched or "not latched")
+    """Somebody or a limit has pressed it: level, who, why and since when."""
+    kill = case.view.kill
+    return _check("KILL_SWITCH", Decimal(kill.level.severity), ZERO, kill.says)
 
 
 def entries_open(case: LimitCase) -> LimitCheck:
@@ -112,11 +113,9 @@ def correlated(case: LimitCase) -> LimitCheck:
 
 
 def daily_loss(case: LimitCase) -> LimitCheck:
-    """What was lost today at this broker, as a share of its balance this morning."""
+    """What was lost at this broker since its session day began, as a share of the balance then."""
     account = case.view.account
-    lost = max(ZERO, -case.view.realised_today)
-    balance = account.balance + lost if account is not None else ZERO
-    used = lost / balance if balance > 0 else ZERO
+    used = loss_ratio(account, case.view.realised_today) if account is not None else ZERO
     allowed = case.settings.daily_loss_limit_ratio
     return _check("DAILY_LOSS", used, allowed, f"{used:.2%} of the balance lost today, limit {allowed:.2%}")
 
@@ -136,8 +135,3 @@ LIMITS: Final[tuple[Limit, ...]] = (
     correlated,
     daily_loss,
 )
-
-
-def day_start(now: datetime) -> datetime:
-    """Begin of the trading day that `now` lies in: midnight UTC."""
-    return now - timedelta(hours=now.hour, minutes=now.minute, seconds=now.second, microseconds=now.microsecond)

@@ -74,6 +74,9 @@ class RiskManager:
             raise AssertionError("the limits ACCOUNT and STALE_QUOTE have failed for a view without them")
         paid = view.quote.ask if direction is Direction.LONG else view.quote.bid
         plan = self._plan(signal, direction, stop_loss, instrument)
+        if direction.sign * (paid - plan.stop) <= 0:  # sized by a distance on the wrong side it would be huge
+            says = f"{signal.symbol}: the price {paid} has passed the stop {plan.stop}"
+            return Refused(signal_id=signal.id, code="STOP_PASSED", says=says, checks=checks)
         size = position_size(
             instrument=instrument,
             paid=paid,

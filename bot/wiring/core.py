@@ -10,10 +10,14 @@ from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer2_intelligence.strategies.catalogue import strategy_named
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine
-from bot.layer3_execution.order_tracker import OrderTracker
+from bot.layer3_execution.flatten import Flattener
+from bot.layer3_execution.order_tracker import OrderTracker, never_failing
 from bot.layer3_execution.protection import PositionGuard
 from bot.layer3_execution.reconciliation import Reconciler
+from bot.layer4_risk.daily_loss import DailyLossWatch
 from bot.layer4_risk.drawdown import DrawdownWatch
+from bot.layer4_risk.kill_file import KillFile
+from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer4_risk.manager import RiskManager
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
 from bot.models import JournalEntry, Quote, TaskId
@@ -30,7 +34,10 @@ class TradingCore:
     guard: PositionGuard
     reconciler: Reconciler
     outcomes: OutcomeTracker
+    kill: KillSwitch
+    daily_loss: DailyLossWatch
     drawdown: DrawdownWatch
+    flattener: Flattener
     pipeline: Pipeline
 
 
@@ -47,15 +54,33 @@ def trading_core(
     entries_blocked: Callable[[BrokerId], str],
     strategies: Sequence[str],
     environment: str,
+    kill_file: KillFile | None = None,
 ) -> TradingCore:
-    """Everything between a feature set and an outcome. `environment` is the letter of client order ids."""
+    """Everything between a feature set and an outcome. `environment` is the letter of client order ids.
+
+    `kill_file` is None where nobody could write one.
+    """
 
     async def record(kind: str, task_id: TaskId | None, data: Mapping[str, object]) -> None:
         await journal.record(JournalEntry(at=clock.now(), kind=kind, task_id=task_id, data=data))
 
+    kill = KillSwitch(stores.kills, clock=clock, record=never_failing(record), file=kill_file)
+    daily_loss = DailyLossWatch(
+        kill,
+        stores.orders.realised_since,
+        limit_ratio=settings.risk.daily_loss_limit_ratio,
+        start_hour_utc=settings.risk.session_day_start_utc,
+    )
     book = Book()
     tracker = OrderTracker(store=stores.orders, book=book, broker_of=broker_of, clock=clock, record=record)
-    engine = ExecutionEngine(store=stores.orders, book=book, tracker=tracker, broker_of=broker_of, clock=clock)
+    engine = ExecutionEngine(
+        store=stores.orders,
+        book=book,
+        tracker=tracker,
+        broker_of=broker_of,
+        clock=clock,
+        entry_refusal=kill.refusal,
+    )
     guard = PositionGuard(
         store=stores.orders, book=book, engine=engine, tracker=tracker, broker_of=broker_of, clock=clock, record=record
     )
@@ -79,10 +104,10 @@ def trading_core(
             clock=clock,
             journal=journal,
             signals=stores.signals,
-            orders=stores.orders,
             setups=stores.setups,
-            snapshots=stores.snapshots,
             book=book,
+            kill=kill,
+            daily_loss=daily_loss,
             risk=risk,
             engine=engine,
             outcomes=outcomes,
@@ -92,7 +117,8 @@ def trading_core(
             entries_blocked=entries_blocked,
         )
     )
-    drawdown = DrawdownWatch(stores.snapshots, max_drawdown_ratio=settings.risk.max_drawdown_ratio)
+    drawdown = DrawdownWatch(stores.snapshots, kill.press, max_drawdown_ratio=settings.risk.max_drawdown_ratio)
+    flattener = Flattener(book=book, engine=engine, tracker=tracker, broker_of=broker_of, record=record)
     return TradingCore(
         book=book,
         tracker=tracker,
@@ -100,6 +126,9 @@ def trading_core(
         guard=guard,
         reconciler=reconciler,
         outcomes=outcomes,
+        kill=kill,
+        daily_loss=daily_loss,
         drawdown=drawdown,
+        flattener=flattener,
         pipeline=pipeline,
     )

@@ -16,19 +16,25 @@ from loguru import logger
 from bot.clock import SystemClock
 from bot.config import Loaded, Settings, secret_values
 from bot.dashboard.app import DashboardParts, create_app, serve
-from bot.dashboard.passwords import password_hash_of
+from bot.dashboard.passwords import PASSWORD_FILE, known_password, password_hash_of
 from bot.dashboard.sessions import OneTimeLogin
 from bot.database.embedded import EmbeddedPostgres
 from bot.database.migrate import migrate
 from bot.database.pool import open_pool
 from bot.database.postgres import PostgresStores
+from bot.database.postgres_kills import PostgresKillNews
 from bot.errors import BotError
 from bot.instruments import Symbol, default_registry
+from bot.interfaces import KillNews
+from bot.kill_watch import KillWatch
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.candle_cache import CandleCache
 from bot.layer1_data.feeds.candle_feed import CandleFeed
 from bot.layer2_intelligence.features import LiveFeatures
 from bot.layer2_intelligence.strategies.divergence import DIVERGENCE
+from bot.layer4_risk.exposure import RiskReport
+from bot.layer4_risk.kill_file import KillFile
+from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer5_monitoring.events import JournalEvents
 from bot.layer5_monitoring.health import HealthState
 from bot.layer5_monitoring.journal import StoredJournal
@@ -38,6 +44,7 @@ from bot.scheduler import IntervalScheduler
 from bot.supervisor import EntryGate, Supervisor, SupervisorParts
 from bot.wiring.core import trading_core
 from bot.wiring.dev_market import DevMarket, dev_settings, dev_tasks
+from bot.wiring.risk import report_of
 
 Say = Callable[[str], None]
 DEV_LEAST_INTERVAL_S = 0.25  # real seconds; dev mode's market is fast, the jobs need not be faster than the eye
@@ -87,7 +94,7 @@ async def daemon(
     api_token = secrets.token_urlsafe(24)
     redactor.add(password, api_token)
     state.detail = "starting the database"
-    async with _stores(settings, data, say) as stores:
+    async with _stores(settings, data, say) as (stores, kill_news):
         state.detail = "starting the market"
         market = DevMarket(settings, default_registry(), data)
         scheduler = IntervalScheduler(
@@ -97,7 +104,12 @@ async def daemon(
             on_problem=lambda job, text: supervisor.note_problem(job, text),
         )
         events = JournalEvents()
-        supervisor = _supervisor(settings, market, stores, events, scheduler)
+        kill_file = KillFile(data)
+        supervisor, kill, router = _supervisor(settings, market, stores, events, scheduler, kill_file, kill_news)
+
+        async def risk() -> RiskReport:
+            return await report_of(settings=settings, stores=stores, router=router, supervisor=supervisor)
+
         one_time = OneTimeLogin(SystemClock())
         parts = DashboardParts(
             stores=stores,
@@ -110,6 +122,9 @@ async def daemon(
             api_token=api_token,
             market_note=market.note,
             health=lambda: {"mode": settings.run.mode, **supervisor.health()},
+            kill=kill,
+            kill_file=kill_file,
+            risk=risk,
             one_time_login=one_time,
         )
         running = Daemon(
@@ -136,8 +151,8 @@ async def daemon(
 
 
 @asynccontextmanager
-async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[PostgresStores]:
-    """The database of DATABASE_URL, or the embedded one; migrated."""
+async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[tuple[PostgresStores, KillNews]]:
+    """The database of DATABASE_URL, or the embedded one; migrated. With it, the word of who presses the kill switch."""
     clock, server = SystemClock(), None
     dsn = settings.run.database_url
     if not dsn:
@@ -150,7 +165,7 @@ async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[Pos
             applied = await migrate(pool, clock)
             if applied:
                 logger.info("database: applied {}", ", ".join(applied))
-            yield stores
+            yield stores, PostgresKillNews(dsn)
         finally:
             await stores.close()
     finally:
@@ -164,7 +179,9 @@ def _supervisor(
     stores: PostgresStores,
     events: JournalEvents,
     scheduler: IntervalScheduler,
-) -> Supervisor:
+    kill_file: KillFile,
+    kill_news: KillNews,
+) -> tuple[Supervisor, KillSwitch, BrokerRouter]:
     registry, clock = market.registry, market.clock
     router = BrokerRouter(market.brokers, registry)
     cache, gate = CandleCache(registry), EntryGate()
@@ -175,18 +192,29 @@ def _supervisor(
         except BotError:
             return None  # risk refuses what has no price; the rules use the close
 
+    journal = StoredJournal(stores.journal, events)
     core = trading_core(
         settings=settings,
         registry=registry,
         clock=clock,
         stores=stores,
-        journal=StoredJournal(stores.journal, events),
+        journal=journal,
         candles=cache,
         broker_of=router.broker,
         quote_of=quote_of,
         entries_blocked=gate.blocked,
         strategies=[DIVERGENCE],
         environment=settings.run.mode[0],
+        kill_file=kill_file,
+    )
+    kill_watch = KillWatch(
+        switch=core.kill,
+        flattener=core.flattener,
+        news=kill_news,
+        settle=lambda broker_id: supervisor.settle(broker_id),
+        clock=SystemClock(),  # a person presses it, at whatever speed the market runs
+        record=core.pipeline.record,
+        on_problem=lambda text: supervisor.note_problem("kill switch", text),
     )
     parts = SupervisorParts(
         settings=settings,
@@ -201,13 +229,17 @@ def _supervisor(
         tracker=core.tracker,
         guard=core.guard,
         reconciler=core.reconciler,
+        kill=core.kill,
+        kill_watch=kill_watch,
+        daily_loss=core.daily_loss,
         drawdown=core.drawdown,
         outcomes=core.outcomes,
         pipeline=core.pipeline,
         tasks=dev_tasks(market, settings),
         new_features=lambda: LiveFeatures(settings.divergence, settings.validation.bandwidth_lookback),
     )
-    return Supervisor(parts, gate)
+    supervisor = Supervisor(parts, gate)
+    return supervisor, core.kill, router
 
 
 async def _status(supervisor: Supervisor, settings: Settings, url: str, market: DevMarket) -> DaemonStatus:
@@ -217,12 +249,10 @@ async def _status(supervisor: Supervisor, settings: Settings, url: str, market: 
 
 def _password(settings: Settings, data: Path) -> tuple[str, bool]:
     """The password of the page, and whether it was made just now; a made one is kept, readable by its owner only."""
-    given = settings.dashboard.dashboard_password
-    if given:
-        return given, False
-    path = data / "dashboard-password"
-    if path.exists():
-        return path.read_text(encoding="utf-8").strip(), False
+    known = known_password(settings, data)
+    if known:
+        return known, False
+    path = data / PASSWORD_FILE
     made = secrets.token_urlsafe(12)
     path.touch(mode=0o600, exist_ok=False)
     path.write_text(made + "\n", encoding="utf-8")
@@ -232,7 +262,7 @@ def _password(settings: Settings, data: Path) -> tuple[str, bool]:
 def _login_text(settings: Settings, password: str, data: Path, *, is_new: bool) -> str:
     user = settings.dashboard.dashboard_user
     if is_new:
-        return f"{user} / {password}   (shown once; kept in {data / 'dashboard-password'})"
+        return f"{user} / {password}   (shown once; kept in {data / PASSWORD_FILE})"
     if settings.dashboard.dashboard_password:
         return f"{user} / the password of DASHBOARD_PASSWORD"
-    return f"{user} / the password in {data / 'dashboard-password'}"
+    return f"{user} / the password in {data / PASSWORD_FILE}"

@@ -16,7 +16,7 @@ from bot.interfaces import Journal
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.feeds.candle_files import read_candles
 from bot.layer2_intelligence.features import BatchFeatures
-from bot.models import CandleSeries, JournalEntry, Quote, StrategyTask, Timeframe
+from bot.models import CandleSeries, JournalEntry, KillCause, KillState, Quote, StrategyTask, Timeframe
 from bot.replay.engine import ReplayEngine, ReplayParts, ReplayTrack
 from bot.replay.report import summary
 from bot.wiring.core import trading_core
@@ -117,8 +117,12 @@ async def replay_candles(
         still_open=core.book.open_of(series.symbol),
         outcomes=engine.finished_outcomes,
         incidents=counted.kinds.get("incident", 0),
-        kill_switch=await stores.snapshots.latched_stop(),
+        kill_switch=next((each.reason for each in await stores.kills.active() if _is_for_good(each)), ""),
     )
+
+
+def _is_for_good(latch: KillState) -> bool:
+    return latch.cause is KillCause.DRAWDOWN
 
 
 class _CountingJournal:

@@ -120,12 +120,12 @@ async def test_a_paused_page_holds_still_and_a_resumed_one_is_up_to_date(site: S
     browser = await visit()
     await _live(browser.page)
     mark = browser.page.locator("#positions tr", has_text="BTC/USDT").locator(".mark")
-    await browser.page.get_by_role("button", name="Pause").click()
+    await browser.page.get_by_role("button", name="Freeze page", exact=True).click()
 
     await _mark(site, "64555.25")
     await browser.page.evaluate(_UNTIL_MESSAGE_WITH, "64,555.25")
     await expect(mark).to_have_text("64,790.00")
-    await browser.page.get_by_role("button", name="Resume").click()
+    await browser.page.get_by_role("button", name="Unfreeze page").click()
 
     await expect(mark).to_have_text("64,555.25")
     await _live(browser.page)

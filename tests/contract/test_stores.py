@@ -511,7 +511,7 @@ async def test_a_fill_cursor_is_empty_at_first_and_then_the_last_one_of_its_brok
     assert await stores.orders.fill_cursor(BINANCE) == ""
 
 
-# ------------------------------------------------------------------------------- outcomes, snapshots, latched stop
+# ------------------------------------------------------------------------------- ----------- outcomes and snapshots
 
 
 async def test_an_outcome_is_replaced_by_signal_and_counted_when_done(stores: Stores) -> None:
@@ -565,18 +565,6 @@ async def test_thinned_snapshots_are_as_many_as_allowed_and_end_with_the_newest(
     assert len(thinned) == min(limit, 7)
     assert thinned[-1] == snapshot(7)
     assert [each.at for each in thinned] == sorted({each.at for each in thinned})
-
-
-async def test_a_latched_stop_keeps_its_first_reason_until_a_person_clears_it(stores: Stores) -> None:
-    assert await stores.snapshots.latched_stop() == ""
-    await stores.snapshots.latch_stop("drawdown 16 %", at(1))
-    await stores.snapshots.latch_stop("drawdown 17 %", at(2))
-    assert await stores.snapshots.latched_stop() == "drawdown 16 %"
-    await stores.snapshots.clear_stop("admin", at(3))
-    assert await stores.snapshots.latched_stop() == ""
-    await stores.snapshots.clear_stop("admin", at(4))
-    await stores.snapshots.latch_stop("", at(5))
-    assert await stores.snapshots.latched_stop() != "", "a latch without a reason is a latch"
 
 
 # -------------------------------------------------------------------------------------------- setups, tasks, journal

@@ -12,9 +12,20 @@ from hypothesis import strategies as st
 from bot.database.memory import MemoryStores
 from bot.database.postgres import PostgresStores
 from bot.errors import BotError
-from bot.instruments import BINANCE, OANDA, Symbol
+from bot.instruments import BINANCE, OANDA, BrokerId, Symbol
 from bot.interfaces import Stores
-from bot.models import ClientOrderId, OrderRole, OrderState, Position, PositionId, SignalId, TaskId
+from bot.models import (
+    ClientOrderId,
+    KillCause,
+    KillLevel,
+    KillState,
+    OrderRole,
+    OrderState,
+    Position,
+    PositionId,
+    SignalId,
+    TaskId,
+)
 from tests.contract.store_builders import (
     at,
     entry_of_journal,
@@ -34,6 +45,7 @@ SIGNALS = ("s1", "s2", "S3")
 POSITIONS = ("p1", "p2", "P3")
 SYMBOLS = ("EUR_USD", "GBP_USD")
 FEW = 4
+PRESSING = (KillCause.COMMAND, KillCause.FILE, KillCause.DRAWDOWN, KillCause.DAILY_LOSS)
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,11 @@ def fills(draw: st.DrawFn) -> Operation:
 
 symbols = st.sampled_from(SYMBOLS)
 
+
+def kill_row(level: KillLevel, cause: KillCause, broker_id: BrokerId | None) -> KillState:
+    return KillState(level=level, by="ada", cause=cause, reason="why not", at=at(2), broker_id=broker_id)
+
+
 # By store, because what one store answers does not depend on the others, and random calls spread over all meet nowhere.
 OPERATIONS: Mapping[str, st.SearchStrategy[Operation]] = {
     "orders": intents()
@@ -142,11 +159,15 @@ OPERATIONS: Mapping[str, st.SearchStrategy[Operation]] = {
     ),
     "snapshots": st.builds(lambda m, e: snapshot(m, str(e)), minutes, st.integers(1, 9)).map(
         lambda row: Operation(f"snapshot {row.at}", lambda s: s.snapshots.append(row))
-    )
-    | st.sampled_from(("first", "second", "")).map(
-        lambda reason: Operation(f"latch {reason}", lambda s: s.snapshots.latch_stop(reason, at(0)))
-    )
-    | st.just(Operation("clear", lambda s: s.snapshots.clear_stop("admin", at(1)))),
+    ),
+    "kills": st.builds(
+        kill_row, st.sampled_from(KillLevel), st.sampled_from(PRESSING), st.sampled_from((None, OANDA))
+    ).map(lambda row: Operation(f"set {row.says}", lambda s: s.kills.set(row)))
+    | st.sampled_from(KillLevel).map(
+        lambda level: Operation(
+            f"resume up to {level}", lambda s: s.kills.resume(up_to=level, by="admin", reason="well", at=at(1))
+        )
+    ),
     "setups": st.builds(lambda n, m, y: setup(n, minutes=m, symbol=y), signal_names, minutes, symbols).map(
         lambda row: Operation(f"put {row.signal_id} {row.symbol}", lambda s: s.setups.put(row))
     )
@@ -194,7 +215,10 @@ def questions() -> list[Operation]:
         ("outcome count", lambda s: s.outcomes.count()),
         ("latest snapshot", lambda s: s.snapshots.latest()),
         ("snapshots", lambda s: s.snapshots.since(at(1), 3)),
-        ("latched", lambda s: s.snapshots.latched_stop()),
+        ("latches", lambda s: s.kills.active()),
+        ("kill state", lambda s: s.kills.current()),
+        ("kill state of one", lambda s: s.kills.current(OANDA)),
+        ("kill history", lambda s: s.kills.history(FEW)),
         ("recent setups", lambda s: s.setups.recent(FEW)),
         ("tasks", lambda s: s.tasks.all()),
         ("last judged", lambda s: s.tasks.last_judged(TaskId("a"))),

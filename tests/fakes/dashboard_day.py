@@ -1,6 +1,7 @@
 """A believable trading day in memory stores, and a dashboard over it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,8 +11,10 @@ from bot.dashboard.parts import DashboardParts
 from bot.dashboard.passwords import password_hash_of
 from bot.dashboard.sessions import OneTimeLogin
 from bot.database.memory import MemoryStores
-from bot.instruments import Symbol, default_registry
+from bot.instruments import BINANCE, IG, OANDA, Symbol, default_registry
 from bot.interfaces import Clock
+from bot.layer4_risk.exposure import BrokerStake, RiskReport, StakeView, risk_report
+from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer5_monitoring.events import JournalEvents
 from bot.models import (
     ClientOrderId,
@@ -24,6 +27,7 @@ from bot.models import (
     Finding,
     FindingStatus,
     JobHealth,
+    KillLevel,
     Order,
     OrderKind,
     OrderRole,
@@ -323,8 +327,32 @@ def status_of(**changes: Any) -> DaemonStatus:
         started_at=NOW - timedelta(days=2),
         now=NOW,
         market="simulated",
+        kill_level=KillLevel.NONE,
+        kill="not pressed",
     )
     return replace(standard, **changes)
+
+
+async def risk_of(stores: MemoryStores) -> RiskReport:
+    """Limits and exposure of what is stored."""
+    stakes = [
+        BrokerStake(broker_id=each, max_positions=5, account=None, realised=Decimal("-12.50"), entries_blocked="")
+        for each in (BINANCE, OANDA, IG)
+    ]
+    view = StakeView(
+        at=NOW,
+        currency="USD",
+        positions=await stores.orders.open_positions(),
+        orders=await stores.orders.unfinished_orders(),
+        brokers=stakes,
+        latches=await stores.kills.active(),
+        snapshot=await stores.snapshots.latest(),
+        daily_loss_limit_ratio=Decimal("0.03"),
+        max_drawdown_ratio=Decimal("0.15"),
+        max_correlated=3,
+        session_day_began_at=NOW.replace(hour=0, minute=0, second=0),
+    )
+    return risk_report(view, default_registry())
 
 
 def dashboard_parts(stores: MemoryStores, events: JournalEvents, clock: Clock, **changes: Any) -> DashboardParts:
@@ -332,6 +360,9 @@ def dashboard_parts(stores: MemoryStores, events: JournalEvents, clock: Clock, *
 
     async def status() -> DaemonStatus:
         return status_of()
+
+    async def not_recorded(kind: str, task_id: TaskId | None, data: Mapping[str, object]) -> None:
+        """The journal of the daemon is not what a page shows."""
 
     standard = DashboardParts(
         stores=stores,
@@ -344,6 +375,9 @@ def dashboard_parts(stores: MemoryStores, events: JournalEvents, clock: Clock, *
         api_token=API_TOKEN,
         market_note=lambda: "Market time; 4 hours pass each second. Recorded candles, re-dated.",
         health=lambda: {"status": "ok"},
+        kill=KillSwitch(stores.kills, clock=clock, record=not_recorded),
+        kill_file=None,
+        risk=lambda: risk_of(stores),
         one_time_login=OneTimeLogin(clock),
     )
     return replace(standard, **changes)

@@ -42,6 +42,9 @@ from bot.models import (
     FindingStatus,
     JobHealth,
     JournalEntry,
+    KillCause,
+    KillLevel,
+    KillState,
     OrderState,
     Position,
     SignalId,
@@ -549,7 +552,8 @@ async def test_hostile_text_is_shown_as_text_in_every_field() -> None:
     async with served(status=status, market_note=lambda: _HOSTILE, user=_HOSTILE) as daemon:
         await daemon.enter()
         signal_id = await _store_hostile(daemon.stores)
-        await daemon.stores.snapshots.latch_stop(_HOSTILE, NOW)
+        pressed = KillState(level=KillLevel.HALT, by=_HOSTILE, cause=KillCause.PAGE, reason=_HOSTILE, at=NOW)
+        await daemon.stores.kills.set(pressed)
         pages = [(await daemon.get(path))[1] for path in ("/", str(URL("/signal").with_query(id=signal_id)))]
         pages.append((await daemon.get(str(URL("/login").with_query(next=_HOSTILE))))[1])
 

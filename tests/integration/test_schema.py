@@ -31,7 +31,7 @@ def test_no_migration_asks_the_database_for_the_time() -> None:
         assert not re.search(clocks, statements, re.IGNORECASE), migration.name
 
 
-@pytest.mark.parametrize("table", ["order_events", "fills", "journal"])
+@pytest.mark.parametrize("table", ["order_events", "fills", "journal", "kill_events"])
 @pytest.mark.parametrize("change", ["DELETE FROM {}", "TRUNCATE {}", "UPDATE {} SET {column} = {column}"])
 async def test_facts_cannot_be_changed(pool: Pool, table: str, change: str) -> None:
     column = "at" if table != "fills" else "filled_at"

@@ -288,7 +288,7 @@ def test_status_as_json_has_what_the_daemon_said_and_every_promised_key(
         code = main(["status", "--json"])
 
     assert code == 0
-    assert json.loads(capsys.readouterr().out) == {**STATUS, "last_error": None}
+    assert json.loads(capsys.readouterr().out) == {**STATUS, "last_error": None, "kill": None, "kill_level": None}
     assert fake.authorizations == [f"/api/status Bearer {CANARY}"]
 
 

@@ -52,7 +52,7 @@
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
-    pause.textContent = paused ? "Resume" : "Pause";
+    pause.textContent = paused ? "Unfreeze page" : "Freeze page";
     // What came while paused was not kept: ask for the whole page, which is always complete.
     if (!paused) location.reload();
     showState();

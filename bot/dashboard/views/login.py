@@ -26,9 +26,9 @@ async def show_login(request: web.Request) -> web.StreamResponse:
 
 async def log_in(request: web.Request) -> web.StreamResponse:
     """Check name and password. 303 to the page, 401 wrong, 403 a form that is not ours, 429 too early."""
-    form = await _posted(request)
+    form = await posted(request)
     expected = request.cookies.get(cookie_name(request, "form"), "")
-    _check_form_token(str(form.get("csrf", "")), expected)
+    check_form_token(str(form.get("csrf", "")), expected)
     next_path = local_path(str(form.get("next", "/")))
     answer = await request.app[LOGIN_DESK].check(str(form.get("user", "")), str(form.get("password", "")))
     if answer.accepted:
@@ -45,8 +45,8 @@ async def log_in(request: web.Request) -> web.StreamResponse:
 async def log_out(request: web.Request) -> web.StreamResponse:
     """End the session. 303 to the login form, 403 a form that is not ours."""
     session = request[SESSION]
-    form = await _posted(request)
-    _check_form_token(str(form.get("csrf", "")), session.csrf_token)
+    form = await posted(request)
+    check_form_token(str(form.get("csrf", "")), session.csrf_token)
     request.app[SESSIONS].close(request.cookies.get(cookie_name(request, "session"), ""))
     response = web.Response(status=303, headers={"Location": "/login"})
     drop_cookie(request, response, "session")
@@ -85,14 +85,16 @@ def _form(request: web.Request, *, next_path: str, error: str = "", status: int 
     return response
 
 
-async def _posted(request: web.Request) -> Mapping[str, object]:
+async def posted(request: web.Request) -> Mapping[str, object]:
+    """The fields of a form. 400 for a body that is none."""
     try:
         return await request.post()
     except (ValueError, LookupError):  # broken multipart, an unknown character set
         raise web.HTTPBadRequest from None
 
 
-def _check_form_token(given: str, expected: str) -> None:
+def check_form_token(given: str, expected: str) -> None:
+    """403 unless the form is one of ours, made for this login."""
     equal = secrets.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
     if not expected or not equal:
         raise web.HTTPForbidden

@@ -9,13 +9,14 @@ from typing import Final
 from bot.dashboard.parts import DashboardParts
 from bot.dashboard.views.curve import HEIGHT, WIDTH, equity_curve
 from bot.dashboard.views.rows import PositionRow, short_reason, verdict_of
-from bot.models import DaemonStatus, JobHealth
+from bot.models import DaemonStatus, JobHealth, KillLevel
 
 _SIGNALS: Final = 25
 _ORDERS: Final = 20
 _CLOSED: Final = 20
 _SETUPS: Final = 30
 _CURVE_POINTS: Final = 240
+_LEVELS: Final = (KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT)
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Context = Mapping[str, object]
@@ -48,11 +49,21 @@ async def overview(parts: DashboardParts) -> Context:
         "closed_today": await _closed_today(parts, status),
         "drawdown": snapshot.drawdown if snapshot else None,
         "peak": snapshot.peak if snapshot else None,
-        "stop_latched": await parts.stores.snapshots.latched_stop(),
         "signals_total": sum(status.signals.values()),
         "signals": [(verdict_of(name), count) for name, count in sorted(status.signals.items())],
         "waiting_orders": sum(1 for each in positions if each.is_pending),
     }
+
+
+async def kill(parts: DashboardParts) -> Context:
+    """What is stopped, by whom and why; and the buttons."""
+    latches = await parts.stores.kills.active()
+    return {"state": parts.kill.known(), "latches": latches, "levels": _LEVELS}
+
+
+async def risk(parts: DashboardParts) -> Context:
+    """Limits used, and exposure per currency, group and strategy."""
+    return {"report": await parts.risk()}
 
 
 async def equity(parts: DashboardParts) -> Context:
@@ -110,8 +121,10 @@ async def jobs(parts: DashboardParts) -> Context:
 
 
 SECTIONS: Final[tuple[Section, ...]] = (
+    Section(name="kill", load=kill, quickest_s=0.5, slowest_s=1.0),
     Section(name="overview", load=overview, quickest_s=0.5, slowest_s=1.0),
     Section(name="positions", load=positions, quickest_s=0.5, slowest_s=0.5),  # marks move without any journal entry
+    Section(name="risk", load=risk, slowest_s=2.0),
     Section(name="equity", load=equity),
     Section(name="signals", load=signals),
     Section(name="setups", load=setups),

@@ -30,11 +30,19 @@ async def test_all_fills_told_again_after_a_restart_change_nothing_and_raise_not
     async def record(kind: str, task_id: object, data: object) -> None:
         kinds.append(kind)
 
+    async def never(broker_id: object) -> str:
+        return ""
+
     def started() -> tuple[OrderTracker, ExecutionEngine]:
         book = Book()
         tracker = OrderTracker(store=stores.orders, book=book, broker_of=lambda _: venue, clock=clock, record=record)
         engine = ExecutionEngine(
-            store=stores.orders, book=book, tracker=tracker, broker_of=lambda _: venue, clock=clock
+            store=stores.orders,
+            book=book,
+            tracker=tracker,
+            broker_of=lambda _: venue,
+            clock=clock,
+            entry_refusal=never,
         )
         return tracker, engine
 

@@ -8,7 +8,20 @@ from bot.config import ExitSettings, RiskSettings
 from bot.instruments import Currency, default_registry
 from bot.layer4_risk.limits import LIMITS, RiskView
 from bot.layer4_risk.manager import RiskManager
-from bot.models import AccountState, ApprovedOrder, Direction, Position, PositionId, Refused, Side, TaskId
+from bot.models import (
+    NOT_KILLED,
+    AccountState,
+    ApprovedOrder,
+    Direction,
+    KillCause,
+    KillLevel,
+    KillState,
+    Position,
+    PositionId,
+    Refused,
+    Side,
+    TaskId,
+)
 from tests.builders import START, endorsed, position, quote, signal
 
 
@@ -38,7 +51,7 @@ def view(**changes: object) -> RiskView:
         positions=(),
         realised_today=Decimal(0),
         quote=quote(),
-        latched_stop="",
+        kill=NOT_KILLED,
         entries_blocked="",
         conversion=Decimal(1),
     )
@@ -69,7 +82,7 @@ def test_the_same_signal_approved_twice_has_the_same_order_id() -> None:
 @pytest.mark.parametrize(
     ("code", "changes"),
     [
-        ("KILL_SWITCH", {"latched_stop": "equity is 16 % below its peak"}),
+        ("KILL_SWITCH", {"kill": replace(NOT_KILLED, level=KillLevel.PAUSE)}),
         ("RECONCILING", {"entries_blocked": "oanda is not reconciled yet"}),
         ("ACCOUNT", {"account": None}),
         ("ACCOUNT", {"conversion": None}),
@@ -88,6 +101,13 @@ def test_each_limit_refuses_alone_and_says_why(code: str, changes: dict[str, obj
     assert refused.code == code
     assert refused.says
     assert len(refused.checks) == len(LIMITS)
+
+
+def test_a_refusal_by_the_kill_switch_names_level_person_way_and_reason() -> None:
+    pressed = KillState(level=KillLevel.HALT, by="ada", cause=KillCause.PAGE, reason="looks wrong", at=START)
+    refused = manager().decide(endorsed(), view(kill=pressed))
+    assert isinstance(refused, Refused)
+    assert refused.says == "HALT by ada (page), 2024-01-02 00:00:00 UTC: looks wrong"
 
 
 def test_positions_in_the_other_direction_do_not_count_as_correlated() -> None:
@@ -110,3 +130,15 @@ def test_an_account_too_small_for_the_minimum_is_refused_with_the_minimum() -> N
     assert isinstance(refused, Refused)
     assert refused.code == "SIZE_BELOW_MINIMUM"
     assert "minimum of 1" in refused.says
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_price_that_has_passed_the_stop_is_refused_and_not_sized_by_the_distance_behind_it(
+    direction: Direction,
+) -> None:
+    away = signal(direction).stop_loss
+    assert away is not None
+    passed = away - direction.sign * Decimal("0.0001")
+    refused = manager().decide(endorsed(direction), view(quote=quote(str(passed), str(passed))))
+    assert isinstance(refused, Refused)
+    assert refused.code == "STOP_PASSED"

@@ -1,0 +1,114 @@
+"""`botctl exits`: what an exit plan would have done with recorded candles or quotes."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from bot.commands.output import ProgressBar, check_writable, write_json
+from bot.errors import UsageError
+from bot.instruments import Instrument
+from bot.models import Direction
+from bot.replay.exit_plan_file import WrittenPlan, parse_exit_plan
+from bot.replay.exit_trial import CandlePrices, Prices, TickPrices, Trial, TrialClose, trial_json, try_plan, utc
+
+_LINES: Final = 40
+
+
+def exits(
+    *,
+    plan: Annotated[Path, Parameter(help="JSON with side, quantity, stop, targets and so on (docs/exits.md)")],
+    candles: Annotated[
+        Path | None, Parameter(help="candles of the exit side (bid for a long): CSV, CSV.GZ or Parquet")
+    ] = None,
+    timeframe: Annotated[str | None, Parameter(help="length of the candles: 1m 5m 15m 30m 1h 4h 1d")] = None,
+    ticks: Annotated[Path | None, Parameter(help="quotes instead: CSV or CSV.GZ with time, bid, ask")] = None,
+    first: Annotated[int, Parameter(name="--from", help="first candle or quote, counted from 0: the entry")] = 0,
+    rows: Annotated[int | None, Parameter(help="how many to look at; default: all that follow")] = None,
+    symbol: Annotated[
+        str | None,
+        Parameter(help="registered symbol: candles are then mid prices, shifted by half its typical spread"),
+    ] = None,
+    json: Annotated[Path | None, Parameter(help="write the answer to this file")] = None,
+) -> None:
+    """Try an exit plan before trusting it: each close, each move of the stop, and what is left at the end."""
+    from bot.instruments import default_registry
+
+    check_writable(json)
+    _check_source(candles, timeframe, ticks)
+    instrument = default_registry().get(symbol) if symbol is not None else None
+    written = parse_exit_plan(_bytes_of(plan), str(plan), instrument)
+    prices, what = _prices(written.plan.direction, candles, timeframe, ticks, first, rows, instrument)
+    print(f"note: {what}", file=sys.stderr)
+    with ProgressBar("exits", "prices", len(prices)) as bar:
+        trial = try_plan(written, prices, bar.done)
+    if json is not None:
+        write_json(json, trial_json(trial))
+    else:
+        _show(written, trial)
+
+
+def _check_source(candles: Path | None, timeframe: str | None, ticks: Path | None) -> None:
+    if (candles is None) == (ticks is None):
+        raise UsageError("name either --candles FILE with --timeframe, or --ticks FILE")
+    if candles is not None and timeframe is None:
+        raise UsageError("--candles needs --timeframe, the length of the candles: 1m 5m 15m 30m 1h 4h 1d")
+    if ticks is not None and timeframe is not None:
+        raise UsageError("--timeframe goes with --candles; quotes have none: remove it")
+
+
+def _prices(
+    direction: Direction,
+    candles: Path | None,
+    timeframe: str | None,
+    ticks: Path | None,
+    first: int,
+    rows: int | None,
+    instrument: Instrument | None,
+) -> tuple[Prices, str]:
+    """The prices, and in words what they are taken as."""
+    from bot.wiring.candle_files import read_any_candles, rows_of
+    from bot.wiring.tick_files import read_any_ticks
+
+    side = "bid" if direction is Direction.LONG else "ask"
+    if candles is not None and timeframe is not None:
+        symbol = None if instrument is None else instrument.symbol
+        series = rows_of(read_any_candles(candles, timeframe, symbol), first, rows)
+        if instrument is None:
+            return CandlePrices(series, direction), f"the candles are taken as {side} candles (docs/exits.md)"
+        half = f"{instrument.typical_spread.at(CandlePrices(series, direction).first()) / 2:.6g}"
+        shift = f"the candles are taken as mid prices; the {side} lies half the typical spread ({half}) away"
+        return CandlePrices(series, direction, instrument.typical_spread), shift
+    if ticks is None:
+        raise AssertionError("one of the two sources is given")
+    quotes = read_any_ticks(ticks, first, rows)
+    left_out = f"; {quotes.crossed} with the bid above the ask are left out" if quotes.crossed else ""
+    return TickPrices(quotes, direction), f"exits look at the {side} of {len(quotes):,} quotes{left_out}"
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path and its rights") from error
+
+
+def _show(written: WrittenPlan, trial: Trial) -> None:
+    console, state = Console(file=sys.stdout), trial.state
+    side = written.plan.direction.value
+    table = Table(title=f"{side} {trial.quantity} at {trial.entry}, stop {written.plan.stop}", box=None)
+    for heading in ("price", "time (UTC)", "what", "at", "quantity"):
+        table.add_column(heading)
+    for each in trial.events[-_LINES:]:
+        closed = isinstance(each, TrialClose)
+        what = f"{'closed' if closed else 'stop moved'}: {each.reason}"
+        quantity = str(each.quantity) if isinstance(each, TrialClose) else ""
+        table.add_row(str(each.index), utc(each.at), what, str(each.price), quantity)
+    if len(trial.events) > _LINES:
+        console.print(f"{len(trial.events) - _LINES} earlier lines are left out; --json has them all")
+    console.print(table)
+    left = f"{state.quantity} is still open with its stop at {state.stop}" if state.quantity else "nothing is left"
+    console.print(f"result before costs {trial.pnl:.10g}, {trial.r_multiple:.2f} R; {left}")

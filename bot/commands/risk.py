@@ -1,0 +1,71 @@
+"""`botctl risk`: limits used against allowed, and exposure, as the running daemon counts them."""
+
+import json
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from bot.commands.status import ask, find_daemon
+from bot.config import find_env_file, load_settings
+
+
+def risk(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print the daemon's JSON.")] = False,
+    data: Annotated[str | None, Parameter(help="Data directory of the daemon; default: DATA_DIRECTORY.")] = None,
+) -> None:
+    """Show limits used per broker, and exposure per currency, group and strategy. Exit code 1 if no daemon runs."""
+    command_line = {} if data is None else {"DATA_DIRECTORY": data}
+    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    report = ask(find_daemon(loaded.data_directory), "/api/risk")
+    if as_json:
+        print(json.dumps(report, indent=2))
+    else:
+        show(report)
+
+
+def show(report: Mapping[str, Any]) -> None:
+    """The report as tables."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    latches = report["latches"]
+    if not latches:
+        console.print("Kill switch: not pressed.")
+    for each in latches:
+        where = f" at {each['broker_id']}" if each["broker_id"] else ""
+        told = f"Kill switch: {each['level'].upper()}{where} by {each['by']} ({each['cause']}): {each['reason']}"
+        console.print(Text(told, style="bold red"))
+    for why in report["entries_blocked"]:
+        console.print(Text(f"Entries are blocked: {why}", style="bold red"))
+    limits = Table("limit", "where", "used", "allowed", title="Limits; pending and unknown entries count in full")
+    for each in report["limits"]:
+        used, allowed = (_amount(each[name], each["unit"]) for name in ("used", "allowed"))
+        full = each["used"] is not None and Decimal(each["used"]) >= Decimal(each["allowed"])
+        limits.add_row(each["name"], each["scope"], Text(used, style="bold red" if full else ""), allowed)
+    console.print(limits)
+    exposure = Table("by", "name", "open", "worst case", "positions", title=f"Signed exposure, {report['currency']}")
+    for kind, name in (("currency", "currencies"), ("group", "groups"), ("strategy", "strategies")):
+        for each in report[name]:
+            money = (f"{Decimal(each[column]):+,.2f}" for column in ("open", "worst"))
+            exposure.add_row(kind, Text(each["name"]), *money, str(each["positions"]))
+    console.print(exposure if report["strategies"] else "No exposure: nothing is open or on its way.")
+    gross_open, gross_worst, risk_open, risk_worst = (
+        f"{Decimal(report[name]):,.2f}" for name in ("gross_open", "gross_worst", "risk_open", "risk_worst")
+    )
+    console.print(f"Gross {gross_open}, worst case {gross_worst} {report['currency']}.")
+    console.print(f"If every stop is hit now: {risk_open} lost, worst case {risk_worst} {report['currency']}.")
+    for each in report["unknown_orders"]:
+        console.print(Text(f"fate unknown: {each}", style="bold red"))
+
+
+def _amount(value: str | None, unit: str) -> str:
+    if value is None:
+        return "not known yet"
+    return f"{Decimal(value):.2%}" if unit == "share" else value

@@ -1,0 +1,161 @@
+"""`botctl why`: one signal with every rule's answer, its claim against the candles, and what was decided after."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from bot.commands.status import find_daemon
+from bot.commands.verdict_table import claim_table, rules_table
+from bot.errors import NotFound
+from bot.interfaces import Stores
+from bot.models import Order, Outcome, OutcomeVerdict, Position, SignalId, SignalRecord
+
+_LISTED: Final = 20
+_LOOK_BACK: Final = (
+    5_000  # the stores have no question "of this signal": orders and outcomes older than these are missed
+)
+_OUTCOMES: Final = {
+    OutcomeVerdict.OPEN: "still followed",
+    OutcomeVerdict.TARGET_HIT: "the target was reached first",
+    OutcomeVerdict.STOP_HIT: "the stop was reached first",
+    OutcomeVerdict.NEITHER: "neither stop nor target was reached in time",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """One signal and what followed from it."""
+
+    record: SignalRecord
+    orders: Sequence[Order]
+    position: Position | None
+    outcome: Outcome | None
+
+
+def why(
+    signal_id: Annotated[str | None, Parameter(help="id of a signal; without one the newest are listed")] = None,
+    /,
+    *,
+    data: Annotated[str | None, Parameter(help="data directory of the daemon; default: DATA_DIRECTORY")] = None,
+) -> None:
+    """Explain a signal of the running daemon: every rule, which failed first, and what came of it."""
+    from bot.config import find_env_file, load_settings
+
+    command_line = {} if data is None else {"DATA_DIRECTORY": data}
+    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    if not loaded.settings.run.database_url:
+        find_daemon(loaded.data_directory)  # says how to start one; its database runs as long as it does
+
+    async def ask() -> None:
+        from bot.wiring.stored import stores_of_running_daemon
+
+        async with stores_of_running_daemon(loaded) as stores:
+            if signal_id is None:
+                show_newest(await stores.signals.recent(_LISTED))
+            else:
+                show(await story_of(stores, signal_id))
+
+    asyncio.run(ask())
+
+
+async def story_of(stores: Stores, signal_id: str) -> Story:
+    """Everything known of one signal. Raises NotFound, naming the nearest ids."""
+    wanted = SignalId(signal_id)
+    try:
+        record = await stores.signals.get(wanted)
+    except NotFound:
+        recent = [each.signal.id for each in await stores.signals.recent(_LOOK_BACK)]
+        near = get_close_matches(signal_id, recent, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else "./botctl why lists the newest signals"
+        raise NotFound(f"there is no signal {signal_id!r}; {hint}") from None
+    recent_orders = await stores.orders.recent_orders(_LOOK_BACK)
+    entry = next((each for each in recent_orders if each.signal_id == wanted), None)
+    orders = await stores.orders.orders_of(entry.position_id) if entry else ()
+    outcomes = await stores.outcomes.recent(_LOOK_BACK)
+    return Story(
+        record=record,
+        orders=orders,
+        position=await _position_of(stores, orders),
+        outcome=next((each for each in outcomes if each.signal_id == wanted), None),
+    )
+
+
+async def _position_of(stores: Stores, orders: Sequence[Order]) -> Position | None:
+    if not orders:
+        return None
+    try:
+        return await stores.orders.position(orders[0].position_id)
+    except NotFound:
+        return None
+
+
+def show_newest(records: Sequence[SignalRecord]) -> None:
+    """The newest signals, to pick one."""
+    if not records:
+        print("No signal has been judged yet; a fresh daemon needs some minutes.")
+        return
+    print(f"The newest {len(records)} signals; ./botctl why ID tells more:")
+    for each in records:  # one plain line each, so that an id is never broken
+        print(f"{each.signal.id}  {each.status}  {each.reason}")
+
+
+def show(story: Story) -> None:
+    """The whole story of one signal, in the order in which it happened."""
+    console, record = Console(file=sys.stdout, highlight=False), story.record
+    signal = record.signal
+    direction = signal.direction.value if signal.direction else "no direction"
+    console.print(Text(f"{signal.symbol} {signal.timeframe.value} {direction}, by {signal.analyst}", style="bold"))
+    targets = ", ".join(map(str, signal.targets)) or "none"
+    console.print(
+        f"candle closed {signal.candle_closed_at:%Y-%m-%d %H:%M} UTC; entry {signal.entry}, stop {signal.stop_loss}, "
+        f"targets {targets}, confidence {signal.confidence:.2f}, quality score {record.score:.2f} of 10"
+    )
+    failed = next((each for each in record.findings if each.code == record.rejected_by), None)
+    if failed is not None:
+        console.print(Text(f"failed first: {failed.says}", style="bold red"))
+    elif record.rejected_by:
+        console.print(Text(f"rejected by {record.rejected_by}", style="bold red"))
+    else:
+        console.print(Text("no rule failed", style="green"))
+    console.print(rules_table(record.findings, record.rejected_by))
+    if signal.claim is None:
+        console.print("This signal claims no pivots.")
+    else:
+        console.print(claim_table(signal.claim, record.findings))
+    _show_decisions(console, story)
+
+
+def _show_decisions(console: Console, story: Story) -> None:
+    record, position, outcome = story.record, story.position, story.outcome
+    console.print(Text(f"decided: {record.status}{': ' if record.reason else ''}{record.reason}", style="bold"))
+    for order in story.orders:
+        filled = f", filled {order.filled_quantity} at {order.filled_price}" if order.filled_quantity else ""
+        told = f" ({order.reason})" if order.reason else ""
+        console.print(
+            Text(f"  {order.role.value} {order.side.value} {order.quantity}: {order.state.value}{filled}{told}")
+        )
+    if not story.orders:
+        console.print("  no order followed")
+    if position is not None and position.closed_at is not None:
+        console.print(
+            f"  closed by {position.exit_reason}: {position.net:+.2f}, {position.r_multiple:+.2f} R after costs"
+        )
+    elif position is not None:
+        console.print(f"  the position is {'not filled yet' if position.is_pending else 'open'}")
+    if outcome is None:
+        console.print("the market after it: not followed, or not yet")
+        return
+    result = "" if outcome.r is None else f", {outcome.r:+.2f} R"
+    console.print(
+        f"the market after it: {_OUTCOMES[outcome.verdict]}{result}; best {outcome.mfe_r:+.2f} R, "
+        f"worst {outcome.mae_r:+.2f} R in {outcome.candles} candles"
+    )

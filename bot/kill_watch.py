@@ -1,0 +1,134 @@
+"""Acts on the kill switch while the daemon runs: hears of a press at once, and works until what it asks for is done.
+
+Heard: PostgreSQL's word on a connection of its own, a look at file and database each second, and each monitor run.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from loguru import logger
+
+from bot.errors import BotError
+from bot.instruments import BrokerId
+from bot.interfaces import Clock, KillNews
+from bot.layer3_execution.flatten import Flattener
+from bot.layer3_execution.order_tracker import Recorder, never_failing
+from bot.layer4_risk.kill_switch import KillSwitch
+from bot.models import KillLevel
+
+LOOK_EVERY_S: Final = 1.0
+_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)  # between turns that left something; the last one for ever
+
+
+class KillWatch:
+    """Turns a press into cancels and closes. Entries need nobody here: each one asks the switch itself.
+
+    `clock` runs in real seconds, also where the market is simulated: whoever presses is a person. `settle` compares one
+    venue with our record. `news` is None where nobody else can press. `on_problem` is told of each turn that left
+    something.
+    """
+
+    def __init__(
+        self,
+        *,
+        switch: KillSwitch,
+        flattener: Flattener,
+        news: KillNews | None,
+        settle: Callable[[BrokerId], Awaitable[object]],
+        clock: Clock,
+        record: Recorder,
+        on_problem: Callable[[str], None],
+    ) -> None:
+        self._switch = switch
+        self._flattener = flattener
+        self._news = news
+        self._settle = settle
+        self._clock = clock
+        self._record = never_failing(record)
+        self._woken = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._acting: asyncio.Task[None] | None = None
+        self._on_problem = on_problem
+        switch.pressed = self._woken.set
+
+    async def start(self) -> None:
+        """Take what is latched, then begin to listen. Call it before anything that could send."""
+        await self._switch.look()
+        self._tasks = [asyncio.create_task(self._look_on(), name="kill switch: look")]
+        self._tasks.append(asyncio.create_task(self._tick(), name="kill switch: tick"))
+        if self._news is not None:
+            self._tasks.append(asyncio.create_task(self._hear(self._news), name="kill switch: listen"))
+
+    async def stop(self) -> None:
+        """End. A close that is being sent is sent to its end; what is left stays latched for the next start."""
+        tasks = [*self._tasks, *([self._acting] if self._acting is not None else [])]
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def look(self) -> None:
+        """Read the switch, and begin to act if it asks for that."""
+        await self._switch.look()
+        if self._is_wanted() and (self._acting is None or self._acting.done()):
+            self._acting = asyncio.create_task(self._act(), name="kill switch: act")
+
+    async def _look_on(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            try:
+                await self.look()
+            except Exception as error:  # the edge: a fault must not end the watch
+                logger.opt(exception=error).error("kill switch: a look failed")
+
+    async def _tick(self) -> None:
+        while True:
+            self._woken.set()
+            await self._clock.sleep(LOOK_EVERY_S)
+
+    async def _hear(self, news: KillNews) -> None:
+        while True:
+            try:
+                await news.listen(self._woken.set)
+            except BotError as error:
+                logger.debug("kill switch: {}", error)  # the look of each second goes on
+            except Exception as error:  # the edge
+                logger.opt(exception=error).error("kill switch: listening failed")
+            await self._clock.sleep(LOOK_EVERY_S)
+
+    def _is_wanted(self) -> bool:
+        """Something is left that the switch wants gone."""
+        if self._switch.wants_flat():
+            return not self._flattener.is_flat()
+        return self._switch.known().level is KillLevel.HALT and self._flattener.has_entries()
+
+    async def _act(self) -> None:
+        """Turn until nothing is left or nobody wants it any more; never give up."""
+        turns = 0
+        while self._is_wanted():
+            left = await self._turn()
+            if not self._is_wanted():
+                break
+            pause_s = _PAUSES_S[min(turns, len(_PAUSES_S) - 1)]
+            turns += 1
+            text = f"turn {turns}: {'; '.join(left) or 'not done yet'}; again in {pause_s:.0f} s"
+            logger.error("kill switch: {}", text)
+            self._on_problem(text)
+            await self._record("incident", None, {"what": "kill switch: not done yet", "turn": turns, "left": left})
+            await self._clock.sleep(pause_s)
+        flat = self._flattener.is_flat()
+        logger.warning("kill switch: {} after {} turns", "flat" if flat else "no working entry is left", turns + 1)
+        await self._record("kill", None, {"what": "done", "flat": flat, "turns": turns + 1})
+
+    async def _turn(self) -> list[str]:
+        """One turn, then the truth about what has no answer; what is left, in sentences."""
+        try:
+            work = self._flattener.turn if self._switch.wants_flat() else self._flattener.cancel_entries
+            left = list(await work())
+            for broker_id in self._flattener.unsettled():
+                await self._settle(broker_id)
+        except Exception as error:  # the edge: the next turn tries again
+            logger.opt(exception=error).error("kill switch: a turn failed")
+            return [str(error) if isinstance(error, BotError) else type(error).__name__]
+        return left

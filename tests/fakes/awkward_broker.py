@@ -1,0 +1,208 @@
+"""The simulated venue with the bad habits of real ones, each behind a switch. It tells the truth late, twice or not at
+all; what it really did is always in `venue`."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from bot.errors import BrokerUnavailable, OrderFateUnknown
+from bot.instruments import BrokerId, Symbol
+from bot.interfaces import Clock
+from bot.layer1_data.broker_interface import BrokerCapabilities, BrokerInterface, VenueOrder
+from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.models import (
+    AccountState,
+    ApprovedOrder,
+    Candle,
+    ClientOrderId,
+    Fill,
+    OrderAck,
+    OrderState,
+    Quote,
+    ReduceOrder,
+    Timeframe,
+    VenuePosition,
+)
+
+Hook = Callable[[], Awaitable[object]]
+
+
+class Fault(StrEnum):
+    """What happens to one request that should change something."""
+
+    REQUEST_LOST = "request lost"  # a proxy drops the connection before it reaches the venue
+    REPLY_LOST = "reply lost"  # Binance -1007: "execution status unknown, could have been a success"
+    UNREACHABLE = "unreachable"  # DNS failure, connection refused: proven that nothing left
+    REJECTED = "rejected"  # an answer: OANDA cancels an order on arrival with 201
+    BROKEN = "broken"  # the adapter meets an answer it cannot read and fails in a way nobody foresaw
+
+
+class AwkwardBroker(BrokerInterface):
+    """`venue` behind a bad line. Each request takes the next fault of its queue; when that is empty all is well.
+
+    `failing` names the questions that are not answered. `latency` says how many turns of the event loop go by before
+    and after each request reaches the venue, so that others run in between.
+    """
+
+    def __init__(self, venue: SimulatedBroker, clock: Clock) -> None:
+        self.venue = venue
+        self.place_faults: deque[Fault] = deque()
+        self.stop_faults: deque[Fault] = deque()
+        self.amend_faults: deque[Fault] = deque()
+        self.failing: set[str] = set()
+        self.latency: Callable[[], int] = lambda: 0
+        self.before_placing: Hook | None = None
+        self.while_placing: Hook | None = None
+        self.held_answers: asyncio.Event | None = None
+        self.hidden_for: int = 0
+        self.hold_fills = False
+        self.repeat_fills = False
+        self.reverse_fills = False
+        self.stale_positions: Sequence[VenuePosition] | None = None
+        self.placed: list[ApprovedOrder | ReduceOrder] = []
+        self.stops_placed: list[ClientOrderId] = []
+        self.amended: list[Decimal] = []
+        self.asked: list[str] = []
+        self._clock = clock
+        self._seen = ""
+        self._held: list[Fill] = []
+        self._told: list[Fill] = []
+
+    # ------------------------------------------------------------------------------------------------- what is odd
+
+    async def lose_stop(self, entry_order_id: ClientOrderId) -> None:
+        """The resting stop is gone without a word (a conditional order that the venue dropped, or a person)."""
+        for position in await self.venue.positions():
+            if position.entry_order_id == entry_order_id and position.stop_order_id is not None:
+                await self.venue.cancel(position.stop_order_id)
+
+    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
+        """As the venue; before, while and after it whatever the switches say."""
+        if self.before_placing is not None:
+            await self.before_placing()
+        self.placed.append(order)
+        return await self._change(self.place_faults, order.client_order_id, lambda: self.venue.place(order))
+
+    async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
+        self.stops_placed.append(stop_order_id)
+        send = self.venue.place_stop
+        return await self._change(self.stop_faults, stop_order_id, lambda: send(position, stop_order_id, stop))
+
+    async def amend_stop(self, entry_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
+        self.amended.append(stop)
+        return await self._change(
+            self.amend_faults, entry_order_id, lambda: self.venue.amend_stop(entry_order_id, stop)
+        )
+
+    async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
+        """Eventually consistent: for a while an order that exists is not found."""
+        await self._ask("find_order")
+        if self.hidden_for > 0:
+            self.hidden_for -= 1
+            return None
+        return await self.venue.find_order(client_order_id)
+
+    async def positions(self) -> Sequence[VenuePosition]:
+        """A cached answer may be older than the fills."""
+        await self._ask("positions")
+        answer = await self.venue.positions() if self.stale_positions is None else self.stale_positions
+        await self._wait()
+        return answer
+
+    async def fills_since(self, cursor: str) -> tuple[Sequence[Fill], str]:
+        """Late, twice, or newest first. The cursor counts what was told, not what happened."""
+        await self._ask("fills_since")
+        fresh, self._seen = await self.venue.fills_since(self._seen)
+        self._held.extend(fresh)
+        if not self.hold_fills:
+            batch = self._held[::-1] if self.reverse_fills else self._held
+            self._told.extend(each for fill in batch for each in [fill] * (2 if self.repeat_fills else 1))
+            self._held = []
+        answer = self._told[int(cursor or 0) :], str(len(self._told))
+        await self._wait()
+        return answer
+
+    # -------------------------------------------------------------------------------------------- what is as it was
+
+    @property
+    def broker_id(self) -> BrokerId:
+        return self.venue.broker_id
+
+    @property
+    def capabilities(self) -> BrokerCapabilities:
+        return self.venue.capabilities
+
+    async def candles(
+        self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int
+    ) -> Sequence[Candle]:
+        await self._ask("candles")
+        return await self.venue.candles(symbol, timeframe, since=since, limit=limit)
+
+    async def quote(self, symbol: Symbol) -> Quote:
+        await self._ask("quote")
+        return await self.venue.quote(symbol)
+
+    def quotes(self, symbols: Sequence[Symbol]) -> AsyncIterator[Quote]:
+        return self.venue.quotes(symbols)
+
+    async def account(self) -> AccountState:
+        await self._ask("account")
+        return await self.venue.account()
+
+    async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
+        await self._wait()
+        return await self.venue.cancel(client_order_id)
+
+    async def open_orders(self) -> Sequence[VenueOrder]:
+        await self._ask("open_orders")
+        return await self.venue.open_orders()
+
+    async def protective_orders(self) -> Sequence[VenueOrder]:
+        await self._ask("protective_orders")
+        return await self.venue.protective_orders()
+
+    async def check_connectivity(self) -> None:
+        await self._ask("check_connectivity")
+
+    async def close(self) -> None:
+        await self.venue.close()
+
+    # ----------------------------------------------------------------------------------------------------- inside
+
+    async def _change(
+        self, faults: deque[Fault], name: ClientOrderId, send: Callable[[], Awaitable[OrderAck]]
+    ) -> OrderAck:
+        await self._wait()
+        fault = faults.popleft() if faults else None
+        if fault is Fault.UNREACHABLE:
+            raise BrokerUnavailable(f"{self.broker_id}: connection refused; nothing was sent")
+        if fault is Fault.REQUEST_LOST:
+            raise OrderFateUnknown(f"{self.broker_id}: connection lost while {name} was sent; reconcile")
+        if fault is Fault.REJECTED:
+            return OrderAck(
+                client_order_id=name, state=OrderState.REJECTED, venue_order_id=None, reason="MARKET_HALTED"
+            )
+        ack = await send()
+        await self._wait()
+        if self.while_placing is not None:
+            await self.while_placing()
+        if self.held_answers is not None:
+            await self.held_answers.wait()
+        if fault is Fault.REPLY_LOST:
+            raise OrderFateUnknown(f"{self.broker_id}: no answer to {name} within 10 s; reconcile")
+        if fault is Fault.BROKEN:
+            raise KeyError("orderFillTransaction")
+        return ack
+
+    async def _ask(self, question: str) -> None:
+        self.asked.append(question)
+        await self._wait()
+        if question in self.failing:
+            raise BrokerUnavailable(f"{self.broker_id}: {question} answered 503; ask again later")
+
+    async def _wait(self) -> None:
+        for _ in range(self.latency()):
+            await self._clock.sleep(0)

@@ -1,0 +1,43 @@
+"""`botctl risk` prints what the daemon reports."""
+
+from decimal import Decimal
+
+import orjson
+import pytest
+
+from bot.commands.risk import show
+from bot.dashboard.api.encoding import as_json
+from bot.database.memory import MemoryStores
+from bot.models import KillCause, KillLevel, KillState
+from tests.fakes.dashboard_day import NOW, fill_day, risk_of
+
+
+async def shown(stores: MemoryStores, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("COLUMNS", "160")
+    body = as_json(await risk_of(stores)).body
+    assert isinstance(body, bytes)
+    show(orjson.loads(body))
+    return capsys.readouterr().out
+
+
+async def test_limits_exposure_and_latches_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = MemoryStores()
+    await fill_day(stores)
+    latch = KillState(level=KillLevel.HALT, by="ada", cause=KillCause.PAGE, reason="[news]", at=NOW)
+    await stores.kills.set(latch)
+    text = await shown(stores, capsys, monkeypatch)
+    assert "HALT by ada (page): [news]" in text
+    assert "not known yet" in text
+    assert "3.00%" in text
+    assert "EUR" in text
+    assert f"{Decimal('0.15512') * Decimal('64790.00'):+,.2f}" in text, "the bitcoin position, long"
+
+
+async def test_nothing_open_is_told_in_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = await shown(MemoryStores(), capsys, monkeypatch)
+    assert "Kill switch: not pressed." in text
+    assert "No exposure" in text

@@ -1,0 +1,339 @@
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from bot.errors import DatabaseUnavailable
+from bot.models import ClientOrderId, OrderState, VenuePosition
+from bot.supervisor import EntryGate
+from tests.builders import START, approved_order
+from tests.fakes.awkward_broker import Fault
+from tests.unit.layer3_execution.desk import BROKER, Desk
+
+ENTRY = approved_order().client_order_id
+
+
+async def rounds(desk: Desk, number: int, *, seconds: float = 60) -> None:
+    for _ in range(number):
+        await desk.reconciler.run(BROKER)
+        desk.clock.advance(seconds)
+
+
+async def silent(fault: Fault) -> Desk:
+    """A desk whose entry got no answer and whose fills are told late."""
+    desk = Desk()
+    desk.broker.hold_fills = True
+    desk.broker.place_faults.append(fault)
+    await desk.bought()
+    return desk
+
+
+async def test_an_agreeing_venue_is_clean() -> None:
+    desk = Desk()
+    await desk.bought()
+    report = await desk.reconciler.run(BROKER)
+    assert report.clean
+    assert not [each for each in desk.journal if each.kind == "reconcile"]
+
+
+async def test_an_order_that_was_taken_although_its_reply_was_lost_is_adopted_with_fill_stop_and_position() -> None:
+    desk = await silent(Fault.REPLY_LOST)
+    desk.broker.hold_fills = False
+    report = await desk.reconciler.run(BROKER)
+    assert report.clean
+    assert await desk.states() == {"entry": OrderState.FILLED, "stop": OrderState.WORKING}
+    assert (await desk.position()).quantity == 10
+    await desk.price(97)
+    assert (await desk.position()).exit_reason == "STOP"
+    assert desk.book.orders() == ()
+
+
+async def test_an_order_that_is_found_before_its_fill_is_told_waits_for_the_fill() -> None:
+    desk = await silent(Fault.REPLY_LOST)
+    report = await desk.reconciler.run(BROKER)
+    assert not report.clean  # the venue has a position that we do not have yet
+    assert (await desk.order(ENTRY)).state is OrderState.WORKING
+    desk.broker.hold_fills = False
+    assert (await desk.reconciler.run(BROKER)).clean
+
+
+async def test_two_clean_answers_do_not_prove_absence() -> None:
+    desk = await silent(Fault.REQUEST_LOST)
+    await rounds(desk, 2, seconds=300)
+    assert (await desk.order(ENTRY)).state is OrderState.UNKNOWN
+
+
+async def test_three_answers_within_two_minutes_do_not_prove_absence() -> None:
+    desk = await silent(Fault.REQUEST_LOST)
+    desk.clock.advance(3600)  # the silence is old, the answers are not
+    await rounds(desk, 6, seconds=20)
+    assert (await desk.order(ENTRY)).state is OrderState.UNKNOWN
+
+
+async def test_three_clean_answers_over_two_minutes_prove_it_and_end_the_pending_position() -> None:
+    desk = await silent(Fault.REQUEST_LOST)
+    await rounds(desk, 3)
+    assert await desk.states() == {"entry": OrderState.NOT_PLACED, "stop": OrderState.NOT_PLACED}
+    assert (desk.book.positions(), desk.book.orders()) == ((), ())
+    assert (await desk.position()).exit_reason.startswith("NOT_OPENED")
+    assert (await desk.reconciler.run(BROKER)).clean
+
+
+async def test_a_question_that_failed_is_not_an_answer() -> None:
+    desk = await silent(Fault.REQUEST_LOST)
+    desk.broker.failing.add("find_order")
+    await rounds(desk, 20)
+    desk.broker.failing.clear()
+    await rounds(desk, 2, seconds=30)
+    assert (await desk.order(ENTRY)).state is OrderState.UNKNOWN
+
+
+@pytest.mark.parametrize("question", ["fills_since", "find_order", "positions", "open_orders"])
+async def test_a_venue_that_does_not_answer_one_question_is_not_clean_and_not_flat(question: str) -> None:
+    desk = await silent(Fault.REPLY_LOST)
+    desk.broker.failing.add(question)
+    report = await desk.reconciler.run(BROKER)
+    assert not report.clean
+    assert question in report.error
+    assert len(desk.book.positions()) == 1
+
+
+async def test_an_order_hidden_from_the_look_up_while_its_position_is_shown_is_not_absent() -> None:
+    desk = await silent(Fault.REPLY_LOST)
+    desk.broker.hidden_for = 100
+    await rounds(desk, 10)
+    assert (await desk.order(ENTRY)).state is OrderState.WORKING
+
+
+async def test_an_order_hidden_for_a_while_is_adopted_when_it_appears() -> None:
+    desk = await silent(Fault.REPLY_LOST)
+    desk.broker.stale_positions = ()
+    desk.broker.hidden_for = 2
+    await rounds(desk, 3)
+    assert (await desk.order(ENTRY)).state is OrderState.WORKING
+
+
+async def test_a_late_arrival_after_absence_is_an_incident_stops_entries_and_becomes_a_position() -> None:
+    desk = await silent(Fault.REQUEST_LOST)
+    await rounds(desk, 3)
+    await desk.venue.place(approved_order())  # the request arrives after all
+    report = await desk.reconciler.run(BROKER)
+    assert not report.clean
+    assert EntryGate({BROKER: report}).blocked(BROKER)
+    desk.broker.hold_fills = False
+    assert (await desk.reconciler.run(BROKER)).clean
+    assert (await desk.position()).quantity == 10
+    assert "fill of an order that had ended" in desk.incidents()
+    await desk.price(97)
+    assert (await desk.position()).closed_at is not None
+
+
+async def test_an_order_of_ours_resting_at_the_venue_that_our_record_ended_stops_entries() -> None:
+    desk = Desk()
+    desk.venue.pause(approved_order().symbol)  # between candles a market order rests
+    desk.broker.place_faults.append(Fault.REQUEST_LOST)
+    await desk.bought()
+    await rounds(desk, 3)
+    await desk.venue.place(approved_order())
+    report = await desk.reconciler.run(BROKER)
+    assert report.unresolved == [ENTRY]
+    assert "order of ours at the venue that had ended here" in desk.incidents()
+
+
+async def test_an_intent_found_at_start_up_is_never_sent() -> None:
+    desk = Desk()
+    desk.broker.failing.add("place")
+    real = desk.tracker.move
+
+    async def crash(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable("gone")
+
+    desk.tracker.move = crash  # type: ignore[method-assign, assignment]
+    with pytest.raises(DatabaseUnavailable):
+        await desk.bought()
+    desk.tracker.move = real  # type: ignore[method-assign]
+    await desk.restart()
+    report = await desk.reconciler.run(BROKER)
+    assert report.clean
+    assert desk.broker.placed == []
+    assert await desk.states() == {"entry": OrderState.DENIED, "stop": OrderState.DENIED}
+    assert desk.book.positions() == ()
+
+
+async def test_a_crash_between_the_end_of_an_entry_and_the_end_of_its_pending_position_is_made_good() -> None:
+    desk = Desk()
+    desk.broker.place_faults.append(Fault.REQUEST_LOST)
+    await desk.bought()
+    await desk.stores.orders.transition(
+        ENTRY, expected=OrderState.UNKNOWN, state=OrderState.NOT_PLACED, cause="absent", at=START
+    )
+    await desk.restart()
+    assert (await desk.reconciler.run(BROKER)).clean
+    assert (desk.book.positions(), desk.book.orders()) == ((), ())
+
+
+async def test_a_crash_while_sending_is_resolved_like_silence() -> None:
+    desk = Desk()
+    desk.broker.held_answers = asyncio.Event()
+    sending = asyncio.ensure_future(desk.engine.submit(approved_order()))
+    while not desk.broker.placed:
+        await desk.clock.sleep(0)
+    crashed, desk.broker.held_answers = desk.broker.held_answers, None
+    await desk.restart()
+    assert (await desk.order(ENTRY)).state is OrderState.SENDING
+    assert (await desk.reconciler.run(BROKER)).clean
+    assert await desk.states() == {"entry": OrderState.FILLED, "stop": OrderState.WORKING}
+    crashed.set()
+    await sending
+
+
+async def test_an_order_in_flight_is_left_alone() -> None:
+    desk = Desk()
+    desk.broker.hidden_for = 100
+
+    async def reconcile() -> None:
+        await rounds(desk, 5)
+
+    desk.broker.before_placing = reconcile
+    await desk.bought()
+    assert "find_order" not in desk.broker.asked
+    assert (await desk.order(ENTRY)).state is OrderState.FILLED
+
+
+async def test_an_order_sent_while_another_one_is_looked_up_is_seen_as_it_is_now() -> None:
+    desk = Desk()
+    desk.broker.place_faults.append(Fault.REQUEST_LOST)
+    await desk.bought()
+    other = approved_order(
+        client_order_id=ClientOrderId("TBd9999999999999999E00"),
+        stop_order_id=ClientOrderId("TBd9999999999999999S00"),
+        position_id="position-2",
+        signal_id="signal-2",
+        task_id="other",
+    )
+    gate = asyncio.Event()
+    desk.broker.before_placing = gate.wait
+    sending = asyncio.ensure_future(desk.engine.submit(other))
+    while desk.book.order(other.client_order_id) is None:
+        await desk.clock.sleep(0)
+    real = desk.broker.find_order
+
+    async def find_order(name: ClientOrderId) -> object:
+        gate.set()
+        await sending
+        return await real(name)
+
+    desk.broker.find_order = find_order  # type: ignore[method-assign, assignment]
+    report = await desk.reconciler.run(BROKER)
+    assert report.unresolved == [ENTRY]
+    assert (await desk.order(other.client_order_id)).state is OrderState.FILLED
+
+
+async def test_an_entry_found_rejected_ends_its_pending_position() -> None:
+    desk = Desk()
+    desk.broker.place_faults.append(Fault.REPLY_LOST)
+    await desk.bought(plan=replace(approved_order().plan, stop=Decimal(101)))  # the venue refuses: wrong side
+    await desk.reconciler.run(BROKER)
+    assert await desk.states() == {"entry": OrderState.REJECTED, "stop": OrderState.REJECTED}
+    assert desk.book.positions() == ()
+
+
+async def test_an_order_that_ended_at_the_venue_without_a_word_ends_here_too() -> None:
+    desk = Desk()
+    desk.venue.pause(approved_order().symbol)
+    await desk.bought()
+    assert (await desk.order(ENTRY)).state is OrderState.WORKING
+    await desk.venue.cancel(ENTRY)
+    await desk.reconciler.run(BROKER)
+    assert await desk.states() == {"entry": OrderState.CANCELED, "stop": OrderState.CANCELED}
+    assert desk.book.positions() == ()
+
+
+async def test_the_rest_of_an_entry_cancelled_by_the_venue_keeps_what_was_filled() -> None:
+    desk = Desk(liquidity=Decimal(4))
+    await desk.bought()
+    await desk.venue.cancel(ENTRY)
+    report = await desk.reconciler.run(BROKER)
+    assert report.clean
+    assert await desk.states() == {"entry": OrderState.CANCELED, "stop": OrderState.WORKING}
+    assert (await desk.position()).quantity == 4
+
+
+async def test_a_quantity_that_differs_stops_entries() -> None:
+    desk = Desk()
+    await desk.bought()
+    venue = await desk.at_venue()
+    assert venue is not None
+    desk.broker.stale_positions = (replace(venue, quantity=Decimal(7)),)
+    report = await desk.reconciler.run(BROKER)
+    assert [each.quantity for each in report.unknown_positions] == [7]
+    assert "1 differences" in EntryGate({BROKER: report}).blocked(BROKER)
+
+
+async def test_a_position_that_the_venue_no_longer_has_is_lost_and_not_forgotten() -> None:
+    desk = Desk()
+    await desk.bought()
+    desk.broker.stale_positions = ()
+    report = await desk.reconciler.run(BROKER)
+    assert report.lost_positions == [approved_order().position_id]
+    assert len(desk.book.positions()) == 1
+
+
+async def test_a_fill_that_comes_between_two_answers_is_no_difference() -> None:
+    desk = Desk()
+    await desk.bought()
+    venue = await desk.venue.positions()
+    desk.observe(97)
+    answers: list[Sequence[VenuePosition]] = [venue, ()]
+
+    async def positions() -> Sequence[VenuePosition]:
+        return answers.pop(0)
+
+    desk.broker.positions = positions  # type: ignore[method-assign]
+    assert (await desk.reconciler.run(BROKER)).clean
+
+
+async def test_somebody_elses_order_is_listed_and_left_alone() -> None:
+    desk = Desk()
+    desk.venue.pause(approved_order().symbol)
+    stranger = ClientOrderId("by-hand-1")
+    await desk.venue.place(approved_order(client_order_id=stranger, stop_order_id=ClientOrderId("by-hand-2")))
+    report = await desk.reconciler.run(BROKER)
+    assert [each.client_order_id for each in report.foreign_orders] == [stranger]
+    assert report.clean
+    assert [each.client_order_id for each in await desk.venue.open_orders()] == [stranger]
+
+
+async def test_one_order_that_cannot_be_moved_does_not_keep_the_others_from_being_resolved() -> None:
+    desk = Desk()
+    desk.broker.hold_fills = True
+    desk.broker.place_faults.extend([Fault.REPLY_LOST, Fault.REPLY_LOST])
+    await desk.bought()
+    other = approved_order(
+        client_order_id=ClientOrderId("TBd9999999999999999E00"),
+        stop_order_id=ClientOrderId("TBd9999999999999999S00"),
+        position_id="position-2",
+        signal_id="signal-2",
+    )
+    await desk.engine.submit(other)
+    await desk.stores.orders.transition(
+        ENTRY, expected=OrderState.UNKNOWN, state=OrderState.INTENT, cause="broken row", at=START
+    )
+    desk.book.put_order(replace(await desk.order(ENTRY), state=OrderState.SENDING))
+    report = await desk.reconciler.run(BROKER)
+    assert ENTRY in report.unresolved
+    assert "order cannot be settled" in desk.incidents()
+    assert (await desk.order(other.client_order_id)).state is OrderState.WORKING
+
+
+async def test_what_was_counted_of_an_absent_order_is_forgotten_when_it_is_resolved() -> None:
+    desk = await silent(Fault.REQUEST_LOST)
+    await rounds(desk, 3)
+    assert desk.reconciler._absent == {}
+    found = await silent(Fault.REPLY_LOST)
+    found.broker.stale_positions = ()
+    found.broker.hidden_for = 1
+    await rounds(found, 2)
+    assert found.reconciler._absent == {}

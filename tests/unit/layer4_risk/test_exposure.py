@@ -1,0 +1,201 @@
+"""Limits used and exposure: signs, currencies, and the worst case."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bot.instruments import BINANCE, OANDA, Currency, Symbol, default_registry
+from bot.layer4_risk.exposure import BrokerStake, Exposure, RiskReport, StakeView, risk_report
+from bot.models import (
+    AccountState,
+    ClientOrderId,
+    Direction,
+    KillCause,
+    KillLevel,
+    KillState,
+    Order,
+    OrderKind,
+    OrderRole,
+    OrderState,
+    PortfolioSnapshot,
+    Position,
+    PositionId,
+    Side,
+)
+from tests.builders import START, position
+
+D = Decimal
+
+
+def euro(**changes: Any) -> Position:
+    """10,000 EUR_USD at 1.10, stop 50 pips away."""
+    standard: dict[str, Any] = {
+        "quantity": D(10_000),
+        "first_quantity": D(10_000),
+        "mark_price": D("1.10"),
+        "entry_price": D("1.10"),
+        "stop_price": D("1.095"),
+    }
+    return position(changes.pop("direction", Direction.LONG), **{**standard, **changes})
+
+
+def bitcoin(**changes: Any) -> Position:
+    """A short of 0.1 BTC at 60,000, stop at 61,000."""
+    return position(
+        Direction.SHORT,
+        **{
+            "id": PositionId("btc"),
+            "symbol": Symbol("BTC/USDT"),
+            "broker_id": BINANCE,
+            "quantity": D("0.1"),
+            "first_quantity": D("0.1"),
+            "mark_price": D(60_000),
+            "stop_price": D(61_000),
+            **changes,
+        },
+    )
+
+
+def entry(of: Position, state: OrderState, quantity: str, filled: str = "0", **changes: Any) -> Order:
+    standard = Order(
+        client_order_id=ClientOrderId(f"entry of {of.id}"),
+        position_id=of.id,
+        signal_id=of.signal_id,
+        task_id=of.task_id,
+        broker_id=of.broker_id,
+        symbol=of.symbol,
+        role=OrderRole.ENTRY,
+        side=Side.opening(of.direction),
+        kind=OrderKind.MARKET,
+        quantity=D(quantity),
+        price=None,
+        state=state,
+        reason="ENTRY",
+        created_at=START,
+        updated_at=START,
+        filled_quantity=D(filled),
+    )
+    return replace(standard, **changes)
+
+
+def account(balance: str = "9800") -> AccountState:
+    return AccountState(
+        broker_id=OANDA,
+        currency=Currency("USD"),
+        balance=D(balance),
+        equity=D(balance),
+        margin_used=D(0),
+        at=START,
+    )
+
+
+def report(*positions: Position, **changes: Any) -> RiskReport:
+    stakes = [
+        BrokerStake(broker_id=OANDA, max_positions=5, account=account(), realised=D(-200), entries_blocked=""),
+        BrokerStake(broker_id=BINANCE, max_positions=2, account=None, realised=D(0), entries_blocked="not reconciled"),
+    ]
+    view = StakeView(
+        at=START,
+        currency="USD",
+        positions=positions,
+        orders=(),
+        brokers=stakes,
+        latches=(),
+        snapshot=None,
+        daily_loss_limit_ratio=D("0.03"),
+        max_drawdown_ratio=D("0.15"),
+        max_correlated=3,
+        session_day_began_at=START,
+    )
+    return risk_report(replace(view, **changes), default_registry())
+
+
+def worst(rows: tuple[Exposure, ...] | Any) -> dict[str, Decimal]:
+    return {each.name: each.worst for each in rows}
+
+
+def test_a_long_pair_is_long_its_base_and_short_its_quote_in_account_currency() -> None:
+    found = report(euro())
+    assert {each.name: each.open for each in found.currencies} == {"EUR": D(11_000), "USD": D(-11_000)}
+    assert (found.gross_open, found.gross_worst) == (D(11_000), D(11_000))
+
+
+def test_a_short_has_the_other_signs_and_value_per_point_makes_it_account_currency() -> None:
+    found = report(bitcoin(value_per_point=D("0.9")))
+    assert worst(found.currencies) == {"BTC": D(-5_400), "USDT": D(5_400)}
+    assert worst(found.strategies) == {"divergence": D(-5_400)}
+
+
+def test_opposite_positions_cancel_in_currency_and_group_but_not_in_gross() -> None:
+    short = euro(direction=Direction.SHORT, id=PositionId("p2"), stop_price=D("1.105"))
+    found = report(euro(), short)
+    assert worst(found.currencies) == {"EUR": 0, "USD": 0}
+    assert found.gross_open == 22_000
+    assert [each.positions for each in found.currencies] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [OrderState.INTENT, OrderState.SENDING, OrderState.UNKNOWN, OrderState.WORKING, OrderState.CANCEL_PENDING],
+)
+def test_a_pending_entry_counts_whole_in_the_worst_case_and_not_in_what_is_open(state: OrderState) -> None:
+    pending = euro(quantity=D(0), first_quantity=D(0))
+    found = report(pending, orders=(entry(pending, state, "10000"),))
+    assert (found.gross_open, found.gross_worst) == (D(0), D(11_000))
+    assert (found.risk_open, found.risk_worst) == (D(0), D(50))
+
+
+def test_of_a_part_filled_entry_the_rest_is_added() -> None:
+    part = euro(quantity=D(4_000), first_quantity=D(4_000))
+    found = report(part, orders=(entry(part, OrderState.PARTIAL, "10000", "4000"),))
+    assert (found.gross_open, found.gross_worst) == (D(4_400), D(11_000))
+
+
+def test_an_exit_of_unknown_fate_has_closed_nothing_and_is_named() -> None:
+    held = euro()
+    closing = entry(held, OrderState.UNKNOWN, "10000", role=OrderRole.EXIT, side=Side.SELL)
+    found = report(held, orders=(closing,))
+    assert found.gross_worst == 11_000
+    assert found.unknown_orders == ("EUR_USD exit sell 10000: UNKNOWN",)
+
+
+def test_what_is_lost_at_the_stops_is_counted_from_the_price_of_now_and_a_passed_stop_costs_nothing_more() -> None:
+    found = report(euro(), bitcoin())
+    assert found.risk_open == 50 + 100
+    assert report(euro(mark_price=D("1.094"))).risk_open == 0
+
+
+def test_limits_say_used_against_allowed_for_each_broker() -> None:
+    snapshot = PortfolioSnapshot(at=START, equity=D(9_000), balance=D(9_000), open_positions=1, peak=D(10_000))
+    found = report(euro(), euro(id=PositionId("p2")), bitcoin(), snapshot=snapshot)
+    told = {(each.name, each.scope): (each.used, each.allowed) for each in found.limits}
+    assert told == {
+        ("positions", OANDA): (2, 5),
+        ("correlated: usd long", OANDA): (2, 3),
+        ("daily loss", OANDA): (D("0.02"), D("0.03")),
+        ("positions", BINANCE): (1, 2),
+        ("correlated: crypto short", BINANCE): (1, 3),
+        ("daily loss", BINANCE): (None, D("0.03")),
+        ("drawdown", "all"): (D("0.1"), D("0.15")),
+    }
+
+
+def test_before_the_first_snapshot_the_drawdown_is_not_known() -> None:
+    assert [each.used for each in report().limits if each.name == "drawdown"] == [None]
+
+
+def test_an_instrument_that_is_no_longer_registered_still_counts() -> None:
+    found = report(euro(symbol=Symbol("GONE")))
+    assert worst(found.currencies) == worst(found.groups) == {"GONE": D(11_000)}
+
+
+def test_what_is_pressed_and_blocked_is_part_of_it() -> None:
+    weak = KillState(level=KillLevel.PAUSE, by="daemon", cause=KillCause.DRAWDOWN, reason="", at=START)
+    strong = replace(weak, level=KillLevel.HALT, cause=KillCause.PAGE, at=START + timedelta(hours=1))
+    found = report(latches=(weak, strong))
+    assert found.kill == strong
+    assert found.latches == (weak, strong)
+    assert found.entries_blocked == ("not reconciled",)

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from bot.errors import StorageError
+from bot.layer4_risk.kill_file import KillFile
+from bot.models import KillLevel
+
+
+def level_of(text: str, directory: Path) -> KillLevel | None:
+    (directory / "KILL").write_text(text)
+    press = KillFile(directory).read()
+    return press.level if press else None
+
+
+def test_no_file_presses_nothing(tmp_path: Path) -> None:
+    assert KillFile(tmp_path).read() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("pause", KillLevel.PAUSE),
+        ("flatten", KillLevel.FLATTEN),
+        ("halt", KillLevel.HALT),
+        ("  FLATTEN\r\n", KillLevel.FLATTEN),
+    ],
+)
+def test_the_file_says_a_level_in_one_word(tmp_path: Path, text: str, level: KillLevel) -> None:
+    assert level_of(text, tmp_path) is level
+
+
+@pytest.mark.parametrize("text", ["", "stop!!", "none", "pause flatten", "\x00" * 100, "x" * 10_000])
+def test_a_file_that_says_anything_else_is_a_halt(tmp_path: Path, text: str) -> None:
+    assert level_of(text, tmp_path) is KillLevel.HALT
+
+
+def test_a_file_that_cannot_be_read_is_a_halt(tmp_path: Path) -> None:
+    (tmp_path / "KILL").mkdir()
+    press = KillFile(tmp_path).read()
+    assert press is not None
+    assert press.level is KillLevel.HALT
+    assert "cannot be read" in press.reason
+
+
+def test_what_is_written_is_read_back_and_a_weaker_word_does_not_replace_it(tmp_path: Path) -> None:
+    file = KillFile(tmp_path)
+    file.write(KillLevel.FLATTEN)
+    file.write(KillLevel.PAUSE)
+    press = file.read()
+    assert press is not None
+    assert press.level is KillLevel.FLATTEN
+    file.write(KillLevel.HALT)
+    assert file.path.read_text() == "halt\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["KILL"]
+
+
+def test_removing_it_twice_is_well(tmp_path: Path) -> None:
+    file = KillFile(tmp_path)
+    file.write(KillLevel.PAUSE)
+    file.remove()
+    file.remove()
+    assert file.read() is None
+
+
+def test_a_directory_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"KILL cannot be written .*resting stops stay"):
+        KillFile(tmp_path / "gone").write(KillLevel.PAUSE)
+
+
+def test_a_file_that_cannot_be_removed_says_that_nothing_was_resumed(tmp_path: Path) -> None:
+    (tmp_path / "KILL").mkdir()
+    with pytest.raises(StorageError, match="nothing was resumed"):
+        KillFile(tmp_path).remove()

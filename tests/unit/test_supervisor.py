@@ -1,0 +1,472 @@
+"""The jobs over two venues, one of which misbehaves; nothing is scheduled, each run is called by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from bot.clock import ManualClock
+from bot.config import Settings
+from bot.database.memory import MemoryStores
+from bot.errors import BotError, BrokerUnavailable, DatabaseUnavailable
+from bot.instruments import BrokerId, Currency, Instrument, InstrumentRegistry, Symbol
+from bot.kill_watch import KillWatch
+from bot.layer1_data.broker_router import BrokerRouter
+from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.candle_cache import CandleCache
+from bot.layer1_data.feeds.candle_feed import CandleFeed
+from bot.layer2_intelligence.features import LiveFeatures
+from bot.layer3_execution.reconciliation import ReconcileReport
+from bot.models import (
+    ApprovedOrder,
+    CandleSeries,
+    ClientOrderId,
+    EntrySignal,
+    FeatureSet,
+    JobHealth,
+    JournalEntry,
+    PositionId,
+    Quote,
+    SignalId,
+    StrategyName,
+    StrategyTask,
+    TaskId,
+    Timeframe,
+    leg_of,
+)
+from bot.pipeline import Pipeline, PipelineParts
+from bot.supervisor import EntryGate, Supervisor, SupervisorParts
+from bot.wiring.core import trading_core
+from tests.builders import START, approved_order, frictionless
+from tests.fakes.awkward_broker import AwkwardBroker
+
+EUR = frictionless("EUR_USD", tick="0.001")
+SOL = frictionless("SOL/USDT", tick="0.001")
+BEGIN = START + timedelta(hours=400)
+
+
+class ByHand:
+    """A scheduler that runs nothing by itself."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def every(self, name: str, interval: timedelta, job: Callable[[], Awaitable[None]]) -> None:
+        self.names.append(name)
+
+    def health(self) -> Sequence[JobHealth]:
+        return ()
+
+    async def start(self) -> None:
+        """Nothing begins."""
+
+    async def stop(self) -> None:
+        """Nothing ends."""
+
+
+class Listener:
+    """A strategy that says nothing and remembers what it was shown; it fails for the symbols in `fails_for`."""
+
+    name = StrategyName("divergence")
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[Symbol, int]] = []
+        self.fails_for: set[Symbol] = set()
+
+    def signals(self, task: StrategyTask, features: FeatureSet, instrument: Instrument) -> Sequence[EntrySignal]:
+        if instrument.symbol in self.fails_for:
+            raise ZeroDivisionError("api-key-123")
+        self.shown.append((instrument.symbol, features.k))
+        return ()
+
+
+class House:
+    """Two venues, EUR_USD at oanda and SOL/USDT at binance, and the supervisor over both."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(BEGIN)
+        registry = InstrumentRegistry([EUR, SOL])
+        self.oanda, self.binance = self.broker(EUR), self.broker(SOL)
+        self.stores = MemoryStores()
+        self.journal: list[JournalEntry] = []
+        router = BrokerRouter([self.oanda, self.binance], registry)
+        cache, self.gate, settings = CandleCache(registry), EntryGate(), Settings()
+        core = trading_core(
+            settings=settings,
+            registry=registry,
+            clock=self.clock,
+            stores=self.stores,
+            journal=self,
+            candles=cache,
+            broker_of=router.broker,
+            quote_of=self.quote_of,
+            entries_blocked=self.gate.blocked,
+            strategies=["divergence"],
+            environment="d",
+        )
+        self.strategy = Listener()
+        parts: PipelineParts = core.pipeline._parts
+        self.book, self.engine, self.guard, self.reconciler = core.book, core.engine, core.guard, core.reconciler
+        self.supervisor = Supervisor(
+            SupervisorParts(
+                settings=settings,
+                registry=registry,
+                clock=self.clock,
+                stores=self.stores,
+                scheduler=ByHand(),
+                router=router,
+                feed=CandleFeed(router, cache, self.clock),
+                cache=cache,
+                book=core.book,
+                tracker=core.tracker,
+                guard=core.guard,
+                reconciler=core.reconciler,
+                kill=core.kill,
+                kill_watch=KillWatch(
+                    switch=core.kill,
+                    flattener=core.flattener,
+                    news=None,
+                    settle=lambda broker_id: self.supervisor.settle(broker_id),
+                    clock=self.clock,
+                    record=core.pipeline.record,
+                    on_problem=lambda text: self.supervisor.note_problem("kill switch", text),
+                ),
+                daily_loss=core.daily_loss,
+                drawdown=core.drawdown,
+                outcomes=core.outcomes,
+                pipeline=Pipeline(replace(parts, strategies={"divergence": self.strategy})),
+                tasks=[StrategyTask.of("divergence", each, Timeframe.H1) for each in (EUR, SOL)],
+                new_features=lambda: LiveFeatures(settings.divergence, settings.validation.bandwidth_lookback),
+            ),
+            self.gate,
+        )
+
+    def broker(self, instrument: Instrument) -> AwkwardBroker:
+        venue = SimulatedBroker(
+            broker_id=instrument.broker_id,
+            instruments=[instrument],
+            clock=self.clock,
+            currency=Currency("USD"),
+            balance=Decimal(1_000_000),
+            history=_History(),
+        )
+        venue.observe(instrument.symbol, bid=Decimal(100), ask=Decimal(100), at=BEGIN, gap=True)
+        return AwkwardBroker(venue, self.clock)
+
+    async def buy(self, instrument: Instrument) -> ApprovedOrder:
+        name = ClientOrderId(f"TBd{instrument.base_currency:X<16}E00"[:22])
+        order = approved_order(
+            client_order_id=name,
+            stop_order_id=leg_of(name, "S0"),
+            position_id=PositionId(f"position in {instrument.symbol}"),
+            signal_id=SignalId(f"signal in {instrument.symbol}"),
+            task_id=TaskId(f"task in {instrument.symbol}"),
+            broker_id=instrument.broker_id,
+            symbol=instrument.symbol,
+            valid_until=BEGIN + timedelta(days=1),
+        )
+        await self.engine.submit(order)
+        return order
+
+    async def turns(self, number: int = 20) -> None:
+        for _ in range(number):
+            await self.clock.sleep(0)
+
+    async def record(self, entry: JournalEntry) -> None:
+        """The journal."""
+        self.journal.append(entry)
+
+    async def quote_of(self, symbol: Symbol) -> Quote | None:
+        """Nobody asks here."""
+        return None
+
+    def last_error(self) -> str:
+        return self.supervisor._last_error
+
+
+class _History:
+    """The same quiet candles for every instrument; the venue shows those that have closed."""
+
+    def series(self, symbol: Symbol, timeframe: Timeframe) -> CandleSeries:
+        """Hourly candles from START on."""
+        count = 500
+        wave = 100 + np.sin(np.arange(count) / 5)
+        times = int(START.timestamp()) + np.arange(count, dtype=np.int64) * 3600
+        volume, segment = np.full(count, 100.0), np.zeros(count, dtype=np.int64)
+        return CandleSeries(symbol, timeframe, times, wave, wave + 0.5, wave - 0.5, wave, volume, segment)
+
+
+# -------------------------------------------------------------------------------------------------------------- start
+
+
+async def test_no_entries_anywhere_before_the_first_clean_reconciliation() -> None:
+    house = House()
+    assert house.gate.blocked(EUR.broker_id) == "oanda is not reconciled yet"
+    await house.supervisor.start()
+    assert house.gate.blocked(EUR.broker_id) == ""
+    await house.supervisor.stop()
+
+
+async def test_a_venue_that_is_down_at_the_start_is_closed_for_entries_and_the_other_one_is_open() -> None:
+    house = House()
+    house.oanda.failing.add("fills_since")
+    await house.supervisor.start()
+    assert house.gate.blocked(EUR.broker_id).startswith("oanda did not answer")
+    assert house.gate.blocked(SOL.broker_id) == ""
+    await house.supervisor.stop()
+
+
+async def test_an_adapter_that_fails_in_an_unforeseen_way_does_not_keep_the_daemon_from_starting() -> None:
+    house = House()
+    house.oanda.open_orders = _broken  # type: ignore[method-assign, assignment]
+    await house.supervisor.start()
+    assert house.gate.blocked(EUR.broker_id)
+    assert house.gate.blocked(SOL.broker_id) == ""
+    await house.supervisor.stop()
+
+
+async def test_a_position_of_before_is_known_and_looked_after_after_a_restart() -> None:
+    house = House()
+    order = await house.buy(EUR)
+    house.book.put_position(replace(house.book.positions()[0], closed_at=BEGIN))  # the new process knows nothing
+    await house.supervisor.start()
+    assert [each.id for each in house.book.positions()] == [order.position_id]
+    await house.supervisor.stop()
+
+
+async def _broken(*_: object) -> object:
+    raise KeyError("https://venue.example/orders?api-key=api-key-123")
+
+
+# ------------------------------------------------------------------------------------------------------------ monitor
+
+
+@pytest.mark.parametrize("question", ["fills_since", "quote", "positions", "account", "open_orders"])
+async def test_one_venue_down_does_not_stop_the_others(question: str) -> None:
+    house = House()
+    await house.buy(EUR)
+    order = await house.buy(SOL)
+    house.clock.advance(10)
+    house.oanda.failing.add(question)
+    await house.binance.lose_stop(order.client_order_id)
+    await house.supervisor.monitor()
+    (position,) = await house.binance.venue.positions()
+    assert position.stop_price == 98
+    assert house.gate.blocked(SOL.broker_id) == ""
+
+
+async def test_a_venue_whose_adapter_breaks_does_not_stop_the_others_and_the_run_counts_as_failed() -> None:
+    house = House()
+    order = await house.buy(SOL)
+    house.clock.advance(10)
+    house.oanda.fills_since = _broken  # type: ignore[method-assign, assignment]
+    await house.binance.lose_stop(order.client_order_id)
+    with pytest.raises(BotError, match="monitor: 1 of"):
+        await house.supervisor.monitor()
+    (position,) = await house.binance.venue.positions()
+    assert position.stop_price == 98
+
+
+async def test_a_symbol_without_a_quote_does_not_keep_the_stops_of_its_venue_from_being_checked() -> None:
+    house = House()
+    order = await house.buy(EUR)
+    house.clock.advance(10)
+    house.oanda.failing.add("quote")
+    await house.oanda.lose_stop(order.client_order_id)
+    await house.supervisor.monitor()
+    (position,) = await house.oanda.venue.positions()
+    assert position.stop_price == 98
+
+
+async def test_a_venue_that_stops_answering_is_closed_for_entries_and_opens_when_it_answers() -> None:
+    house = House()
+    await house.supervisor.monitor()
+    house.oanda.failing.update({"fills_since", "positions", "open_orders"})
+    await house.supervisor.monitor()
+    assert house.gate.blocked(EUR.broker_id).startswith("oanda did not answer")
+    house.oanda.failing.clear()
+    await house.supervisor.monitor()
+    assert house.gate.blocked(EUR.broker_id) == ""
+
+
+async def test_a_reconciliation_that_fails_itself_closes_the_gate() -> None:
+    house = House()
+    await house.supervisor.monitor()
+
+    async def run(_: BrokerId) -> object:
+        raise DatabaseUnavailable("gone")
+
+    house.reconciler.run = run  # type: ignore[method-assign, assignment]
+    with pytest.raises(BotError):
+        await house.supervisor.monitor()
+    assert house.gate.blocked(EUR.broker_id)
+
+
+async def test_the_monitor_closes_what_the_venue_let_pass() -> None:
+    house = House()
+    order = await house.buy(EUR)
+    await house.oanda.lose_stop(order.client_order_id)
+    house.oanda.venue.observe(EUR.symbol, bid=Decimal(97), ask=Decimal(97), at=BEGIN, gap=True)
+    await house.supervisor.monitor()
+    assert await house.oanda.venue.positions() == ()
+
+
+async def test_equity_falls_and_the_kill_switch_latches() -> None:
+    house = House()
+    await house.supervisor.monitor()
+    house.oanda.venue._ledger.balance -= Decimal(400_000)
+    await house.supervisor.monitor()
+    assert "below its peak" in (await house.stores.kills.current()).reason
+
+
+async def test_one_broken_analysis_keeps_neither_the_other_tasks_nor_the_monitor_from_their_work() -> None:
+    house = House()
+    await house.supervisor.start()
+    await house.supervisor.analysis()  # the history, which is not judged
+    house.clock.advance(3600)
+    house.strategy.fails_for = {EUR.symbol}
+    with pytest.raises(BotError, match="analysis"):
+        await house.supervisor.analysis()
+    assert [symbol for symbol, _ in house.strategy.shown] == [SOL.symbol]
+    await house.supervisor.monitor()
+    assert house.gate.blocked(EUR.broker_id) == ""
+    await house.supervisor.stop()
+
+
+async def test_every_new_candle_is_shown_once() -> None:
+    house = House()
+    await house.supervisor.start()
+    await house.supervisor.analysis()
+    house.clock.advance(2 * 3600)
+    await house.supervisor.analysis()
+    await house.supervisor.analysis()
+    assert sorted(house.strategy.shown) == [
+        *((EUR.symbol, k) for k in (400, 401)),
+        *((SOL.symbol, k) for k in (400, 401)),
+    ]
+    await house.supervisor.stop()
+
+
+async def test_the_text_of_an_error_that_is_not_ours_is_not_shown() -> None:
+    house = House()
+    house.oanda.fills_since = _broken  # type: ignore[method-assign, assignment]
+    with pytest.raises(BotError) as told:
+        await house.supervisor.monitor()
+    assert "api-key-123" not in str(told.value)
+    assert "api-key-123" not in house.last_error()
+    assert "api-key-123" not in str(house.supervisor.health())
+
+
+# ------------------------------------------------------------------------------------------------------------- stream
+
+
+class _Prices:
+    """A price stream that fails as it is told: with an error each time it is opened, until it is well."""
+
+    def __init__(self, *faults: Exception | None) -> None:
+        self.faults = list(faults)
+        self.opened = 0
+
+    async def read(self, symbols: Sequence[Symbol]) -> AsyncIterator[Quote]:
+        """One quote, then the next fault, or the end."""
+        self.opened += 1
+        fault = self.faults.pop(0) if self.faults else None
+        price = Decimal(100 - self.opened)
+        yield Quote(symbol=EUR.symbol, bid=price, ask=price, at=BEGIN)
+        if fault is not None:
+            raise fault
+
+
+@pytest.mark.parametrize("fault", [BrokerUnavailable("reset"), KeyError("bid"), None])
+async def test_a_stream_that_ends_for_whatever_reason_is_told_counted_and_opened_again(fault: Exception | None) -> None:
+    house = House()
+    prices = _Prices(fault, fault)
+    house.oanda.quotes = prices.read  # type: ignore[method-assign]
+    await house.supervisor.start()
+    for _ in range(3):
+        await house.turns()
+        house.clock.advance(1)
+    await house.turns()
+    assert prices.opened == 4
+    faults = house.supervisor.health()["faults"]
+    assert isinstance(faults, dict)
+    assert faults["prices of oanda"] >= 3
+    assert "prices of oanda" in house.last_error()
+    await house.supervisor.stop()
+
+
+async def test_a_price_that_cannot_be_worked_on_does_not_end_the_stream() -> None:
+    house = House()
+    await house.supervisor.start()
+    await house.turns()
+    seen: list[Decimal] = []
+
+    async def on_price(symbol: Symbol, *, bid: Decimal, ask: Decimal, check_deadline: bool = True) -> None:
+        seen.append(bid)
+        if len(seen) == 1:
+            raise ZeroDivisionError
+
+    house.guard.on_price = on_price  # type: ignore[method-assign]
+    for price in (101, 102):
+        house.oanda.venue.observe(EUR.symbol, bid=Decimal(price), ask=Decimal(price), at=BEGIN, gap=True)
+        await house.turns()
+    assert seen == [101, 102]
+    await house.supervisor.stop()
+
+
+async def test_streamed_prices_reach_open_positions_without_the_monitor() -> None:
+    house = House()
+    await house.supervisor.start()
+    await house.turns()
+    await house.buy(EUR)
+    house.oanda.venue.observe(EUR.symbol, bid=Decimal(104), ask=Decimal(104), at=BEGIN, gap=True)
+    await house.turns()
+    (position,) = house.book.positions()
+    assert (position.quantity, position.stop_price) == (Decimal(5), Decimal(102))
+    await house.supervisor.stop()
+
+
+async def test_stopping_waits_for_an_order_that_a_price_has_set_off() -> None:
+    house = House()
+    await house.supervisor.start()
+    await house.turns()
+    order = await house.buy(EUR)
+    house.oanda.held_answers = asyncio.Event()
+    house.oanda.venue.observe(EUR.symbol, bid=Decimal(104), ask=Decimal(104), at=BEGIN, gap=True)
+    await house.turns()
+    stopping = asyncio.ensure_future(house.supervisor.stop())
+    await house.turns()
+    assert not stopping.done()
+    house.oanda.held_answers.set()
+    await stopping
+    states = [each.state.value for each in await house.stores.orders.orders_of(order.position_id)]
+    assert "SENDING" not in states
+
+
+async def test_what_cannot_be_saved_at_the_end_does_not_keep_the_venues_open() -> None:
+    house = House()
+    await house.supervisor.start()
+    await house.buy(EUR)
+    closed: list[str] = []
+
+    async def close() -> None:
+        closed.append("oanda")
+
+    async def save_position(_: object) -> None:
+        raise DatabaseUnavailable("gone")
+
+    house.oanda.close = close  # type: ignore[method-assign]
+    house.stores.orders.save_position = save_position  # type: ignore[method-assign, assignment]
+    await house.supervisor.stop()
+    assert closed == ["oanda"]
+
+
+def test_the_gate_counts_every_difference() -> None:
+    report = ReconcileReport(EUR.broker_id, unresolved=["a"], lost_positions=["b"])
+    assert EntryGate({EUR.broker_id: report}).blocked(EUR.broker_id) == (
+        "oanda: 2 differences between the venue and our record"
+    )
