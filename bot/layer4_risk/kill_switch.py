@@ -42,15 +42,19 @@ class KillSwitch:
 
     def known(self, broker_id: BrokerId | None = None) -> KillState:
         """What holds for one broker (None: for any) as far as was looked; no I/O."""
-        return strongest(self._latches(), broker_id)
+        return strongest(self.latches(), broker_id)
+
+    def latches(self) -> tuple[KillState, ...]:
+        """Everything that holds, as far as was looked, in the order pressed; no I/O."""
+        return (*self._stored, *self._unstored)
 
     def latch(self, cause: KillCause, broker_id: BrokerId | None) -> KillState | None:
         """The first latch of one cause and broker, as far as was looked."""
-        return next((each for each in self._latches() if (each.cause, each.broker_id) == (cause, broker_id)), None)
+        return next((each for each in self.latches() if (each.cause, each.broker_id) == (cause, broker_id)), None)
 
     def wants_flat(self) -> bool:
         """Somebody pressed FLATTEN; also while a HALT holds besides."""
-        return any(each.level is KillLevel.FLATTEN for each in self._latches())
+        return any(each.level is KillLevel.FLATTEN for each in self.latches())
 
     async def state(self, broker_id: BrokerId | None = None) -> KillState:
         """What holds now. Nothing is awaited after the last look. Raises DatabaseUnavailable if nothing is known."""
@@ -94,7 +98,7 @@ class KillSwitch:
         try:
             is_new = await self._store.set(state)
         except DatabaseUnavailable as error:
-            is_new = not _is_among(self._latches(), state)
+            is_new = not _is_among(self.latches(), state)
             if is_new:
                 self._unstored.append(state)
                 logger.error("kill switch: {} holds, but is not in the database yet: {}", state.says, error)
@@ -125,14 +129,11 @@ class KillSwitch:
         press = self._file.read() if self._file is not None else None
         if press is None:
             return
-        if any(each.cause is KillCause.FILE and each.level is press.level for each in self._latches()):
+        if any(each.cause is KillCause.FILE and each.level is press.level for each in self.latches()):
             return
         self._unstored.append(
             KillState(level=press.level, by=press.by, cause=KillCause.FILE, reason=press.reason, at=self._clock.now())
         )
-
-    def _latches(self) -> tuple[KillState, ...]:
-        return (*self._stored, *self._unstored)
 
     async def _read_store(self) -> None:
         self._asked += 1
@@ -142,7 +143,7 @@ class KillSwitch:
             self._answered, self._stored = number, stored
 
     async def _tell(self) -> None:
-        now, before = self._latches(), self._told
+        now, before = self.latches(), self._told
         self._told = now
         for each in now:
             if each not in before:

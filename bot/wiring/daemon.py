@@ -108,7 +108,7 @@ async def daemon(
         supervisor, kill, router = _supervisor(settings, market, stores, events, scheduler, kill_file, kill_news)
 
         async def risk() -> RiskReport:
-            return await report_of(settings=settings, stores=stores, router=router, supervisor=supervisor)
+            return await report_of(settings=settings, stores=stores, router=router, supervisor=supervisor, kill=kill)
 
         one_time = OneTimeLogin(SystemClock())
         parts = DashboardParts(

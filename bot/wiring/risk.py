@@ -6,12 +6,16 @@ from bot.interfaces import Stores
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer4_risk.daily_loss import session_day
 from bot.layer4_risk.exposure import BrokerStake, RiskReport, StakeView, risk_report
+from bot.layer4_risk.kill_switch import KillSwitch
 from bot.supervisor import Supervisor
 
 
-async def report_of(*, settings: Settings, stores: Stores, router: BrokerRouter, supervisor: Supervisor) -> RiskReport:
+async def report_of(
+    *, settings: Settings, stores: Stores, router: BrokerRouter, supervisor: Supervisor, kill: KillSwitch
+) -> RiskReport:
     """Limits and exposure now, as the database has them. Raises DatabaseUnavailable."""
     now, risk, accounts = supervisor.now(), settings.risk, supervisor.accounts()
+    await kill.state()  # what is only in the file yet counts too
     day = session_day(now, risk.session_day_start_utc)
 
     async def stake_of(broker_id: BrokerId) -> BrokerStake:
@@ -29,7 +33,7 @@ async def report_of(*, settings: Settings, stores: Stores, router: BrokerRouter,
         positions=await stores.orders.open_positions(),
         orders=await stores.orders.unfinished_orders(),
         brokers=[await stake_of(each.broker_id) for each in router],
-        latches=await stores.kills.active(),
+        latches=kill.latches(),
         snapshot=await stores.snapshots.latest(),
         daily_loss_limit_ratio=risk.daily_loss_limit_ratio,
         max_drawdown_ratio=risk.max_drawdown_ratio,

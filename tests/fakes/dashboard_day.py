@@ -375,7 +375,7 @@ def dashboard_parts(stores: MemoryStores, events: JournalEvents, clock: Clock, *
         api_token=API_TOKEN,
         market_note=lambda: "Market time; 4 hours pass each second. Recorded candles, re-dated.",
         health=lambda: {"status": "ok"},
-        kill=KillSwitch(stores.kills, clock=clock, record=not_recorded),
+        kill=KillSwitch(stores.kills, clock=clock, record=not_recorded, file=changes.get("kill_file")),
         kill_file=None,
         risk=lambda: risk_of(stores),
         one_time_login=OneTimeLogin(clock),

@@ -1,71 +1,17 @@
 """The daemon as its user starts it: a process, a real database, a page; stopped, killed and started again."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 45.0
-
-
-class RunningDaemon:
-    """A daemon on a data directory of its own, on a port of the system's choosing."""
-
-    def __init__(self, data: Path, **environment: str) -> None:
-        self.data = data
-        self.errors = data.parent / "stderr"
-        with self.errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "bot.cli", "run", "--data", str(data), "--port", "0"],
-                env={**os.environ, "PYTHONPATH": str(PROJECT), "LOG_FORMAT": "json", **environment},
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                cwd=data.parent,
-            )
-        until(self._is_up, self._why)
-        facts = json.loads((data / "run.json").read_text())
-        self.url, self.token = facts["url"], facts["token"]
-
-    def api(self, path: str) -> Any:
-        """The JSON answer of the API."""
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self.token}"})
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return json.loads(answer.read())
-
-    def stop(self, number: int = signal.SIGINT) -> int:
-        """Send a signal and wait for the end; the exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(timeout=20)
-
-    def _is_up(self) -> bool:
-        """The file of a killed predecessor is still there at first: it names another process."""
-        path = self.data / "run.json"
-        return path.exists() and json.loads(path.read_text())["pid"] == self.process.pid
-
-    def _why(self) -> str:
-        return self.errors.read_text()
-
-
-def until(holds: Callable[[], bool], why: Callable[[], str] = str) -> None:
-    """Wait for something that a real process does."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {PATIENCE_S} s: {why()}")
-        time.sleep(0.02)
-
-
-Start = Callable[[], RunningDaemon]
+from tests.integration.daemons import PROJECT, Start, started_on, until
 
 
 @pytest.fixture
@@ -76,21 +22,8 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(data: Path) -> Iterator[Start]:
-    """Starts daemons on it; whatever still runs in the end is stopped, the database of a killed one too."""
-    started: list[RunningDaemon] = []
-
-    def one_more() -> RunningDaemon:
-        started.append(RunningDaemon(data))
-        return started[-1]
-
-    yield one_more
-    for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.process.kill()
-            daemon.process.wait(timeout=20)
-    for pid_file in data.glob("**/postmaster.pid"):
-        os.kill(int(pid_file.read_text().split("\n", 1)[0]), signal.SIGINT)
-        until(lambda: not pid_file.exists())  # noqa: B023 called within this turn
+    """Starts daemons on it."""
+    yield from started_on(data)
 
 
 def test_a_fresh_start_trades_stops_cleanly_and_goes_on_where_it_stopped(data: Path, start: Start) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from bot.database.memory import MemoryStores
+from bot.dashboard.parts import PARTS
 from bot.errors import DatabaseUnavailable
 from bot.layer4_risk.kill_file import KillFile
-from bot.layer4_risk.kill_switch import KillSwitch
 from bot.models import KillCause, KillLevel, KillState
 from tests.fakes.dashboard_day import API_TOKEN, NOW, PASSWORD, USER, fill_day
 from tests.integration.test_dashboard import Daemon, served, token_in
@@ -156,21 +155,14 @@ async def test_a_page_of_an_earlier_pause_does_not_resume_a_later_one(daemon: Da
 
 
 async def test_resuming_also_removes_the_file(tmp_path: Path) -> None:
-    stores, file = MemoryStores(), KillFile(tmp_path)
-
-    async def record(kind: str, task_id: object, data: object) -> None:
-        """Not shown."""
-
+    file = KillFile(tmp_path)
     async with served(kill_file=file) as daemon:
-        switch = KillSwitch(daemon.stores.kills, clock=daemon.clock, record=record, file=file)
-    async with served(kill_file=file, kill=switch, stores=stores) as daemon:
-        switch._store = stores.kills
         await daemon.enter()
         file.write(KillLevel.PAUSE)
-        await switch.look()
+        await daemon.app[PARTS].kill.look()
         assert (await sent(daemon, "none"))[0] == 303
         assert not file.path.exists()
-        assert switch.known().level is KillLevel.NONE
+        assert (await daemon.app[PARTS].kill.look()).level is KillLevel.NONE
 
 
 async def test_what_a_daily_loss_holds_is_still_shown_after_a_resume(daemon: Daemon) -> None:

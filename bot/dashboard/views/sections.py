@@ -57,8 +57,7 @@ async def overview(parts: DashboardParts) -> Context:
 
 async def kill(parts: DashboardParts) -> Context:
     """What is stopped, by whom and why; and the buttons."""
-    latches = await parts.stores.kills.active()
-    return {"state": parts.kill.known(), "latches": latches, "levels": _LEVELS}
+    return {"state": await parts.kill.state(), "latches": parts.kill.latches(), "levels": _LEVELS}
 
 
 async def risk(parts: DashboardParts) -> Context:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -222,7 +223,8 @@ class Pressing(MemoryOrders):
         self.step = step
         self.desk: Desk | None = None
 
-    async def transition(self, client_order_id: ClientOrderId, **changes: object) -> None:  # type: ignore[override]
+    async def transition(self, client_order_id: ClientOrderId, **changes: Any) -> None:
+        """As ever; then the press."""
         await super().transition(client_order_id, **changes)
         if self.desk is not None and f"{client_order_id[19:21]} {changes['state']}" == self.step:
             await self.desk.stores.kills.set(PRESSED)

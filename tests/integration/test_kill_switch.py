@@ -1,0 +1,177 @@
+"""The kill switch with the real PostgreSQL and the real daemon: heard at once, obeyed, and still pressed afterwards."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bot.clock import SystemClock
+from bot.database.migrate import MIGRATIONS, migrate
+from bot.database.pool import Pool, open_pool
+from bot.database.postgres import PostgresStores
+from bot.database.postgres_kills import PostgresKillNews
+from bot.errors import DatabaseUnavailable
+from bot.models import KillCause, KillLevel, KillState
+from tests.integration.test_daemon import PROJECT, RunningDaemon, Start, until
+from tests.integration.test_daemon import data as data  # fixtures
+from tests.integration.test_daemon import start as start
+from tests.postgres import START, Databases
+
+PATIENCE_S = 10.0
+
+
+def press(level: KillLevel = KillLevel.PAUSE) -> KillState:
+    return KillState(level=level, by="ada", cause=KillCause.COMMAND, reason="", at=START)
+
+
+# -------------------------------------------------------------------------------------------------------- rows and news
+
+
+async def test_a_press_is_heard_on_its_own_connection_within_a_quarter_of_a_second_of_its_commit(
+    databases: Databases,
+) -> None:
+    async with databases.fresh() as dsn:
+        pool = await open_pool(dsn)
+        stores, heard = PostgresStores(pool), asyncio.Event()
+        listening = asyncio.create_task(PostgresKillNews(dsn).listen(heard.set))
+        async with asyncio.timeout(PATIENCE_S):
+            await heard.wait()  # it says so when it begins
+        heard.clear()
+        await stores.kills.set(press())
+        async with asyncio.timeout(0.25):
+            await heard.wait()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await stores.close()
+
+
+async def test_a_lost_connection_ends_the_listening_with_a_word(databases: Databases) -> None:
+    async with databases.fresh() as dsn:
+        pool = await open_pool(dsn)
+        heard = asyncio.Event()
+        listening = asyncio.create_task(PostgresKillNews(dsn).listen(heard.set))
+        async with asyncio.timeout(PATIENCE_S):
+            await heard.wait()
+            await pool.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'LISTEN%'"
+            )
+            with pytest.raises(DatabaseUnavailable):
+                await listening
+        await pool.close()
+
+
+async def test_a_database_that_does_not_let_us_in_is_one_of_our_errors() -> None:
+    with pytest.raises(DatabaseUnavailable):
+        await PostgresKillNews("postgresql://bot@127.0.0.1:1/bot").listen(lambda: None)
+
+
+async def test_the_latch_of_the_first_schema_is_carried_over_with_its_history(empty_pool: Pool, tmp_path: Path) -> None:
+    # Arrange: a database of the first schema in which the drawdown latched, was cleared, and latched again
+    (tmp_path / "0001_initial.sql").write_text((MIGRATIONS / "0001_initial.sql").read_text())
+    await migrate(empty_pool, SystemClock(), tmp_path)
+    insert = "INSERT INTO stops_latched (reason, latched_at, cleared_by, cleared_at) VALUES ($1, $2, $3, $4)"
+    await empty_pool.execute(insert, "first fall", START, "eve", START)
+    await empty_pool.execute(insert, "second fall", START, None, None)
+
+    # Act
+    await migrate(empty_pool, SystemClock())
+
+    # Assert
+    kills = PostgresStores(empty_pool).kills
+    held = await kills.current()
+    assert (held.level, held.cause, held.reason) == (KillLevel.PAUSE, KillCause.DRAWDOWN, "second fall")
+    assert [(each.level, each.by) for each in await kills.history(9)] == [
+        (KillLevel.PAUSE, "daemon"),
+        (KillLevel.NONE, "eve"),
+        (KillLevel.PAUSE, "daemon"),
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------------- the daemon
+
+
+def botctl(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "bot.cli", *words, "--data", str(data)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def opened_of(daemon: RunningDaemon) -> int:
+    return int(daemon.api("/api/status")["open_positions"])
+
+
+def entries_of(daemon: RunningDaemon) -> set[str]:
+    """Entries that left, by name: refused ones never did."""
+    orders = daemon.api("/api/orders?limit=500")
+    return {each["client_order_id"] for each in orders if each["role"] == "entry" and each["state"] != "DENIED"}
+
+
+@pytest.fixture
+def trading(start: Start) -> RunningDaemon:
+    """A daemon with something open."""
+    daemon = start()
+    until(lambda: opened_of(daemon) >= 1)
+    return daemon
+
+
+def test_flatten_by_command_closes_everything_within_2_s_and_nothing_opens_after_it_or_after_a_kill(
+    data: Path, trading: RunningDaemon, start: Start
+) -> None:
+    # Act
+    pressed = botctl(data, "flatten", "--reason", "hurry")
+    done_s = time.monotonic()
+    until(lambda: opened_of(trading) == 0)
+
+    # Assert
+    assert pressed.returncode == 0, pressed.stderr
+    assert time.monotonic() - done_s < 2
+    assert trading.api("/health")["kill"] == "flatten"
+    before = entries_of(trading)
+    judged = sum(trading.api("/api/status")["signals"].values())
+    until(lambda: sum(trading.api("/api/status")["signals"].values()) > judged)  # it goes on thinking
+    assert entries_of(trading) == before
+    trading.stop(signal.SIGKILL)
+
+    again = start()
+    assert "FLATTEN by" in again.api("/api/status")["kill"]
+    assert opened_of(again) == 0
+    judged = sum(again.api("/api/status")["signals"].values())
+    until(lambda: sum(again.api("/api/status")["signals"].values()) > judged)
+    assert entries_of(again) == before
+    assert again.stop() == 0
+
+
+def test_the_file_halts_and_only_the_password_resumes(data: Path, trading: RunningDaemon) -> None:
+    (data / "KILL").write_text("halt")
+    until(lambda: trading.api("/health")["kill"] == "halt")
+    (data / "KILL").unlink()
+    assert trading.api("/health")["kill"] == "halt", "removing the file does not resume"
+    risk = trading.api("/api/risk")
+    assert (risk["kill"]["level"], risk["kill"]["cause"]) == ("halt", "file")
+
+    refused = botctl(data, "resume")
+    assert refused.returncode == 2
+    assert "--password-file" in refused.stderr
+    wrong = data / "wrong"
+    wrong.write_text("guess")
+    assert botctl(data, "resume", "--password-file", str(wrong)).returncode == 2
+    assert trading.api("/health")["kill"] == "halt"
+
+    resumed = botctl(data, "resume", "--password-file", str(data / "dashboard-password"))
+    assert resumed.returncode == 0, resumed.stderr
+    until(lambda: trading.api("/health")["kill"] == "none")
+    shown = botctl(data, "risk")
+    assert "Kill switch: not pressed." in shown.stdout
+    assert trading.stop() == 0
