@@ -12,7 +12,7 @@ import numpy as np
 from bot.config import DivergenceSettings
 from bot.errors import NotEnoughCandles
 from bot.layer2_intelligence.indicators.columns import feature_columns
-from bot.layer2_intelligence.indicators.divergence import DivergenceStream, divergences
+from bot.layer2_intelligence.indicators.divergence import DivergenceStream, divergence_table
 from bot.layer2_intelligence.indicators.rebasing import candles_dropped, moved_setup
 from bot.layer2_intelligence.indicators.setups import setups
 from bot.layer2_intelligence.indicators.streaming import HANDLES_NEED, IndicatorStream, newest_median
@@ -25,18 +25,30 @@ _BULK: Final = 1_000  # from so many new candles on, computing all columns again
 
 
 class BatchFeatures:
-    """Features of every candle of a series that is complete. Raises ConfigError for settings that contradict."""
+    """Features of every candle of a series that is complete. Raises ConfigError for settings that contradict.
+
+    Setups are found at once, and become objects when their candle is asked for.
+    """
 
     def __init__(self, series: CandleSeries, divergence: DivergenceSettings, bandwidth_lookback: int) -> None:
         self.series = series
         self.columns = feature_columns(series, bandwidth_lookback=bandwidth_lookback)
-        events = divergences(series, self.columns, divergence)
-        self._setups = _by_candle(setups(events, self.columns.atr, divergence))
-        self.setup_indices: Ints = np.fromiter(self._setups, dtype=np.int64, count=len(self._setups))
+        self._settings = divergence
+        self._divergences = divergence_table(series, self.columns, divergence)
+        known_at = self._divergences.known_at
+        self.setup_indices: Ints
+        self.setup_indices, first = np.unique(known_at, return_index=True)
+        self._first_row = [*first.tolist(), len(known_at)]
+        self._place = {k: place for place, k in enumerate(self.setup_indices.tolist())}
 
     def at(self, k: int) -> FeatureSet:
-        """What is known at the close of candle `k`, 0 <= k < n. Copies nothing."""
-        return FeatureSet(self.series, self.columns, k, self._setups.get(k, ()))
+        """What is known at the close of candle `k`, 0 <= k < n. Copies no column."""
+        place = self._place.get(k)
+        return FeatureSet(self.series, self.columns, k, () if place is None else self._setups(place))
+
+    def _setups(self, place: int) -> tuple[DivergenceSetup, ...]:
+        events = self._divergences.events(self._first_row[place], self._first_row[place + 1])
+        return tuple(setups(events, self.columns.atr, self._settings))
 
 
 class LiveFeatures:

@@ -6,24 +6,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.daemons import PROJECT, Start, started_on, until
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A data directory of the test's own."""
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def start(data: Path) -> Iterator[Start]:
-    """Starts daemons on it."""
-    yield from started_on(data)
+from tests.integration.daemons import PROJECT, Start, until
 
 
 def test_a_fresh_start_trades_stops_cleanly_and_goes_on_where_it_stopped(data: Path, start: Start) -> None:

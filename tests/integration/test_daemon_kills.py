@@ -4,17 +4,15 @@ import json
 import random
 import signal
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import pytest
 
 from bot.clock import SystemClock
 from bot.database.embedded import EmbeddedPostgres
-from tests.integration.daemons import Start, started_on, until
+from tests.integration.daemons import Start, until
 
 KILLS = 20
 SEED = 20_261_121
@@ -54,18 +52,6 @@ CHECKS = {
     "no order is filled beyond its quantity": OVERFILLED,
     "positions are the sum of their fills": WRONG_QUANTITIES,
 }
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A data directory of the test's own."""
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def start(data: Path) -> Iterator[Start]:
-    """Starts daemons on it."""
-    yield from started_on(data)
 
 
 async def test_twenty_kills_lose_nothing_double_nothing_and_leave_no_position_without_a_stop(

@@ -17,9 +17,7 @@ from bot.database.postgres import PostgresStores
 from bot.database.postgres_kills import PostgresKillNews
 from bot.errors import DatabaseUnavailable
 from bot.models import KillCause, KillLevel, KillState
-from tests.integration.test_daemon import PROJECT, RunningDaemon, Start, until
-from tests.integration.test_daemon import data as data  # fixtures
-from tests.integration.test_daemon import start as start
+from tests.integration.daemons import PROJECT, RunningDaemon, Start, until
 from tests.postgres import START, Databases
 
 PATIENCE_S = 10.0

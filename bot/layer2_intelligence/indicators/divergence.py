@@ -88,19 +88,71 @@ class _Pairs:
         return _Pairs(self.row[kept], self.p1[kept], self.p2[kept], self.known_at[kept])
 
 
+@dataclass(frozen=True, slots=True)
+class DivergenceTable:
+    """Divergences as columns: a long series has too many for an object each before anyone asks for them.
+
+    `places` has shape (8, m): index in OSCILLATORS, 1 for regular, 1 for bullish, p1, p2, q1, q2, known_at.
+    `values` has shape (4, m): price1, price2, osc1, osc2.
+    """
+
+    places: Ints
+    values: Floats
+
+    @property
+    def known_at(self) -> Ints:
+        """The candle at whose close each became known, shape (m,)."""
+        known_at: Ints = self.places[-1]
+        return known_at
+
+    def events(self, start: int = 0, stop: int | None = None) -> list[Divergence]:
+        """Rows `start..stop-1` as events."""
+        rows = zip(*self.places[:, start:stop].tolist(), *self.values[:, start:stop].tolist(), strict=True)
+        return [
+            Divergence(
+                oscillator=OSCILLATORS[oscillator],
+                kind=DivergenceKind.REGULAR if regular else DivergenceKind.HIDDEN,
+                direction=_SIDES[bullish],
+                p1=p1,
+                p2=p2,
+                q1=q1,
+                q2=q2,
+                price1=price1,
+                price2=price2,
+                osc1=osc1,
+                osc2=osc2,
+                known_at=known_at,
+            )
+            for oscillator, regular, bullish, p1, p2, q1, q2, known_at, price1, price2, osc1, osc2 in rows
+        ]
+
+
+_NONE: Final = DivergenceTable(np.empty((8, 0), dtype=np.int64), np.empty((4, 0)))
+
+
 def divergences(series: CandleSeries, columns: FeatureColumns, settings: DivergenceSettings) -> list[Divergence]:
     """Every divergence of a whole series, sorted by (known_at, direction, oscillator, kind). Raises ConfigError."""
+    return divergence_table(series, columns, settings).events()
+
+
+def divergence_table(series: CandleSeries, columns: FeatureColumns, settings: DivergenceSettings) -> DivergenceTable:
+    """`divergences` as a table, in the same order."""
     check_settings(settings)
-    found: list[Divergence] = []
+    found = [_NONE]
     for direction in _SIDES:
         view = _View.of(series, columns, direction, stop=len(series))
         full = pivot_lows(view.lows, view.segment, left=settings.left, right=settings.right)
         second = pivot_lows(view.lows, view.segment, left=settings.left, right=settings.confirm)
         for start in range(0, len(second.at), _PIVOTS_AT_ONCE):
             part = slice(start, start + _PIVOTS_AT_ONCE)
-            found += _judged(view, Pivots(second.at[part], second.known_at[part]), full, settings)
-    found.sort(key=lambda each: each.known_at)  # within a candle they are in order already
-    return found
+            found.append(_judged(view, Pivots(second.at[part], second.known_at[part]), full, settings))
+    places, values = (np.concatenate(parts, axis=1) for parts in zip(*map(_arrays, found), strict=True))
+    order = np.argsort(places[-1], kind="stable")  # within a candle they are in order already
+    return DivergenceTable(places[:, order], values[:, order])
+
+
+def _arrays(table: DivergenceTable) -> tuple[Ints, Floats]:
+    return table.places, table.values
 
 
 class DivergenceStream:
@@ -161,15 +213,15 @@ class DivergenceStream:
         view = _View.of(series, columns, direction, base=base, stop=k + 1)
         at, known_at = np.array(reach, dtype=np.int64).T - base
         second = Pivots(np.array([p2 - base]), np.array([k - base]))
-        return _judged(view, second, Pivots(at, known_at), settings)
+        return _judged(view, second, Pivots(at, known_at), settings).events()
 
 
-def _judged(view: _View, second: Pivots, full: Pivots, settings: DivergenceSettings) -> list[Divergence]:
+def _judged(view: _View, second: Pivots, full: Pivots, settings: DivergenceSettings) -> DivergenceTable:
     """The events of some second pivots, in their order and sorted within each."""
     pairs = _candidate_pairs(view, second, full, settings)
     pairs = pairs.where(_price_diverges(view, pairs, settings))
     pairs = pairs.where(_line_is_clear(view.lows, pairs.p1, pairs.p2))
-    return _oscillator_events(view, pairs, settings) if len(pairs.p1) else []
+    return _oscillator_events(view, pairs, settings) if len(pairs.p1) else _NONE
 
 
 def _candidate_pairs(view: _View, second: Pivots, full: Pivots, settings: DivergenceSettings) -> _Pairs:
@@ -197,8 +249,13 @@ def _price_diverges(view: _View, pairs: _Pairs, settings: DivergenceSettings) ->
 def _highest_between(values: Floats, first: Ints, last: Ints) -> Floats:
     """Greatest value strictly between `first` and `last`, which are at least 2 apart.
 
-    Reads two overlapping stretches whose length is a power of two, from a table made by doubling.
+    Reads two overlapping stretches whose length is a power of two, from a table made by doubling. The table is made of
+    the values in reach only: callers ask for a part of a long series at a time.
     """
+    if not len(first):
+        return np.empty(0)
+    base = int(first.min())
+    values, first, last = values[base : int(last.max()) + 1], first - base, last - base
     length = last - first - 1
     level = np.frexp(length.astype(np.float64))[1] - 1  # floor of the binary logarithm
     result = np.empty(len(length))
@@ -250,7 +307,7 @@ def least_difference(name: str, settings: DivergenceSettings) -> float:
     return float(getattr(settings, f"min_osc_{name}"))
 
 
-def _oscillator_events(view: _View, pairs: _Pairs, settings: DivergenceSettings) -> list[Divergence]:
+def _oscillator_events(view: _View, pairs: _Pairs, settings: DivergenceSettings) -> DivergenceTable:
     """The nearest pair of each (second pivot, oscillator, kind) on which the oscillator diverges with a clear line."""
     q1 = _anchors(view.oscillators, pairs.p1, settings)
     q2 = _anchors(view.oscillators, pairs.p2, settings)
@@ -269,32 +326,13 @@ def _oscillator_events(view: _View, pairs: _Pairs, settings: DivergenceSettings)
     # The first of equal keys is the nearest pair: within an oscillator the pairs keep their order.
     chosen = np.unique(key, return_index=True)[1]
     which, pair = which[chosen], pair[chosen]
-    return _events(view, pairs.where(pair), which, q1[which, pair], q2[which, pair])
+    return _table(view, pairs.where(pair), which, q1[which, pair], q2[which, pair])
 
 
-def _events(view: _View, pairs: _Pairs, which: Ints, q1: Ints, q2: Ints) -> list[Divergence]:
-    """Pairs as events: indices of the series, values that are not mirrored."""
-    sign = view.direction.sign
+def _table(view: _View, pairs: _Pairs, which: Ints, q1: Ints, q2: Ints) -> DivergenceTable:
+    """Pairs as rows: indices of the series, values that are not mirrored."""
     low1, low2 = view.lows[pairs.p1], view.lows[pairs.p2]
-    places = (each + view.base for each in (pairs.p1, pairs.p2, q1, q2, pairs.known_at))
-    values = (sign * each for each in (low1, low2, view.oscillators[which, q1], view.oscillators[which, q2]))
-    table = (which, low2 < low1, *places, *values)
-    return [
-        Divergence(
-            oscillator=OSCILLATORS[oscillator],
-            kind=DivergenceKind.REGULAR if lower else DivergenceKind.HIDDEN,
-            direction=view.direction,
-            p1=p1,
-            p2=p2,
-            q1=anchor1,
-            q2=anchor2,
-            price1=price1,
-            price2=price2,
-            osc1=osc1,
-            osc2=osc2,
-            known_at=known_at,
-        )
-        for oscillator, lower, p1, p2, anchor1, anchor2, known_at, price1, price2, osc1, osc2 in zip(
-            *(column.tolist() for column in table), strict=True
-        )
-    ]
+    indices = np.array((pairs.p1, pairs.p2, q1, q2, pairs.known_at)) + view.base
+    bullish = np.full(len(which), _SIDES.index(view.direction))
+    values = np.array((low1, low2, view.oscillators[which, q1], view.oscillators[which, q2]))
+    return DivergenceTable(np.vstack((which, low2 < low1, bullish, indices)), view.direction.sign * values)

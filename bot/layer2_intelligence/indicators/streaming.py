@@ -8,6 +8,8 @@ import math
 from collections import deque
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from bot.layer2_intelligence.indicators import columns as batch
 from bot.layer2_intelligence.indicators.talib_bridge import (
     Smoother,
@@ -16,7 +18,6 @@ from bot.layer2_intelligence.indicators.talib_bridge import (
     commodity_channel_handle,
     exponential_mean_handle,
 )
-from bot.layer2_intelligence.indicators.windows import window_median
 from bot.models import CandleSeries, Floats
 
 HANDLES_NEED: Final = 64  # candles before every handle can be opened; the slowest seed, of the MACD signal, takes 34
@@ -149,5 +150,10 @@ def _bandwidth(closes: list[float]) -> float:
 
 
 def newest_median(values: Floats, *, period: int) -> float:
-    """`window_median` of the last `period` values; NaN where there are fewer."""
-    return float(window_median(values[-period:], period=period)[-1])
+    """`windows.window_median` of the last `period` values alone; NaN where there are fewer."""
+    window = values[-period:]
+    if len(window) < period or np.isnan(window).any():
+        return math.nan
+    ordered: list[float] = sorted(window.tolist())
+    half = period // 2
+    return ordered[half] if period % 2 else (ordered[half - 1] + ordered[half]) / 2
