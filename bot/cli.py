@@ -44,6 +44,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "judge": Command("bot.commands.judge:judge_command", "Judge a hand-written signal by all 27 rules."),
     "why": Command("bot.commands.why:why", "Explain what was decided about a signal, rule by rule."),
     "rules": Command("bot.commands.rules:rules", "Report what each rule rejects, saves and costs."),
+    "simulate": Command(
+        "bot.commands.simulate:simulate", "Try to break the order path with seeded faults and crashes."
+    ),
     "lookahead": Command("bot.commands.lookahead:lookahead", "Prove that a strategy never looks ahead."),
     "exits": Command("bot.commands.exits:exits", "Try an exit plan on recorded candles or quotes."),
     "check-config": Command("bot.commands.check_config:check_config", "Show every setting and where it comes from."),

@@ -58,6 +58,10 @@ class CommitUnknown(DatabaseUnavailable):
     """The connection was lost during a commit. Read the row back by its key before doing anything else."""
 
 
+class NotTheWriter(DatabaseUnavailable):
+    """Another daemon trades on this database, or the lock that says who does was lost. Send nothing; do not start."""
+
+
 class NotFound(BotError):
     """A row that should exist does not."""
 

@@ -118,8 +118,13 @@ class OrderStore(Protocol):
         cause: str,
         at: datetime,
         venue_order_id: str | None = None,
+        quantity: Decimal | None = None,
+        price: Decimal | None = None,
     ) -> None:
-        """Move an order and append the event row. Raises IllegalTransition if it is no longer in `expected`."""
+        """Move an order and append the event row; `quantity` and `price` are new terms that the venue agreed to.
+
+        Raises IllegalTransition if it is no longer in `expected`.
+        """
 
     async def record_fill(self, fill: Fill, *, order: Order, position: Position) -> bool:
         """Apply one fill: fill row, order after it, event, position after it; all or nothing. False if known before."""
@@ -132,6 +137,9 @@ class OrderStore(Protocol):
 
     async def unfinished_orders(self) -> Sequence[Order]:
         """Every order that is not in a terminal state, oldest first."""
+
+    async def not_placed_since(self, broker_id: BrokerId, since: datetime) -> Sequence[Order]:
+        """Orders of one broker presumed never placed at or after `since`, oldest first: they may yet arrive."""
 
     async def orders_of(self, position_id: PositionId) -> Sequence[Order]:
         """All orders of one position, oldest first."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
-from bot.config import Settings
+from bot.config import DivergenceSettings, Settings, ValidationSettings
 from bot.errors import BrokerError
-from bot.instruments import BrokerId, Currency, InstrumentRegistry, Symbol
+from bot.instruments import BrokerId, Currency, Instrument, InstrumentRegistry, Symbol
 from bot.interfaces import Clock, Journal, SetupStore, SignalStore
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer2_intelligence.strategies.catalogue import Strategy
@@ -46,6 +46,8 @@ from bot.models import (
 SETUP_TIMEFRAME = Timeframe.H4
 TRIGGER_TIMEFRAME = Timeframe.H1
 
+Judge = Callable[[EntrySignal, FeatureSet, Quote | None, Instrument, ValidationSettings, DivergenceSettings], Verdict]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineParts:
@@ -67,6 +69,7 @@ class PipelineParts:
     broker_of: Callable[[BrokerId], BrokerInterface]
     quote_of: Callable[[Symbol], Awaitable[Quote | None]]
     entries_blocked: Callable[[BrokerId], str]
+    judge: Judge = judge
 
 
 class Pipeline:
@@ -110,7 +113,7 @@ class Pipeline:
 
     def _judged(self, signal: EntrySignal, features: FeatureSet, quote: Quote | None) -> Verdict:
         settings, instrument = self._parts.settings, self._parts.registry.get(signal.symbol)
-        return judge(signal, features, quote, instrument, settings.validation, settings.divergence)
+        return self._parts.judge(signal, features, quote, instrument, settings.validation, settings.divergence)
 
     async def _execute(self, task: StrategyTask, endorsed: Endorsed, quote: Quote | None) -> None:
         signal = endorsed.signal

@@ -23,6 +23,7 @@ from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.candle_cache import CandleCache
 from bot.layer1_data.feeds.candle_feed import CandleFeed
+from bot.layer1_data.quality import QuoteScreen
 from bot.layer2_intelligence.features import LiveFeatures
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.order_tracker import OrderTracker
@@ -32,10 +33,11 @@ from bot.layer4_risk.daily_loss import DailyLossWatch
 from bot.layer4_risk.drawdown import DrawdownWatch
 from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
-from bot.models import AccountState, DaemonStatus, JobHealth, StrategyTask, TaskState, Timeframe
+from bot.models import AccountState, DaemonStatus, JobHealth, Quote, StrategyTask, TaskState, Timeframe, decimal_of
 from bot.pipeline import Pipeline
 
 _STREAM_PAUSE_S: Final = 1.0
+_PROTECTION_EVERY: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class SupervisorParts:
     pipeline: Pipeline
     tasks: Sequence[StrategyTask]
     new_features: Callable[[], LiveFeatures]
+    screen: type[QuoteScreen] = QuoteScreen
 
 
 @dataclass(slots=True)
@@ -96,6 +99,8 @@ class Supervisor:
         self._last_error = ""
         self._faults: Counter[str] = Counter()
         self._started_at = parts.clock.now()
+        max_age = timedelta(seconds=parts.settings.risk.max_quote_age_s)
+        self._screen = parts.screen(parts.registry, max_age=max_age)
         self._accounts: dict[BrokerId, AccountState] = {}
 
     async def start(self) -> None:
@@ -104,6 +109,7 @@ class Supervisor:
         await parts.tracker.load()
         await parts.kill_watch.start()  # before reconciliation: what was pressed closes positions at once
         await asyncio.gather(*(self._attempt("reconciliation", self._reconcile(broker)) for broker in parts.router))
+        await self.protect_all()
         await parts.stores.tasks.ensure(parts.tasks)
         for task in await parts.stores.tasks.all():
             if task.state is TaskState.RUNNING and task.symbol in parts.registry:
@@ -111,6 +117,7 @@ class Supervisor:
                 parts.feed.subscribe(task.symbol, task.timeframe)
         schedule = parts.settings.schedule
         parts.scheduler.every("monitor", timedelta(seconds=schedule.monitor_interval_s), self.monitor)
+        parts.scheduler.every("protection", _PROTECTION_EVERY, self.protection)
         parts.scheduler.every("analysis", timedelta(seconds=schedule.analysis_interval_s), self.analysis)
         parts.scheduler.every("outcomes", timedelta(seconds=schedule.outcome_interval_s), self.follow_outcomes)
         await parts.scheduler.start()
@@ -159,6 +166,20 @@ class Supervisor:
             done.append(await self._attempt("monitor: equity", self._watch_equity()))
         _raise_if_failed("monitor", done)
 
+    async def protect_all(self) -> None:
+        """Every stop read back, what is missing placed: at start-up, before anything else is done."""
+        brokers = [each.broker_id for each in self._parts.router]
+        await asyncio.gather(*(self._attempt(f"stops at {name}", self._verify(name)) for name in brokers))
+
+    async def protection(self) -> None:
+        """Between monitor runs: what waits for its stop, or for being closed without one. Usually there is nothing.
+
+        Raises BotError when something failed in a way that no venue's silence explains.
+        """
+        guard, brokers = self._parts.guard, [each.broker_id for each in self._parts.router]
+        looks = (self._attempt(f"protection at {name}", guard.attend(name)) for name in brokers)
+        _raise_if_failed("protection", await asyncio.gather(*looks))
+
     async def follow_outcomes(self) -> None:
         """Take the candles that have closed into the outcomes of signals."""
         for outcome in await self._parts.outcomes.update():
@@ -168,6 +189,17 @@ class Supervisor:
     async def settle(self, broker_id: BrokerId) -> None:
         """Compare one venue with our record now, outside the monitor's turn. Never raises."""
         await self._attempt("reconciliation", self._reconcile(self._parts.router.broker(broker_id)))
+
+    async def quote_of(self, symbol: Symbol) -> Quote | None:
+        """A price that may be decided on; None if there is none: the rules then use the close, and risk refuses."""
+        try:
+            quote = await self._parts.router.for_symbol(symbol).quote(symbol)
+        except BotError:
+            return None
+        fault = self._screen.fault(quote, now=self._parts.clock.now(), known=self._last_close(symbol))
+        if fault:
+            self._note_error(f"quote: {fault}")
+        return None if fault else quote
 
     def now(self) -> datetime:
         """The instant of its clock: market time."""
@@ -223,6 +255,10 @@ class Supervisor:
             "entries_blocked": blocked,
             "kill": self._parts.kill.known().level.value,
             "missed_runs": dict(missed),
+            "unprotected_s": {
+                "now": round(self._parts.guard.unprotected.longest_now_s, 3),
+                "worst": round(self._parts.guard.unprotected.worst_s, 3),
+            },
             "faults": dict(self._faults),
             "last_analysis": self._last_analysis.isoformat() if self._last_analysis else None,
         }
@@ -255,8 +291,22 @@ class Supervisor:
         return all(done)
 
     async def _watch(self, broker: BrokerInterface, symbol: Symbol) -> None:
-        quote = await broker.quote(symbol)
-        await self._parts.guard.on_price(symbol, bid=quote.bid, ask=quote.ask)
+        await self._show(await broker.quote(symbol))
+
+    def _last_close(self, symbol: Symbol) -> Decimal | None:
+        """Close of the newest candle of the shortest timeframe that is followed; None before the first."""
+        followed = [timeframe for name, timeframe in self._tasks if name == symbol]
+        series = [self._parts.cache.series(symbol, each) for each in sorted(followed, key=lambda each: each.seconds)]
+        return next((decimal_of(each.close[-1]) for each in series if len(each)), None)
+
+    async def _show(self, quote: Quote) -> None:
+        """One quote to the guard; one that is unfit suspends targets and trails, and the stop at the venue stays."""
+        mark = next((each.mark_price for each in self._parts.book.open_of(quote.symbol)), None)
+        if fault := self._screen.fault(quote, now=self._parts.clock.now(), known=mark):
+            self._faults["unfit quotes"] += 1
+            self._note_error(f"quote: {fault}; it is not acted on")
+            return
+        await self._parts.guard.on_price(quote.symbol, bid=quote.bid, ask=quote.ask, quoted_at=quote.at)
 
     async def _verify(self, broker_id: BrokerId) -> None:
         gap_s = await self._parts.guard.verify(broker_id)
@@ -292,7 +342,7 @@ class Supervisor:
 
     async def _read_prices(self, broker: BrokerInterface, symbols: Sequence[Symbol], where: str) -> None:
         async for quote in broker.quotes(symbols):
-            await self._attempt(where, self._parts.guard.on_price(quote.symbol, bid=quote.bid, ask=quote.ask))
+            await self._attempt(where, self._show(quote))
         raise BrokerUnavailable(f"{broker.broker_id} ended the stream; it is opened again")
 
     async def _attempt(self, what: str, work: Awaitable[object]) -> bool:

@@ -214,6 +214,9 @@ class RiskSettings(Section):
     max_quote_age_s: float = Field(
         900, gt=0, description="oldest quote an entry may be decided on, seconds of market time"
     )
+    protect_within_s: float = Field(
+        10, ge=1, le=300, description="seconds a position may be without a stop for all of it before it is closed"
+    )
     entry_validity_s: float = Field(
         3_600, gt=0, description="seconds of market time after the candle's close in which an entry may still be sent"
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from bot.errors import IllegalTransition, NotFound
+from bot.errors import IllegalTransition, NotFound, NotTheWriter
 from bot.models import (
     ClientOrderId,
     Fill,
@@ -56,6 +56,14 @@ def refused_transition(
     return IllegalTransition(
         f"order {client_order_id} is {found}, not {expected.value}, so it cannot go to {state.value}; "
         "read it again before deciding"
+    )
+
+
+def fenced(mine: int, found: int | None) -> NotTheWriter:
+    """For a writer whose epoch is no longer the one of the database."""
+    return NotTheWriter(
+        f"this process writes in epoch {mine}, the database is in epoch {found}: another daemon has taken over; "
+        "stop this one, nothing was sent"
     )
 
 

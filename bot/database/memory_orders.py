@@ -15,6 +15,7 @@ from bot.instruments import BrokerId
 from bot.models import ClientOrderId, Fill, Order, OrderRole, OrderState, Position, PositionId, SignalId
 
 _CREATED: Final = attrgetter("created_at", "client_order_id")
+_UPDATED: Final = attrgetter("updated_at", "client_order_id")
 _OPENED: Final = attrgetter("opened_at", "id")
 
 Event = tuple[datetime, str, str, str]
@@ -85,6 +86,7 @@ class MemoryOrders(MemoryPositions):
     def __init__(self) -> None:
         super().__init__()
         self._unfinished: dict[ClientOrderId, Order] = {}
+        self._not_placed: dict[ClientOrderId, Order] = {}
         self._entries: set[SignalId] = set()
         self._of_position: dict[PositionId, list[ClientOrderId]] = {}
         self._events: dict[ClientOrderId, list[Event]] = {}
@@ -125,13 +127,23 @@ class MemoryOrders(MemoryPositions):
         cause: str,
         at: datetime,
         venue_order_id: str | None = None,
+        quantity: Decimal | None = None,
+        price: Decimal | None = None,
     ) -> None:
         """Move an order and append the event row. Raises IllegalTransition if it is no longer in `expected`."""
         order = self._orders.get(client_order_id)
         if order is None or order.state is not expected:
             raise refused_transition(client_order_id, order.state.value if order else None, expected, state)
-        venue_order_id = order.venue_order_id if venue_order_id is None else venue_order_id
-        self._put_order(replace(order, state=state, updated_at=at, venue_order_id=venue_order_id))
+        self._put_order(
+            replace(
+                order,
+                state=state,
+                updated_at=at,
+                venue_order_id=order.venue_order_id if venue_order_id is None else venue_order_id,
+                quantity=order.quantity if quantity is None else quantity,
+                price=order.price if price is None else price,
+            )
+        )
         self._events[client_order_id].append((at, expected.value, state.value, cause))
 
     async def record_fill(self, fill: Fill, *, order: Order, position: Position) -> bool:
@@ -161,6 +173,11 @@ class MemoryOrders(MemoryPositions):
         """Every order that is not in a terminal state, oldest first."""
         return sorted(self._unfinished.values(), key=_CREATED)
 
+    async def not_placed_since(self, broker_id: BrokerId, since: datetime) -> Sequence[Order]:
+        """Orders of one broker presumed never placed at or after `since`, oldest first."""
+        found = [each for each in self._not_placed.values() if each.broker_id == broker_id and each.updated_at >= since]
+        return sorted(found, key=_UPDATED)
+
     async def orders_of(self, position_id: PositionId) -> Sequence[Order]:
         """All orders of one position, oldest first."""
         return sorted((self._orders[each] for each in self._of_position.get(position_id, ())), key=_CREATED)
@@ -187,6 +204,10 @@ class MemoryOrders(MemoryPositions):
 
     def _put_order(self, order: Order) -> None:
         self._orders[order.client_order_id] = order
+        if order.state is OrderState.NOT_PLACED:
+            self._not_placed[order.client_order_id] = order
+        elif self._not_placed:
+            self._not_placed.pop(order.client_order_id, None)
         if order.state.is_terminal:
             self._unfinished.pop(order.client_order_id, None)
         else:

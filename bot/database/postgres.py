@@ -1,5 +1,7 @@
 """All stores over one PostgreSQL pool."""
 
+from collections.abc import Callable
+
 from bot.database.access import Database
 from bot.database.pool import Pool
 from bot.database.postgres_journal import PostgresJournal
@@ -25,10 +27,11 @@ from bot.interfaces import (
 class PostgresStores:
     """`Stores` over a pool made by `open_pool`, on a database that `migrate` has brought up to date."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, epoch: Callable[[], int | None] = lambda: None) -> None:
+        """`epoch` is that of the one daemon that may send (`WriterLock.epoch`); a reader has none."""
         self._database = Database(pool)
         self.signals: SignalStore = PostgresSignals(self._database)
-        self.orders: OrderStore = PostgresOrders(self._database)
+        self.orders: OrderStore = PostgresOrders(self._database, epoch)
         self.outcomes: OutcomeStore = PostgresOutcomes(self._database)
         self.snapshots: SnapshotStore = PostgresSnapshots(self._database)
         self.kills: KillStore = PostgresKills(self._database)

@@ -1,12 +1,13 @@
 """Orders, their events and fills in PostgreSQL; with positions, one aggregate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from bot.database.access import Database
 from bot.database.codec import storable
-from bot.database.contract import cause_of_fill, cause_of_intent, refused_transition, unknown_order
+from bot.database.contract import cause_of_fill, cause_of_intent, fenced, refused_transition, unknown_order
 from bot.database.pool import Connection, Record
 from bot.database.postgres_positions import INSERT_PENDING, UPSERT_POSITION, PostgresPositions
 from bot.database.postgres_positions import values_of as position_values
@@ -43,10 +44,16 @@ _INSERT_INTENT: Final = f"""
     RETURNING true
 """  # noqa: S608 - made of constants
 
+_BEFORE_A_REQUEST: Final = (OrderState.SENDING, OrderState.CANCEL_PENDING)
+
+_SHARE_EPOCH: Final = "SELECT epoch FROM writer FOR SHARE"
+
 _HAS_ENTRY: Final = "SELECT true FROM orders WHERE signal_id = $1 AND role = 'entry'"
 
 _TRANSITION: Final = """
-    UPDATE orders SET state = $3, updated_at = $4, venue_order_id = coalesce($5, venue_order_id)
+    UPDATE orders SET
+        state = $3, updated_at = $4, venue_order_id = coalesce($5, venue_order_id),
+        quantity = coalesce($6, quantity), price = coalesce($7, price)
     WHERE client_order_id = $1 AND state = $2
     RETURNING true
 """
@@ -86,6 +93,12 @@ _SELECT_UNFINISHED: Final = f"""
     ORDER BY created_at, client_order_id
 """  # noqa: S608 - made of constants
 
+_SELECT_NOT_PLACED: Final = f"""
+    SELECT {_COLUMNS} FROM orders
+    WHERE state = 'NOT_PLACED' AND broker_id = $1 AND updated_at >= $2
+    ORDER BY updated_at, client_order_id
+"""  # noqa: S608 - made of constants
+
 _SELECT_OF_POSITION: Final = f"""
     SELECT {_COLUMNS} FROM orders WHERE position_id = $1 ORDER BY created_at, client_order_id
 """  # noqa: S608 - made of constants
@@ -109,11 +122,16 @@ _UPSERT_CURSOR: Final = """
 
 
 class PostgresOrders(PostgresPositions):
-    """`OrderStore` over PostgreSQL."""
+    """`OrderStore` over PostgreSQL.
 
-    def __init__(self, database: Database) -> None:
+    With an `epoch` it writes intents and sends only while no later writer has raised that of the database: what a
+    fenced writer asks for raises NotTheWriter, and nothing is stored (I13).
+    """
+
+    def __init__(self, database: Database, epoch: Callable[[], int | None] = lambda: None) -> None:
         super().__init__(database)
         self._database = database
+        self._epoch = epoch
 
     async def record_intent(
         self, orders: Sequence[Order], *, signal_id: SignalId | None, position: Position | None = None
@@ -122,6 +140,7 @@ class PostgresOrders(PostgresPositions):
         the ids or the entry of that signal is there already."""
         try:
             async with self._database.transaction() as connection:
+                await self._check_epoch(connection)
                 if signal_id is not None and await connection.fetchval(_HAS_ENTRY, signal_id):
                     raise _AlreadyRecorded
                 await self._insert_intents(connection, orders, position)
@@ -138,12 +157,15 @@ class PostgresOrders(PostgresPositions):
         cause: str,
         at: datetime,
         venue_order_id: str | None = None,
+        quantity: Decimal | None = None,
+        price: Decimal | None = None,
     ) -> None:
         """Move an order and append the event row. Raises IllegalTransition if it is no longer in `expected`."""
         async with self._database.transaction() as connection:
-            moved = await connection.fetchval(
-                _TRANSITION, client_order_id, expected.value, state.value, at, venue_order_id
-            )
+            if state in _BEFORE_A_REQUEST:
+                await self._check_epoch(connection)
+            values = (client_order_id, expected.value, state.value, at, venue_order_id, quantity, price)
+            moved = await connection.fetchval(_TRANSITION, *values)
             if moved is not True:
                 found = await connection.fetchval(_SELECT_STATE, client_order_id)
                 raise refused_transition(client_order_id, found, expected, state)
@@ -169,6 +191,10 @@ class PostgresOrders(PostgresPositions):
         """Every order that is not in a terminal state, oldest first."""
         return [_order_of(row) for row in await self._database.rows(_SELECT_UNFINISHED)]
 
+    async def not_placed_since(self, broker_id: BrokerId, since: datetime) -> Sequence[Order]:
+        """Orders of one broker presumed never placed at or after `since`, oldest first."""
+        return [_order_of(row) for row in await self._database.rows(_SELECT_NOT_PLACED, broker_id, since)]
+
     async def orders_of(self, position_id: PositionId) -> Sequence[Order]:
         """All orders of one position, oldest first."""
         return [_order_of(row) for row in await self._database.rows(_SELECT_OF_POSITION, position_id)]
@@ -193,6 +219,14 @@ class PostgresOrders(PostgresPositions):
     async def save_fill_cursor(self, broker_id: BrokerId, cursor: str) -> None:
         """Remember where reading stopped."""
         await self._database.write(_UPSERT_CURSOR, broker_id, cursor)
+
+    async def _check_epoch(self, connection: Connection) -> None:
+        """Refuse to go on if another writer has taken over; whoever takes over waits until this transaction ends."""
+        mine = self._epoch()
+        if mine is not None:
+            found = await connection.fetchval(_SHARE_EPOCH)
+            if found != mine:
+                raise fenced(mine, found)
 
     async def _insert_intents(self, connection: Connection, orders: Sequence[Order], position: Position | None) -> None:
         # Sorted, so that two writers of the same orders wait for each other instead of deadlocking.

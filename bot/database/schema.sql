@@ -92,6 +92,7 @@ CREATE TABLE orders (
     CONSTRAINT orders_pkey PRIMARY KEY (client_order_id)
 );
 CREATE INDEX orders_newest ON public.orders USING btree (created_at DESC, client_order_id DESC);
+CREATE INDEX orders_not_placed ON public.orders USING btree (broker_id, updated_at, client_order_id) WHERE (state = 'NOT_PLACED'::text);
 CREATE INDEX orders_of_position ON public.orders USING btree (position_id, created_at, client_order_id);
 CREATE UNIQUE INDEX orders_one_entry_per_signal ON public.orders USING btree (signal_id) WHERE (role = 'entry'::text);
 CREATE INDEX orders_unfinished ON public.orders USING btree (created_at, client_order_id) WHERE (state = ANY (ARRAY['INTENT'::text, 'SENDING'::text, 'UNKNOWN'::text, 'WORKING'::text, 'TRIGGERED'::text, 'PARTIAL'::text, 'REPLACE_PENDING'::text, 'CANCEL_PENDING'::text]));
@@ -270,6 +271,13 @@ CREATE TABLE strategy_tasks (
     last_judged_at timestamp with time zone,
     CONSTRAINT strategy_tasks_state_check CHECK ((state = ANY (ARRAY['running'::text, 'paused'::text, 'stopped'::text]))),
     CONSTRAINT strategy_tasks_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE writer (
+    id integer NOT NULL DEFAULT 1,
+    epoch bigint NOT NULL,
+    CONSTRAINT writer_id_check CHECK ((id = 1)),
+    CONSTRAINT writer_pkey PRIMARY KEY (id)
 );
 
 ALTER TABLE fills ADD CONSTRAINT fills_client_order_id_fkey FOREIGN KEY (client_order_id) REFERENCES orders(client_order_id);

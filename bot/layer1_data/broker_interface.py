@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
+from bot.errors import BrokerUnavailable
 from bot.instruments import BrokerId, Symbol
 from bot.models import (
     AccountState,
@@ -27,6 +29,9 @@ from bot.models import (
     VenuePosition,
 )
 
+# What every adapter says, whatever its venue's words are, when a stop was refused because the price is beyond it.
+WOULD_TRIGGER: Final = "WOULD_TRIGGER"
+
 
 class DuplicateIds(StrEnum):
     """What a venue does with a client order id it has seen before (RELIABILITY 2.2 rule 4)."""
@@ -38,13 +43,24 @@ class DuplicateIds(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerCapabilities:
-    """What a venue can do, so that nobody asks for its name."""
+    """What a venue can do, so that nobody asks for its name.
+
+    `stop_reserves`: a resting stop locks what it would sell, so nothing else can be sold beside it (spot).
+    `request_expires_after_s`: the venue throws away a request older than that; None if it says nothing of the kind.
+    """
 
     duplicate_ids: DuplicateIds
     attached_stop: bool
     stop_follows_position: bool
     amends_stop: bool
     streams_quotes: bool
+    stop_reserves: bool = False
+    request_expires_after_s: float | None = None
+
+    @property
+    def keeps_stops(self) -> bool:
+        """The venue attaches the stop and keeps it as large as the position: nothing is left for us to size."""
+        return self.attached_stop and self.stop_follows_position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +118,24 @@ class BrokerInterface(ABC):
 
     @abstractmethod
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
-        """Rest a reduce-only stop for the whole of `position`, where none rests yet. Raises as `place`."""
+        """Rest a reduce-only stop for the whole of `position`. Raises as `place`.
+
+        Where the stop follows its position there is one at most; elsewhere several may rest beside each other.
+        """
 
     @abstractmethod
     async def amend_stop(self, entry_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
-        """Move the protective stop of one position; its quantity follows the position. Raises as `place`."""
+        """Move the protective stop of one position; its quantity follows the position. Raises as `place`.
+
+        Only where `stop_follows_position` and `amends_stop`.
+        """
+
+    async def resize_stop(self, stop_order_id: ClientOrderId, quantity: Decimal, stop: Decimal) -> OrderAck:
+        """Give one resting stop what is left to protect, and its price. Raises as `place`.
+
+        Only where `amends_stop` but not `stop_follows_position`; elsewhere nothing is sent.
+        """
+        raise BrokerUnavailable(f"{self.broker_id}: {stop_order_id} is not resized here; place another stop instead")
 
     @abstractmethod
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
@@ -126,7 +155,7 @@ class BrokerInterface(ABC):
 
     @abstractmethod
     async def positions(self) -> Sequence[VenuePosition]:
-        """Everything open at the venue."""
+        """Everything open at the venue, each with the stop that rests for all of it (none, if it covers a part)."""
 
     @abstractmethod
     async def fills_since(self, cursor: str) -> tuple[Sequence[Fill], str]:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from bot.instruments import AssetClass, Instrument
+from bot.instruments import AssetClass, Instrument, InstrumentRegistry, Symbol
 from bot.models import Candle, Ints, Quote, Timeframe
 
 Number = TypeVar("Number", float, Decimal)
@@ -243,6 +243,47 @@ def quote_fault(quote: Quote, instrument: Instrument, *, now: datetime, max_age:
     if 0 < limit_spread < quote.spread:
         return f"{quote.symbol}: spread {quote.spread} is absurd, limit {limit_spread.normalize():f}"
     return ""
+
+
+_JUMP_RATIO: Final = Decimal("0.2")  # further than that from the last price only a second quote is believed
+
+_OVERTAKING: Final = timedelta(seconds=1)  # an answer and the stream may pass each other on the wire
+
+
+class QuoteScreen:
+    """`quote_fault` over the quotes of a day, with what only prices before can tell: going back, and a lone jump.
+
+    A gap over a weekend is believed with the second quote that shows it; one bad tick never is.
+    """
+
+    def __init__(self, registry: InstrumentRegistry, *, max_age: timedelta) -> None:
+        self._registry = registry
+        self._max_age = max_age
+        self._newest: dict[Symbol, Quote] = {}
+        self._doubted: dict[Symbol, Quote] = {}
+
+    def fault(self, quote: Quote, *, now: datetime, known: Decimal | None = None) -> str:
+        """What is wrong with it; empty if it may be acted on, and then it is the newest.
+
+        `known` is a price from elsewhere (a position's mark, the last close) to hold the first quote against.
+        """
+        found = quote_fault(quote, self._registry.get(quote.symbol), now=now, max_age=self._max_age)
+        return found or self._against_the_past(quote, known)
+
+    def _against_the_past(self, quote: Quote, known: Decimal | None) -> str:
+        newest, doubted = self._newest.get(quote.symbol), self._doubted.pop(quote.symbol, None)
+        if newest is not None and quote.at < newest.at - _OVERTAKING:
+            return f"{quote.symbol}: stamped {_text(quote.at)}, older than the one before, {_text(newest.at)}"
+        before = known if newest is None else newest.mid
+        if before is not None and _jumps(before, quote) and (doubted is None or _jumps(doubted.mid, quote)):
+            self._doubted[quote.symbol] = quote
+            return f"{quote.symbol}: jumps from {before} to {quote.mid}; waiting for a second quote that says so"
+        self._newest[quote.symbol] = quote
+        return ""
+
+
+def _jumps(before: Decimal, after: Quote) -> bool:
+    return abs(after.mid - before) > _JUMP_RATIO * before
 
 
 def _text(instant: datetime) -> str:

@@ -5,17 +5,18 @@ A crash or a silence anywhere after SENDING leaves the order UNKNOWN; only recon
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import takewhile
+from operator import attrgetter
 from typing import Final
 
 from loguru import logger
 
-from bot.errors import BrokerUnavailable, OrderFateUnknown
+from bot.errors import BrokerUnavailable, CommitUnknown, NotFound, OrderFateUnknown
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
@@ -39,12 +40,15 @@ from bot.models import (
 )
 
 _TARGET: Final = "TARGET_"
-# Legs of one entry: E0, S0 attached, S1.. rested later, T1.. targets, X0.. closes. Further letters follow where ten
-# attempts were not enough: thousands of closes, one every 10 s, before a name would come again.
+# Legs of one entry: E0, S0 attached, S1.. and 11.. to 9Z rested later, T1.. targets, X0.. closes. Further letters
+# follow where ten attempts were not enough: thousands of closes, one every 10 s, before a name would come again.
 _TARGET_LETTERS: Final = "TFLOI"
 _CLOSE_LETTERS: Final = "XYZWVUQRPNMKJHGDCBA"
+_STOP_LETTERS: Final = "S123456789"
 _PLACES: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAUSES_S: Final = (1, 2, 5, 10)
+
+Legs = tuple[Order, ...]  # an entry, and its stop where that travels with it
 
 
 class ExecutionEngine:
@@ -68,6 +72,8 @@ class ExecutionEngine:
         self._clock = clock
         self._entry_refusal = entry_refusal
         self._in_flight: Counter[ClientOrderId] = Counter()
+        self.make_room: Callable[[Position, Decimal], Awaitable[None]] | None = None
+        """Called before a reduction where resting stops lock what is to be sold."""
 
     def is_in_flight(self, client_order_id: ClientOrderId) -> bool:
         """It is being sent at this moment: reconciliation leaves it alone until the call has ended."""
@@ -76,20 +82,33 @@ class ExecutionEngine:
     async def submit(self, approved: ApprovedOrder) -> Order:
         """Open or add as approved. The same approval given twice is sent once."""
         entry, stop = _entry_rows(approved, self._clock.now())
+        attached = self._broker_of(approved.broker_id).capabilities.attached_stop
         position = pending_position(approved, at=self._clock.now())
-        return await _to_the_end(self._submit(entry, stop, position, approved))
+        return await _to_the_end(self._submit((entry, stop) if attached else (entry,), position, approved))
 
-    async def _submit(self, entry: Order, stop: Order, position: Position, approved: ApprovedOrder) -> Order:
-        with self._sending(entry, stop):
-            if not await self._store.record_intent((entry, stop), signal_id=approved.signal_id, position=position):
+    async def _submit(self, legs: Legs, position: Position, approved: ApprovedOrder) -> Order:
+        with self._sending(*legs):
+            if not await self._intended(legs, position, approved):
                 return await self._store.order(approved.client_order_id)
             self._book.put_position(position)
-            self._book.put_order(entry)
-            self._book.put_order(stop)
+            for leg in legs:
+                self._book.put_order(leg)
             if self._clock.now() > approved.valid_until:
                 cause = f"not sent by {approved.valid_until:%H:%M:%S} UTC"
-                return await self._drop(entry, stop, OrderEvent.STALE, cause)
-            return await self._send_entry(entry, stop, approved)
+                return await self._drop(legs, OrderEvent.STALE, cause)
+            return await self._send_entry(legs, approved)
+
+    async def _intended(self, legs: Legs, position: Position, approved: ApprovedOrder) -> bool:
+        """Store the intent; False if it is there already. A commit without an answer is read back by its key first."""
+        for attempt in range(2):
+            try:
+                return await self._store.record_intent(legs, signal_id=approved.signal_id, position=position)
+            except CommitUnknown:
+                with suppress(NotFound):
+                    return (await self._store.order(approved.client_order_id)).state is OrderState.INTENT
+                if attempt:
+                    raise
+        return False
 
     async def reduce(self, position: Position, quantity: Decimal, limit_price: Decimal | None, reason: str) -> Order:
         """Close `quantity` of a position, at `limit_price` or better if given. The same leg is sent once.
@@ -99,30 +118,64 @@ class ExecutionEngine:
         """
         rows = await self._store.orders_of(position.id)
         ended = [each for each in rows if _is_attempt(each, reason)]
+        if quantity >= position.quantity and not reason.startswith(_TARGET):
+            ended = sorted(ended + await self._absent_closes(rows), key=attrgetter("created_at", "client_order_id"))
         failed = list(takewhile(lambda each: not each.filled_quantity, reversed(ended)))
         if failed and self._clock.now() - failed[0].updated_at < _pause_after(len(failed)):
             return failed[0]
         name = _leg_name(position, reason, len(ended))
+        if self.make_room is not None and self._broker_of(position.broker_id).capabilities.stop_reserves:
+            await self.make_room(position, quantity)
         row = _reduce_row(position, name, quantity, limit_price, reason, self._clock.now())
         request = _reduce_request(row, position)
         return await _to_the_end(self._once(row, lambda broker: broker.place(request)))
 
-    async def rest_stop(self, position: Position, venue: VenuePosition) -> Order:
-        """Rest a new stop for what `venue` has open and no stop protects any more."""
-        return await _to_the_end(self._rest_stop(position, venue))
+    async def _absent_closes(self, rows: Sequence[Order]) -> list[Order]:
+        """Closes of unknown fate that the venue, asked cleanly, does not have: another attempt may follow at once.
 
-    async def _rest_stop(self, position: Position, venue: VenuePosition) -> Order:
-        tried = 0
-        for order in await self._store.orders_of(position.id):
-            if order.role is OrderRole.STOP and not order.state.is_terminal and is_acknowledged(order):
-                order = await self._tracker.move(order, OrderEvent.CANCELED, "gone at the venue")
-            tried += order.role is OrderRole.STOP and order.state.is_terminal and not is_attached(order)
-        row = _stop_row(position, venue, tried, self._clock.now())
+        If such a one arrives after all, it reduces what is left or is refused: it opens nothing (2.2 rule 4).
+        """
+        absent = []
+        for row in rows:
+            if (
+                row.role is not OrderRole.EXIT
+                or row.reason.startswith(_TARGET)
+                or self.is_in_flight(row.client_order_id)
+            ):
+                continue
+            if row.state in (OrderState.SENDING, OrderState.UNKNOWN):
+                with suppress(BrokerUnavailable):
+                    if await self._broker_of(row.broker_id).find_order(row.client_order_id) is None:
+                        absent.append(row)
+        return absent
+
+    async def rest_stop(self, position: Position, quantity: Decimal, price: Decimal) -> Order:
+        """Rest one more stop for `quantity` of a position. Who asks has made sure that none is on its way."""
+        return await _to_the_end(self._rest_stop(position, quantity, price))
+
+    async def _rest_stop(self, position: Position, quantity: Decimal, price: Decimal) -> Order:
+        rows = [each for each in await self._store.orders_of(position.id) if each.role is OrderRole.STOP]
+        # One found in INTENT was never sent, because its commit was not confirmed to us: its name is used now.
+        tried = sum(1 for each in rows if not is_attached(each) and each.state is not OrderState.INTENT)
+        row = _stop_row(position, quantity, price, tried, self._clock.now())
+        claimed = _as_venue_tells(position, quantity)
         name = row.client_order_id
-        row = await self._once(row, lambda broker: broker.place_stop(venue, name, position.stop_price))
+        row = await self._once(row, lambda broker: broker.place_stop(claimed, name, price))
         if is_acknowledged(row):
             await self._tracker.change(position.id, lambda now: replace(now, stop_order_id=row.client_order_id))
         return row
+
+    async def resize_stop(self, stop: Order, quantity: Decimal, price: Decimal) -> str:
+        """Give a resting stop what is left to protect, and its price. Empty if the venue agreed, else its words.
+
+        Raises BrokerUnavailable or OrderFateUnknown: what rests is then read back before anything else is done.
+        """
+        ack = await self._broker_of(stop.broker_id).resize_stop(stop.client_order_id, quantity, price)
+        if ack.state is OrderState.REJECTED:
+            return ack.reason or "REJECTED"
+        terms = (stop.filled_quantity + quantity, price)
+        await self._tracker.move(stop, OrderEvent.ACK, f"resized to {quantity} at {price}", terms=terms)
+        return ""
 
     async def _once(self, row: Order, send: Callable[[BrokerInterface], Awaitable[OrderAck]]) -> Order:
         """Store the intent, then send; whoever comes second gets what the first one has."""
@@ -135,29 +188,33 @@ class ExecutionEngine:
             return await self._send(row, send)
 
     async def move_stop(self, position: Position, stop: Decimal) -> bool:
-        """Put the resting stop of a position at `stop`; False if the venue did not take it (it stays where it was)."""
+        """Put a stop that follows its position at `stop`; False if the venue did not take it (it stays as it was)."""
         try:
             ack = await self._broker_of(position.broker_id).amend_stop(position.entry_order_id, stop)
         except (BrokerUnavailable, OrderFateUnknown):
             return False  # the next observation asks again; the old stop still rests
         return ack.state is not OrderState.REJECTED
 
-    async def _send_entry(self, entry: Order, stop: Order, approved: ApprovedOrder) -> Order:
+    async def _send_entry(self, legs: Legs, approved: ApprovedOrder) -> Order:
+        entry, *attached = legs
         entry = await self._tracker.move(entry, OrderEvent.SEND, "entry")
-        stop = await self._tracker.move(stop, OrderEvent.SEND, "attached to the entry")
+        for stop in attached:
+            await self._tracker.move(stop, OrderEvent.SEND, "attached to the entry")
         broker = self._broker_of(entry.broker_id)
         if refusal := await self._entry_refusal(entry.broker_id):  # the last word: nothing is awaited before the send
-            return await self._never_left(entry, stop, refusal)
+            return await self._never_left(legs, refusal)
         try:
             ack = await broker.place(approved)
         except OrderFateUnknown as error:
-            await self._tracker.move(stop, OrderEvent.NO_ANSWER, str(error))
+            for stop in attached:
+                await self._tracker.move(stop, OrderEvent.NO_ANSWER, str(error))
             return await self._tracker.move(entry, OrderEvent.NO_ANSWER, str(error))
         except BrokerUnavailable as error:
-            return await self._never_left(entry, stop, f"venue not reached: {error}")
+            return await self._never_left(legs, f"venue not reached: {error}")
         if ack.state is OrderState.REJECTED:
-            return await self._drop(entry, stop, OrderEvent.REJECT, ack.reason)
-        await self._tracker.move(stop, OrderEvent.ACK, "attached")
+            return await self._drop(legs, OrderEvent.REJECT, ack.reason)
+        for stop in attached:
+            await self._tracker.move(stop, OrderEvent.ACK, "attached")
         return await self._acknowledged(entry, ack)
 
     async def _send(self, row: Order, send: Callable[[BrokerInterface], Awaitable[OrderAck]]) -> Order:
@@ -181,15 +238,17 @@ class ExecutionEngine:
             return order  # the fills are read by the next round
         return self._book.order(order.client_order_id) or await self._store.order(order.client_order_id)
 
-    async def _never_left(self, entry: Order, stop: Order, cause: str) -> Order:
+    async def _never_left(self, legs: Legs, cause: str) -> Order:
         """Proven: no byte of the entry was sent."""
-        entry = await self._tracker.move(entry, OrderEvent.NOT_SENT, cause)
-        stop = await self._tracker.move(stop, OrderEvent.NOT_SENT, cause)
-        return await self._drop(entry, stop, OrderEvent.STALE, cause)
+        for leg in legs:
+            await self._tracker.move(leg, OrderEvent.NOT_SENT, cause)
+        return await self._drop(legs, OrderEvent.STALE, cause)
 
-    async def _drop(self, entry: Order, stop: Order, event: OrderEvent, cause: str) -> Order:
+    async def _drop(self, legs: Legs, event: OrderEvent, cause: str) -> Order:
         """The entry will never be: end its stop and its pending position too."""
-        await self._tracker.move(stop, event, cause)
+        entry, *attached = legs
+        for stop in attached:
+            await self._tracker.move(stop, event, cause)
         dropped = await self._tracker.move(entry, event, cause)
         await self.abandon(entry, cause)
         return dropped
@@ -225,7 +284,12 @@ async def _to_the_end(sending: Coroutine[None, None, Order]) -> Order:
 
 def is_attached(stop: Order) -> bool:
     """It travelled with its entry, and shares its fate."""
-    return stop.client_order_id == leg_of(stop.client_order_id, "S0")
+    return is_attached_id(stop.client_order_id)
+
+
+def is_attached_id(client_order_id: ClientOrderId) -> bool:
+    """It names the stop that travels with its entry."""
+    return client_order_id == leg_of(client_order_id, "S0")
 
 
 def is_acknowledged(order: Order) -> bool:
@@ -305,10 +369,24 @@ def _reduce_request(row: Order, position: Position) -> ReduceOrder:
     )
 
 
-def _stop_row(position: Position, venue: VenuePosition, tried: int, now: datetime) -> Order:
-    name = leg_of(position.entry_order_id, "S" + _PLACES[1 + tried // 10 % (len(_PLACES) - 1)], tried % 10)
-    row = _reduce_row(position, name, venue.quantity, position.stop_price, "STOP", now)
+def _stop_row(position: Position, quantity: Decimal, price: Decimal, tried: int, now: datetime) -> Order:
+    places = len(_PLACES) - 1
+    leg = _STOP_LETTERS[tried // 10 // places % len(_STOP_LETTERS)] + _PLACES[1 + tried // 10 % places]
+    row = _reduce_row(position, leg_of(position.entry_order_id, leg, tried % 10), quantity, price, "STOP", now)
     return replace(row, role=OrderRole.STOP, kind=OrderKind.STOP)
+
+
+def _as_venue_tells(position: Position, quantity: Decimal) -> VenuePosition:
+    """What a stop is asked for: so much of the position."""
+    return VenuePosition(
+        entry_order_id=position.entry_order_id,
+        symbol=position.symbol,
+        direction=position.direction,
+        quantity=quantity,
+        average_price=position.entry_price,
+        stop_price=None,
+        stop_order_id=None,
+    )
 
 
 def _entry_rows(approved: ApprovedOrder, now: datetime) -> tuple[Order, Order]:

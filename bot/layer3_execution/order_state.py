@@ -28,6 +28,7 @@ class OrderEvent(StrEnum):
     EXPIRED = "expired"
     STALE = "stale"
     NEGATIVE_EVIDENCE = "negative_evidence"
+    LATE_ARRIVAL = "late_arrival"
 
 
 E = OrderEvent
@@ -73,8 +74,11 @@ def _table() -> dict[tuple[S, E], S]:
         table |= {(state, E.ACK): state, (state, E.NO_ANSWER): state}
         table |= {(state, E.CANCEL_SENT): S.CANCEL_PENDING, (state, E.REPLACE_SENT): S.REPLACE_PENDING}
     table[S.REPLACE_PENDING, E.CANCEL_SENT] = S.CANCEL_PENDING
+    table[S.CANCEL_PENDING, E.CANCEL_SENT] = S.CANCEL_PENDING  # sent again: the first one got no answer
     for state in _ENDED_UNFILLED:  # a fill can overtake our cancel on the wire: facts win
         table |= {(state, E.PART_FILL): S.PARTIAL, (state, E.FULL_FILL): S.FILLED}
+        table[state, E.LATE_ARRIVAL] = S.WORKING  # given up here, and found working there: the venue's word wins
+    table[S.DENIED, E.LATE_ARRIVAL] = S.WORKING  # thought never to have left; an incident, but it is there
     return table
 
 

@@ -1,9 +1,11 @@
 """The venue's events into order states and positions, each once, whatever their order."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from loguru import logger
@@ -16,12 +18,13 @@ from bot.layer3_execution.book import Book
 from bot.layer3_execution.exits import ExitState
 from bot.layer3_execution.order_state import OrderEvent, next_state
 from bot.layer3_execution.positions import with_entry, with_exit, with_extremes_of
-from bot.models import Fill, Order, OrderRole, OrderState, Position, PositionId, TaskId
+from bot.models import ClientOrderId, Fill, Order, OrderRole, OrderState, Position, PositionId, TaskId
 
 Recorder = Callable[[str, TaskId | None, Mapping[str, object]], Awaitable[None]]
+Resized = Callable[[Position, datetime], Awaitable[None]]
 
 
-_ENDS: Final = (OrderEvent.CANCELED, OrderEvent.EXPIRED, OrderEvent.NEGATIVE_EVIDENCE)
+_ENDS: Final = (OrderEvent.CANCELED, OrderEvent.EXPIRED, OrderEvent.NEGATIVE_EVIDENCE, OrderEvent.CANCEL_SENT)
 
 
 class _NotAsRemembered(IllegalTransition):
@@ -48,6 +51,9 @@ class OrderTracker:
         self._writing = asyncio.Lock()
         self._cursors: dict[BrokerId, str] = {}
         self._reading: dict[BrokerId, asyncio.Lock] = {}
+        self._doubted: set[PositionId] = set()
+        self.resized: Resized | None = None
+        """Told of each position that fills have changed, with the instant of the last one, when all were applied."""
 
     async def load(self) -> None:
         """Take what the store knows into the book. Call once, before anything else."""
@@ -56,35 +62,60 @@ class OrderTracker:
         for order in await self._store.unfinished_orders():
             self._book.put_order(order)
 
-    async def move(self, order: Order, event: OrderEvent, cause: str, *, venue_order_id: str | None = None) -> Order:
+    async def recall(self, is_in_flight: Callable[[ClientOrderId], bool]) -> None:
+        """Take what the store has and the book lacks: an intent whose commit was never confirmed to its sender."""
+        async with self._writing:
+            for position in await self._store.open_positions():
+                if self._book.position(position.id) is None and not is_in_flight(position.entry_order_id):
+                    self._book.put_position(position)
+            for order in await self._store.unfinished_orders():
+                if self._book.order(order.client_order_id) is None and not is_in_flight(order.client_order_id):
+                    self._book.put_order(order)
+
+    async def move(
+        self,
+        order: Order,
+        event: OrderEvent,
+        cause: str,
+        *,
+        venue_order_id: str | None = None,
+        terms: tuple[Decimal, Decimal] | None = None,
+    ) -> Order:
         """Apply one event to an order as it is now: durable first, then remembered. Raises IllegalTransition.
 
-        While the caller waited for the venue, a fill may have been read and applied: it is never undone.
+        `terms` are the quantity and price that the venue has agreed to since. While the caller waited for the venue,
+        a fill may have been read and applied: it is never undone.
         """
         async with self._writing:
             before = self._book.order(order.client_order_id) or await self._store.order(order.client_order_id)
             if event in _ENDS and before.state.is_terminal:
                 return before  # somebody else has ended it meanwhile, or a fill has
             try:
-                after = await self._moved(before, event, cause, venue_order_id)
+                after = await self._moved(before, event, cause, venue_order_id, terms)
             except _NotAsRemembered:  # a commit whose answer was lost: the store is right
                 before = await self._store.order(order.client_order_id)
                 self._book.put_order(before)
-                after = await self._moved(before, event, cause, venue_order_id)
+                after = await self._moved(before, event, cause, venue_order_id, terms)
         if after.state is not before.state:
             await self._note(after, cause)
         return after
 
-    async def _moved(self, current: Order, event: OrderEvent, cause: str, venue_order_id: str | None) -> Order:
+    async def _moved(
+        self,
+        current: Order,
+        event: OrderEvent,
+        cause: str,
+        venue_order_id: str | None,
+        terms: tuple[Decimal, Decimal] | None,
+    ) -> Order:
         state = next_state(current.state, event, current.client_order_id)
-        if state is current.state and venue_order_id in (None, current.venue_order_id):
+        moved = replace(current, state=state, venue_order_id=venue_order_id or current.venue_order_id)
+        if terms is not None:
+            moved = replace(moved, quantity=terms[0], price=terms[1])
+        if moved == current:
             return current
-        moved = replace(
-            current,
-            state=state,
-            updated_at=self._clock.now(),
-            venue_order_id=venue_order_id or current.venue_order_id,
-        )
+        moved = replace(moved, updated_at=self._clock.now())
+        new_terms = {} if terms is None else {"quantity": moved.quantity, "price": moved.price}
         try:
             await self._store.transition(
                 moved.client_order_id,
@@ -93,22 +124,61 @@ class OrderTracker:
                 cause=cause,
                 at=moved.updated_at,
                 venue_order_id=moved.venue_order_id,
+                **new_terms,
             )
         except IllegalTransition as error:
             raise _NotAsRemembered(str(error)) from error
         self._book.put_order(moved)
         return moved
 
+    async def revive(self, order: Order, cause: str, *, venue_order_id: str | None = None) -> Order:
+        """An order that our record had ended works at the venue after all: both it and what it may open are live again.
+
+        Raises IllegalTransition for one that was filled.
+        """
+        moved = await self.move(order, OrderEvent.LATE_ARRIVAL, cause, venue_order_id=venue_order_id)
+        async with self._writing:
+            position = self._book.position(order.position_id) or await self._store.position(order.position_id)
+            if order.role is OrderRole.ENTRY and position.closed_at is not None and not position.first_quantity:
+                pending = replace(position, closed_at=None, exit_reason="")
+                await self._store.save_position(pending)
+                self._book.put_position(pending)
+        return moved
+
     async def change(self, position_id: PositionId, change: Callable[[Position], Position]) -> Position | None:
         """Apply what no fill says (stop, flags, an end without a beginning) to a position as it is now; None if it has
         ended. The only way to write a position beside fills, so that neither overwrites the other."""
         async with self._writing:
+            await self._recall(position_id)
             current = self._book.position(position_id)
             if current is None:
                 return None
             changed = change(current)
-            await self._store.save_position(changed)
+            with self._doubting(position_id):
+                await self._store.save_position(changed)
             return self._remembered(changed, current)
+
+    @contextmanager
+    def _doubting(self, position_id: PositionId) -> Iterator[None]:
+        """A write whose answer is lost may have happened: until it is read back, the book may be older than the store.
+
+        To write from such a book would take back a fill that is stored.
+        """
+        self._doubted.add(position_id)
+        yield
+        self._doubted.discard(position_id)
+
+    async def _recall(self, position_id: PositionId) -> bool:
+        """Read a doubted position and its orders back; False if there was nothing to doubt."""
+        if position_id not in self._doubted:
+            return False
+        stored = await self._store.position(position_id)
+        known = self._book.position(position_id)
+        self._book.put_position(stored if known is None else with_extremes_of(stored, known))
+        for order in await self._store.orders_of(position_id):
+            self._book.put_order(order)
+        self._doubted.discard(position_id)
+        return True
 
     def _remembered(self, changed: Position, before: Position) -> Position:
         """Put it into the book, with the prices that came while it was stored."""
@@ -120,28 +190,42 @@ class OrderTracker:
 
     async def collect(self, broker_id: BrokerId) -> int:
         """Read and apply the fills that are new at one venue; answer how many. Raises BrokerUnavailable."""
-        async with self._reading.setdefault(broker_id, asyncio.Lock()):
-            return await self._collect(broker_id)
+        changed: dict[PositionId, datetime] = {}
+        try:
+            async with self._reading.setdefault(broker_id, asyncio.Lock()):
+                return await self._collect(broker_id, changed)
+        finally:  # outside of the lock: what follows may read fills itself
+            await self._tell_resized(changed)
 
-    async def _collect(self, broker_id: BrokerId) -> int:
+    async def _tell_resized(self, changed: Mapping[PositionId, datetime]) -> None:
+        if self.resized is None:
+            return
+        for position_id, filled_at in changed.items():
+            position = self._book.position(position_id) or await self._store.position(position_id)
+            await self.resized(position, filled_at)
+
+    async def _collect(self, broker_id: BrokerId, changed: dict[PositionId, datetime]) -> int:
         cursor = self._cursors.get(broker_id)
         if cursor is None:
             cursor = await self._store.fill_cursor(broker_id)
         fills, following = await self._broker_of(broker_id).fills_since(cursor)
         applied = 0
         for fill in fills:
-            applied += await self._apply(fill)
+            applied += await self._apply(fill, changed)
         if following != cursor:
             await self._store.save_fill_cursor(broker_id, following)
         self._cursors[broker_id] = following
         return applied
 
-    async def _apply(self, fill: Fill) -> bool:
+    async def _apply(self, fill: Fill, changed: dict[PositionId, datetime]) -> bool:
         try:
             async with self._writing:
                 order = self._book.order(fill.client_order_id) or await self._store.order(fill.client_order_id)
+                if await self._recall(order.position_id):
+                    order = await self._store.order(fill.client_order_id)
                 before = self._book.position(order.position_id) or await self._store.position(order.position_id)
-                moved, after = await self._recorded(fill, order, before)
+                with self._doubting(order.position_id):
+                    moved, after = await self._recorded(fill, order, before)
                 if moved is order:
                     return False
                 self._book.put_order(moved)
@@ -149,6 +233,7 @@ class OrderTracker:
         except NotFound:
             await self._record("incident", None, {"what": "fill of an unknown order", **_fill_facts(fill)})
             return False
+        changed[after.id] = fill.filled_at
         await self._tell(fill, order, moved, before, after)
         if after.closed_at is not None:
             await self._end_orders_of(after)
@@ -168,9 +253,13 @@ class OrderTracker:
     async def _end_orders_of(self, position: Position) -> None:
         """Nothing is left to protect or reduce: the venue drops what was attached, and so do we.
 
-        What is being sent at this moment is left to its sender, who will hear the venue's answer.
+        What is being sent at this moment is left to its sender, who will hear the venue's answer; a stop that the
+        venue does not drop, to whoever cancels it there.
         """
+        dropped = self._broker_of(position.broker_id).capabilities.stop_follows_position
         for order in self._book.orders_of(position.id):
+            if order.role is OrderRole.STOP and not dropped:
+                continue
             if order.state not in (OrderState.INTENT, OrderState.SENDING):
                 await self.move(order, OrderEvent.CANCELED, "position closed")
 

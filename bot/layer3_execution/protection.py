@@ -4,33 +4,32 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from bot.errors import BotError, BrokerUnavailable
+from bot.errors import BotError, BrokerUnavailable, OrderFateUnknown
 from bot.instruments import BrokerId, Symbol
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer3_execution.book import Book
-from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
+from bot.layer3_execution.engine import ExecutionEngine
 from bot.layer3_execution.exits import Close, ExitState, MoveStop, on_price, stop_touched
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder, never_failing
 from bot.layer3_execution.positions import marked
+from bot.layer3_execution.stops import StopKeeper
+from bot.layer3_execution.unprotected import UnprotectedTime
 from bot.models import (
-    ClientOrderId,
     Direction,
     ExitPlan,
     OrderRole,
-    OrderState,
     Position,
     PositionId,
     TrailKind,
     VenuePosition,
 )
 
-PROTECT_WITHIN_S: Final = 30.0  # after so long without a stop the position is closed instead
-_SETTLING: Final = timedelta(seconds=5)  # venues may show a stop only some seconds after they took it
+PROTECT_WITHIN_S: Final = 10.0
 
 
 class PositionGuard:
@@ -46,18 +45,43 @@ class PositionGuard:
         broker_of: Callable[[BrokerId], BrokerInterface],
         clock: Clock,
         record: Recorder,
+        protect_within_s: float = PROTECT_WITHIN_S,
     ) -> None:
+        """After `protect_within_s` without a stop for all of it a position is closed instead."""
         self._book = book
         self._engine = engine
         self._tracker = tracker
         self._broker_of = broker_of
         self._clock = clock
         self._record = never_failing(record)
-        self._unprotected_since: dict[ClientOrderId, float] = {}
+        self.unprotected = UnprotectedTime(clock)
+        self._stops = StopKeeper(
+            store=store,
+            book=book,
+            engine=engine,
+            tracker=tracker,
+            broker_of=broker_of,
+            clock=clock,
+            record=self._record,
+            unprotected=self.unprotected,
+            protect_within_s=protect_within_s,
+        )
+        tracker.resized = self._stops.on_resized
+        engine.make_room = self._stops.make_room
         self._watching: dict[Symbol, asyncio.Lock] = {}
 
-    async def on_price(self, symbol: Symbol, *, bid: Decimal, ask: Decimal, check_deadline: bool = True) -> None:
+    async def on_price(
+        self,
+        symbol: Symbol,
+        *,
+        bid: Decimal,
+        ask: Decimal,
+        quoted_at: datetime | None = None,
+        check_deadline: bool = True,
+    ) -> None:
         """One price of `symbol`, after the venue's own stops had their look at it.
+
+        `quoted_at` is given where a price may be old: it says nothing about a position that was opened after it.
 
         Raises what the first position met that could not be looked after, when all of them had their turn.
         """
@@ -67,7 +91,7 @@ class PositionGuard:
         async with self._watching.setdefault(symbol, asyncio.Lock()):
             for each in self._book.open_of(symbol):
                 position = self._book.position(each.id)
-                if position is not None and position.is_open:
+                if position is not None and position.is_open and not _is_older(quoted_at, position):
                     price = bid if position.direction is Direction.LONG else ask
                     try:
                         await self._watch(position, price, check_deadline)
@@ -82,21 +106,48 @@ class PositionGuard:
             if position.is_open:
                 await self._tracker.change(position.id, lambda now: now)
 
+    async def attend(self, broker_id: BrokerId) -> bool:
+        """Between monitor runs: look again if something waits for its stop, or may need one at any moment.
+
+        False if there was nothing to look after. Raises as `verify`.
+        """
+        if not (self.unprotected.is_open(broker_id) or self._may_need_stops(broker_id)):
+            return False
+        await self._tracker.collect(broker_id)
+        await self.verify(broker_id)
+        return True
+
+    def _may_need_stops(self, broker_id: BrokerId) -> bool:
+        """Where stops are ours to size: an entry may fill, or a stop is left of what has ended."""
+        if self._broker_of(broker_id).capabilities.keeps_stops:
+            return False
+        rows = [each for each in self._book.orders() if each.broker_id == broker_id]
+        if any(each.role is OrderRole.ENTRY for each in rows):
+            return True
+        return any(each.role is OrderRole.STOP and self._book.position(each.position_id) is None for each in rows)
+
     async def verify(self, broker_id: BrokerId) -> float:
         """Read the stops of one venue back and repair what is missing; answer the longest gap in seconds.
 
         Raises BrokerUnavailable when the venue does not answer: then nothing is known, and nothing is changed.
         """
-        resting = {each.entry_order_id: each for each in await self._broker_of(broker_id).positions()}
+        broker = self._broker_of(broker_id)
+        keeps, resting = (
+            broker.capabilities.keeps_stops,
+            {each.entry_order_id: each for each in await broker.positions()},
+        )
         ours = {each.entry_order_id: each for each in self._book.positions() if each.broker_id == broker_id}
         longest = 0.0
         for entry_id, position in ours.items():
             venue = resting.get(entry_id)
-            if venue is not None and not self._engine.is_in_flight(entry_id):
+            if not keeps and (position.is_open or venue is not None):
+                longest = max(longest, await self._sized(position, venue))
+            elif keeps and venue is not None and not self._engine.is_in_flight(entry_id):
                 longest = max(longest, await self._verified(position, venue))
-        known = {each.entry_order_id for each in self._book.positions()}
-        for entry_id in self._unprotected_since.keys() - known:
-            del self._unprotected_since[entry_id]
+        if not keeps:
+            opened = {entry_id: each.quantity for entry_id, each in resting.items()}
+            await self._stops.clear(broker_id, await broker.protective_orders(), opened)
+        self.unprotected.keep_only([each.entry_order_id for each in self._book.positions()])
         return longest
 
     async def _verified(self, position: Position, venue: VenuePosition) -> float:
@@ -106,18 +157,22 @@ class PositionGuard:
             if abs(venue.stop_price - position.stop_price) >= position.plan.tick:
                 await self._agree_on_stop(position.id, venue.stop_price)
             return 0.0
+        return await self._sized(position, venue)
+
+    async def _sized(self, position: Position, venue: VenuePosition | None) -> float:
+        """See that a stop rests for all of one position, or that it is closed; for how long it has had none."""
         async with self._watching.setdefault(position.symbol, asyncio.Lock()):
-            if self._book.position(position.id) is None:
+            now = self._book.position(position.id)
+            if now is None:
                 return 0.0  # it has closed meanwhile
-            since = self._unprotected_since.setdefault(position.entry_order_id, self._clock.monotonic())
-            gap_s = self._clock.monotonic() - since
-            await self._repair(position, venue, gap_s)
-            return gap_s
+            before_s = self.unprotected.of(now.entry_order_id)
+            await self._stops.keep(now, at_venue=Decimal(0) if venue is None else venue.quantity)
+            return max(before_s, self.unprotected.of(now.entry_order_id))
 
     async def _note_protected(self, position: Position) -> None:
-        since = self._unprotected_since.pop(position.entry_order_id, None)
-        if since is not None:
-            facts = {"position": position.id, "gap_s": self._clock.monotonic() - since}
+        gap_s = self.unprotected.end(position.entry_order_id)
+        if gap_s is not None:
+            facts = {"position": position.id, "gap_s": gap_s}
             await self._record("protection", position.task_id, {"what": "stop rests again", **facts})
 
     async def _agree_on_stop(self, position_id: PositionId, resting: Decimal) -> None:
@@ -132,20 +187,7 @@ class PositionGuard:
             if now.direction.sign * (resting - now.stop_price) > 0:
                 await self._tracker.change(position_id, lambda position: _with_stop(position, resting))
             else:
-                await self._engine.move_stop(now, now.stop_price)
-
-    async def _repair(self, position: Position, venue: VenuePosition, gap_s: float) -> None:
-        """Rest a stop again; where that fails, close: an unprotected position is not kept."""
-        stops = self._book.orders_of(position.id, OrderRole.STOP)
-        if any(is_acknowledged(each) and self._clock.now() - each.updated_at < _SETTLING for each in stops):
-            return  # the answer may be older than the stop
-        facts = {"what": "position without a stop", "position": position.id, "symbol": position.symbol}
-        await self._record("incident", position.task_id, facts)
-        stop = await self._engine.rest_stop(position, venue)
-        if is_acknowledged(stop):
-            return
-        if stop.state is OrderState.REJECTED or gap_s >= PROTECT_WITHIN_S:
-            await self._engine.reduce(position, venue.quantity, None, "UNPROTECTED")
+                await self._move_stop(now, now.stop_price)
 
     async def _watch(self, position: Position, price: Decimal, check_deadline: bool) -> None:
         before = ExitState.of(position)
@@ -169,12 +211,24 @@ class PositionGuard:
         position = self._book.position(position_id)
         if position is None or not position.is_open or position.targets_hit != after.targets_hit:
             return
-        if move is not None and not await self._engine.move_stop(position, move.price):
+        if move is not None and not await self._move_stop(position, move.price):
+            if self._stops.was_beyond(position_id):  # too late to rest it there: what it would have done is done now
+                await self._engine.reduce(position, position.quantity, None, move.reason)
             return
         changed = await self._tracker.change(position_id, lambda now: _following(now, after))
         if move is not None and changed is not None:
             facts = {"position": position_id, "symbol": changed.symbol, "stop": str(move.price), "reason": move.reason}
             await self._record("stop_moved", changed.task_id, facts)
+
+    async def _move_stop(self, position: Position, price: Decimal) -> bool:
+        """Put its stop at `price`; False if it was not read back there: the next price asks again."""
+        able = self._broker_of(position.broker_id).capabilities
+        if able.stop_follows_position and able.amends_stop:
+            return await self._engine.move_stop(position, price)
+        try:
+            return await self._stops.keep(position, price=price)
+        except (BrokerUnavailable, OrderFateUnknown):
+            return False
 
     async def _venue_should_have_closed(self, position: Position) -> None:
         """The price is beyond the resting stop. Read the fills; if the position still stands there, close it."""
@@ -190,6 +244,10 @@ class PositionGuard:
     def _is_still_open(self, position: Position) -> bool:
         still = self._book.position(position.id)
         return still is not None and still.is_open
+
+
+def _is_older(quoted_at: datetime | None, position: Position) -> bool:
+    return quoted_at is not None and quoted_at < position.opened_at
 
 
 def _with_stop(position: Position, stop: Decimal) -> Position:

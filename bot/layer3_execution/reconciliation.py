@@ -6,7 +6,6 @@ succeeded: a venue that does not answer is unknown, never flat.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Final
 
 from bot.errors import BrokerError, IllegalTransition
@@ -15,12 +14,14 @@ from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged, is_attached
+from bot.layer3_execution.late_arrivals import LateArrivals
 from bot.layer3_execution.order_state import OrderEvent
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder, is_unresolved, never_failing
 from bot.models import ORDER_ID_PREFIX, ClientOrderId, Order, OrderRole, OrderState, VenuePosition, leg_of
 
 CLEAN_ANSWERS_NEEDED: Final = 3
-ABSENCE_NEEDED: Final = timedelta(seconds=120)
+ABSENCE_NEEDED_S: Final = 120.0
+VENUE_TIMEOUT_S: Final = 15.0  # Binance: its engine gives up after 10 s; and some for the difference of clocks
 
 
 @dataclass(slots=True)
@@ -69,12 +70,22 @@ class Reconciler:
         self._broker_of = broker_of
         self._clock = clock
         self._record = never_failing(record)
-        self._absent: dict[ClientOrderId, tuple[int, datetime]] = {}
+        self._late = LateArrivals(
+            store=store,
+            book=book,
+            tracker=tracker,
+            engine=engine,
+            broker_of=broker_of,
+            clock=clock,
+            record=self._record,
+        )
+        self._absent: dict[ClientOrderId, tuple[int, float]] = {}
 
     async def run(self, broker_id: BrokerId) -> ReconcileReport:
         """Compare one venue with our record; never raises for a venue that is down."""
         report = ReconcileReport(broker_id)
         try:
+            await self._tracker.recall(self._engine.is_in_flight)
             await self._tracker.collect(broker_id)
             await self._settle_orders(broker_id, report)
             await self._tracker.collect(broker_id)
@@ -82,6 +93,8 @@ class Reconciler:
                 await self._tracker.collect(broker_id)  # a fill may have come between the two answers: look again
                 await self._positions_match(broker_id, report)
             await self._compare_working(broker_id, report)
+            for name in await self._late.look(broker_id):
+                report.note_unresolved(name)
         except BrokerError as error:
             report.complete = False
             report.error = str(error)
@@ -116,12 +129,17 @@ class Reconciler:
     async def _settle(self, order: Order, report: ReconcileReport) -> None:
         if order.state is OrderState.INTENT:
             await self._never_sent(order, report)
-        elif order.role is OrderRole.STOP and self._book.position(order.position_id) is None:
+        elif order.role is OrderRole.STOP and self._is_dropped(order):
             await self._tracker.move(order, OrderEvent.CANCELED, "its position has ended")
         elif is_unresolved(order):
             await self._resolve(order, report)
         else:
             report.matched += 1
+
+    def _is_dropped(self, stop: Order) -> bool:
+        """Its position has ended, and the venue lets nothing rest for that."""
+        follows = self._broker_of(stop.broker_id).capabilities.stop_follows_position
+        return follows and self._book.position(stop.position_id) is None
 
     async def _never_sent(self, order: Order, report: ReconcileReport) -> None:
         """A row found in INTENT outside a send: the process ended before the first byte. It is not sent now."""
@@ -188,11 +206,18 @@ class Reconciler:
         return any(each.entry_order_id == order.client_order_id for each in venue)
 
     def _absence_is_final(self, order: Order) -> bool:
-        """Presumptive evidence E3: at least three clean answers without it, over at least two minutes."""
-        now = self._clock.now()
-        answers, first_at = self._absent.get(order.client_order_id, (0, now))
-        self._absent[order.client_order_id] = (answers + 1, first_at)
-        return answers + 1 >= CLEAN_ANSWERS_NEEDED and now - first_at >= ABSENCE_NEEDED
+        """One more clean answer does not have it: is that proof?
+
+        E3, presumptive: three such answers over two minutes. E2, authoritative, where the venue throws away what is
+        older than it says: two answers from when even the slowest request is too old.
+        """
+        now_s = self._clock.monotonic()  # the wall clock may be set while we count
+        answers, first_s = self._absent.get(order.client_order_id, (0, now_s))
+        self._absent[order.client_order_id] = (answers + 1, first_s)
+        expires_s = self._broker_of(order.broker_id).capabilities.request_expires_after_s
+        if expires_s is None or is_acknowledged(order):
+            return answers + 1 >= CLEAN_ANSWERS_NEEDED and now_s - first_s >= ABSENCE_NEEDED_S
+        return answers > 0 and now_s - first_s >= expires_s + VENUE_TIMEOUT_S
 
     async def _positions_match(self, broker_id: BrokerId, report: ReconcileReport) -> bool:
         venue = {each.entry_order_id: each for each in await self._broker_of(broker_id).positions()}
@@ -204,6 +229,9 @@ class Reconciler:
         ]
         report.lost_positions = [each.id for entry_id, each in ours.items() if each.is_open and entry_id not in venue]
         report.matched += len(venue) - len(report.unknown_positions)
+        for entry_id, theirs in venue.items():
+            if entry_id in ours:
+                await self._late.adopt_stop(theirs)
         return not (report.unknown_positions or report.lost_positions)
 
     async def _compare_working(self, broker_id: BrokerId, report: ReconcileReport) -> None:
@@ -215,13 +243,22 @@ class Reconciler:
             if name is None or not name.startswith(ORDER_ID_PREFIX):
                 report.foreign_orders.append(theirs)
             elif name not in before and self._book.order(name) is None and not self._engine.is_in_flight(name):
-                report.note_unresolved(name)
-                facts = {"what": "order of ours at the venue that had ended here", "order": name}
-                await self._record("incident", None, facts)
-        for name in before - {each.client_order_id for each in working}:
+                await self._not_in_our_book(theirs, name, report)
+            elif (ours := self._book.order(name)) is not None and ours.state is OrderState.CANCEL_PENDING:
+                await self._late.take_back(ours)  # the answer to its cancel was lost
+        for name in sorted(before - {each.client_order_id for each in working}):  # an order that every run repeats
             order = self._book.order(name)
             if order is not None and order.role is not OrderRole.STOP and not self._engine.is_in_flight(name):
                 await self._look_up_missing(order, report)
+
+    async def _not_in_our_book(self, theirs: VenueOrder, name: ClientOrderId, report: ReconcileReport) -> None:
+        """An order of ours works at the venue, and our record has ended it, or never had it (I1 broken)."""
+        if await self._late.settle(theirs):
+            report.resolved.append(name)
+            return
+        report.note_unresolved(name)
+        facts = {"what": "order of ours at the venue that was never recorded", "order": name}
+        await self._record("incident", None, facts)
 
     async def _look_up_missing(self, order: Order, report: ReconcileReport) -> None:
         """It works here and is not among the venue's open orders: one question about it, and no verdict without."""
@@ -231,9 +268,15 @@ class Reconciler:
         now = self._book.order(order.client_order_id)
         if now is None or (found is not None and not found.state.is_terminal):
             return
-        if found is None or found.filled_quantity > now.filled_quantity or found.state is OrderState.FILLED:
-            report.note_unresolved(order.client_order_id)  # not shown, or its fills are not told yet
+        if found is None and not await self._has_position(now) and self._absence_is_final(now):
+            self._absent.pop(order.client_order_id, None)
+            await self._end(now, OrderEvent.CANCELED, "absent in complete answers (presumed)")
+            report.resolved.append(order.client_order_id)
             return
+        if found is None or found.filled_quantity > now.filled_quantity:
+            report.note_unresolved(order.client_order_id)  # not shown, or its fills are not told yet
+            return  # FILLED with no more than we know: the venue cut it down to what was left to reduce
+        self._absent.pop(order.client_order_id, None)
         event = OrderEvent.EXPIRED if found.state is OrderState.EXPIRED else OrderEvent.CANCELED
         await self._end(now, event, f"{found.state.value} at the venue")
         report.resolved.append(order.client_order_id)

@@ -1,13 +1,15 @@
 """Layers 3 to 5 and the pipeline over them: the same parts in every mode."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bot.config import Settings
 from bot.instruments import BrokerId, InstrumentRegistry, Symbol
 from bot.interfaces import CandleSource, Clock, Journal, Stores
 from bot.layer1_data.broker_interface import BrokerInterface
-from bot.layer2_intelligence.strategies.catalogue import strategy_named
+from bot.layer1_data.quality import QuoteScreen
+from bot.layer2_intelligence.strategies.catalogue import Strategy, strategy_named
+from bot.layer2_intelligence.validator import judge
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine
 from bot.layer3_execution.flatten import Flattener
@@ -21,7 +23,23 @@ from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer4_risk.manager import RiskManager
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
 from bot.models import JournalEntry, Quote, TaskId
-from bot.pipeline import Pipeline, PipelineParts
+from bot.pipeline import Judge, Pipeline, PipelineParts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seams:
+    """What a simulation replaces: its own source of signals with a judge for them, and single parts, so that a test can
+    leave one safeguard out and see the campaign fail. Every other mode takes this as it is."""
+
+    strategies: Mapping[str, Strategy] = field(default_factory=dict)
+    judge: Judge = judge
+    tracker: type[OrderTracker] = OrderTracker
+    engine: type[ExecutionEngine] = ExecutionEngine
+    guard: type[PositionGuard] = PositionGuard
+    reconciler: type[Reconciler] = Reconciler
+    risk: type[RiskManager] = RiskManager
+    kill: type[KillSwitch] = KillSwitch
+    screen: type[QuoteScreen] = QuoteScreen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +73,7 @@ def trading_core(
     strategies: Sequence[str],
     environment: str,
     kill_file: KillFile | None = None,
+    seams: Seams | None = None,
 ) -> TradingCore:
     """Everything between a feature set and an outcome. `environment` is the letter of client order ids.
 
@@ -64,7 +83,8 @@ def trading_core(
     async def record(kind: str, task_id: TaskId | None, data: Mapping[str, object]) -> None:
         await journal.record(JournalEntry(at=clock.now(), kind=kind, task_id=task_id, data=data))
 
-    kill = KillSwitch(stores.kills, clock=clock, record=never_failing(record), file=kill_file)
+    seams = seams or Seams()
+    kill = seams.kill(stores.kills, clock=clock, record=never_failing(record), file=kill_file)
     daily_loss = DailyLossWatch(
         kill,
         stores.orders.realised_since,
@@ -72,8 +92,8 @@ def trading_core(
         start_hour_utc=settings.risk.session_day_start_utc,
     )
     book = Book()
-    tracker = OrderTracker(store=stores.orders, book=book, broker_of=broker_of, clock=clock, record=record)
-    engine = ExecutionEngine(
+    tracker = seams.tracker(store=stores.orders, book=book, broker_of=broker_of, clock=clock, record=record)
+    engine = seams.engine(
         store=stores.orders,
         book=book,
         tracker=tracker,
@@ -81,16 +101,23 @@ def trading_core(
         clock=clock,
         entry_refusal=kill.refusal,
     )
-    guard = PositionGuard(
-        store=stores.orders, book=book, engine=engine, tracker=tracker, broker_of=broker_of, clock=clock, record=record
+    guard = seams.guard(
+        store=stores.orders,
+        book=book,
+        engine=engine,
+        tracker=tracker,
+        broker_of=broker_of,
+        clock=clock,
+        record=record,
+        protect_within_s=settings.risk.protect_within_s,
     )
-    reconciler = Reconciler(
+    reconciler = seams.reconciler(
         store=stores.orders, book=book, tracker=tracker, engine=engine, broker_of=broker_of, clock=clock, record=record
     )
     outcomes = OutcomeTracker(
         stores.outcomes, candles, registry, horizon_candles=settings.outcomes.outcome_horizon_candles
     )
-    risk = RiskManager(
+    risk = seams.risk(
         registry=registry,
         settings=settings.risk,
         exits=settings.exits,
@@ -111,7 +138,8 @@ def trading_core(
             risk=risk,
             engine=engine,
             outcomes=outcomes,
-            strategies={name: strategy_named(name, settings) for name in strategies},
+            strategies={**{name: strategy_named(name, settings) for name in strategies}, **seams.strategies},
+            judge=seams.judge,
             broker_of=broker_of,
             quote_of=quote_of,
             entries_blocked=entries_blocked,

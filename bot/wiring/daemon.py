@@ -23,8 +23,8 @@ from bot.database.migrate import migrate
 from bot.database.pool import open_pool
 from bot.database.postgres import PostgresStores
 from bot.database.postgres_kills import PostgresKillNews
-from bot.errors import BotError
-from bot.instruments import Symbol, default_registry
+from bot.database.writer import WriterLock
+from bot.instruments import default_registry
 from bot.interfaces import KillNews
 from bot.kill_watch import KillWatch
 from bot.layer1_data.broker_router import BrokerRouter
@@ -39,7 +39,7 @@ from bot.layer5_monitoring.events import JournalEvents
 from bot.layer5_monitoring.health import HealthState
 from bot.layer5_monitoring.journal import StoredJournal
 from bot.layer5_monitoring.logger import Redactor, configure_logging
-from bot.models import DaemonStatus, Quote
+from bot.models import DaemonStatus
 from bot.scheduler import IntervalScheduler
 from bot.supervisor import EntryGate, Supervisor, SupervisorParts
 from bot.wiring.core import trading_core
@@ -160,12 +160,14 @@ async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[tup
         dsn = await server.start()
     try:
         pool = await open_pool(dsn)
-        stores = PostgresStores(pool)
+        writer = WriterLock(dsn, clock)
+        stores = PostgresStores(pool, writer.epoch)
         try:
             applied = await migrate(pool, clock)
             if applied:
                 logger.info("database: applied {}", ", ".join(applied))
-            yield stores, PostgresKillNews(dsn)
+            async with writer.held():  # raises where another daemon has it: nothing of ours has begun yet
+                yield stores, PostgresKillNews(dsn)
         finally:
             await stores.close()
     finally:
@@ -186,12 +188,6 @@ def _supervisor(
     router = BrokerRouter(market.brokers, registry)
     cache, gate = CandleCache(registry), EntryGate()
 
-    async def quote_of(symbol: Symbol) -> Quote | None:
-        try:
-            return await router.for_symbol(symbol).quote(symbol)
-        except BotError:
-            return None  # risk refuses what has no price; the rules use the close
-
     journal = StoredJournal(stores.journal, events)
     core = trading_core(
         settings=settings,
@@ -201,7 +197,7 @@ def _supervisor(
         journal=journal,
         candles=cache,
         broker_of=router.broker,
-        quote_of=quote_of,
+        quote_of=lambda symbol: supervisor.quote_of(symbol),
         entries_blocked=gate.blocked,
         strategies=[DIVERGENCE],
         environment=settings.run.mode[0],

@@ -6,10 +6,10 @@ case asks `capabilities`, never for a name.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ import pytest
 from bot.clock import ManualClock
 from bot.errors import BrokerUnavailable
 from bot.instruments import OANDA, Currency, Instrument, Symbol, default_registry
-from bot.layer1_data.broker_interface import BrokerInterface, DuplicateIds
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, BrokerInterface, DuplicateIds
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.brokers.simulated.state import MemoryVenueState
 from bot.models import (
@@ -82,6 +82,8 @@ class SimulatedStand:
     def crash(self) -> None:
         self.broker = self._venue = self._made()
 
+    options: ClassVar[Mapping[str, Any]] = {}
+
     def _made(self) -> SimulatedBroker:
         return SimulatedBroker(
             broker_id=OANDA,
@@ -91,10 +93,72 @@ class SimulatedStand:
             balance=BALANCE,
             state=self._state,
             history=OneHistory(),
+            **self.options,
         )
 
 
-STANDS: Final[tuple[Callable[[], Stand], ...]] = (SimulatedStand,)
+class OandaLike(SimulatedStand):
+    """Attaches the stop, which follows; an id may come again once its order has ended."""
+
+    options: ClassVar[Mapping[str, Any]] = {"duplicate_ids": DuplicateIds.OPEN_ONLY}
+
+
+class IgLike(SimulatedStand):
+    """Attaches the stop, which follows; knows no ids. MT5 is alike."""
+
+    options: ClassVar[Mapping[str, Any]] = {"duplicate_ids": DuplicateIds.NONE}
+
+
+class FuturesLike(SimulatedStand):
+    """Stops are reduce-only orders of their own, which can be changed and lock nothing."""
+
+    options: ClassVar[Mapping[str, Any]] = {
+        "attached_stop": False,
+        "stop_follows_position": False,
+        "duplicate_ids": DuplicateIds.OPEN_ONLY,
+    }
+
+
+class CoinbaseLike(SimulatedStand):
+    """Attaches a bracket as large as the entry's fills; it never shrinks and is not changed. Tells totals of fills."""
+
+    options: ClassVar[Mapping[str, Any]] = {
+        "stop_follows_position": False,
+        "amends_stop": False,
+        "cumulative_fills": True,
+    }
+
+
+class TradierLike(SimulatedStand):
+    """Stops are orders of their own, not changed; a tag is no id."""
+
+    options: ClassVar[Mapping[str, Any]] = {
+        "attached_stop": False,
+        "stop_follows_position": False,
+        "amends_stop": False,
+        "duplicate_ids": DuplicateIds.NONE,
+    }
+
+
+class SpotLike(TradierLike):
+    """As before, and a resting stop locks what it would sell."""
+
+    options: ClassVar[Mapping[str, Any]] = {
+        **TradierLike.options,
+        "stop_reserves": True,
+        "duplicate_ids": DuplicateIds.OPEN_ONLY,
+    }
+
+
+STANDS: Final[tuple[Callable[[], Stand], ...]] = (
+    SimulatedStand,
+    OandaLike,
+    IgLike,
+    FuturesLike,
+    CoinbaseLike,
+    TradierLike,
+    SpotLike,
+)
 
 
 @pytest.fixture(params=STANDS, ids=lambda each: each.__name__)
@@ -154,6 +218,15 @@ def reduction(name: str, quantity: str, *, price: str | None = None, of: str = "
 async def only_position(stand: Stand) -> VenuePosition:
     (position,) = await stand.broker.positions()
     return position
+
+
+async def protected(stand: Stand, **changes: object) -> VenuePosition:
+    """An open position with a stop for all of it, whoever has to place that."""
+    await stand.broker.place(entry(**changes))
+    position = await only_position(stand)
+    if not stand.broker.capabilities.attached_stop:
+        await stand.broker.place_stop(position, ClientOrderId("entry-1-s"), D("1.09500"))
+    return await only_position(stand)
 
 
 async def fill_names(stand: Stand) -> list[ClientOrderId]:
@@ -246,6 +319,24 @@ async def test_23_an_attached_stop_rests_from_the_fill_on_for_the_whole_quantity
     assert (position.stop_price, position.stop_order_id) == (D("1.09500"), "entry-1-s")
 
 
+async def test_23b_a_venue_that_attaches_no_stop_opens_a_bare_position_that_a_stop_can_be_rested_for(
+    stand: Stand,
+) -> None:
+    if stand.broker.capabilities.attached_stop:
+        pytest.skip("this venue attaches the stop")
+    await stand.broker.place(entry())
+    assert ((await only_position(stand)).stop_price, await stand.broker.protective_orders()) == (None, ())
+
+    position = await protected_again(stand)
+
+    assert (position.stop_price, position.stop_order_id) == (D("1.09500"), "entry-1-s")
+
+
+async def protected_again(stand: Stand) -> VenuePosition:
+    await stand.broker.place_stop(await only_position(stand), ClientOrderId("entry-1-s"), D("1.09500"))
+    return await only_position(stand)
+
+
 async def test_24_the_same_client_order_id_never_has_two_effects(stand: Stand) -> None:
     if stand.broker.capabilities.duplicate_ids is not DuplicateIds.PERMANENT:
         pytest.skip("this venue forgets ids: the engine asks before it sends again")
@@ -254,6 +345,28 @@ async def test_24_the_same_client_order_id_never_has_two_effects(stand: Stand) -
 
     assert (again.venue_order_id, again.state) == (first.venue_order_id, first.state)
     assert (await only_position(stand)).quantity == D(1_000)
+
+
+async def test_24b_an_id_comes_again_exactly_as_often_as_the_venue_says(stand: Stand) -> None:
+    known = stand.broker.capabilities.duplicate_ids
+    resting = entry(kind=OrderKind.LIMIT, limit_price=D("1.09800"))
+    await stand.broker.place(resting)
+    await stand.broker.place(resting)
+    assert len(await stand.broker.open_orders()) == (2 if known is DuplicateIds.NONE else 1)
+
+    stand.price("1.09780", "1.09790")
+    before = (await only_position(stand)).quantity
+    await stand.broker.place(resting)
+
+    # Where the stop of the first one still rests, that stop's id stands in the way.
+    again = known is DuplicateIds.NONE or (
+        known is DuplicateIds.OPEN_ONLY and not stand.broker.capabilities.attached_stop
+    )
+    assert (await only_position(stand)).quantity - before == (D(1_000) if again else 0)
+    found = await stand.broker.find_order(ClientOrderId("entry-1"))
+    assert found is not None
+    assert found.client_order_id == "entry-1"
+    assert set(await fill_names(stand)) == {"entry-1"}
 
 
 @pytest.mark.parametrize(
@@ -323,7 +436,8 @@ async def test_32_a_reduction_of_more_than_is_left_closes_what_is_left_and_never
     fills, _ = await stand.broker.fills_since("")
     assert fills[-1].quantity == D(1_000)
     assert await stand.broker.positions() == ()
-    assert await stand.broker.protective_orders() == ()
+    if stand.broker.capabilities.stop_follows_position:
+        assert await stand.broker.protective_orders() == ()
 
 
 @pytest.mark.parametrize(("quantity", "word"), [("0", "BELOW_MINIMUM"), ("0.5", "BELOW_MINIMUM"), ("1.5", "PRECISION")])
@@ -352,7 +466,9 @@ async def test_35_a_reduction_on_the_opening_side_is_rejected(stand: Stand) -> N
 
 
 async def test_36_a_resting_target_fills_when_reached_and_ends_when_the_stop_closes_the_position(stand: Stand) -> None:
-    await stand.broker.place(entry())
+    if stand.broker.capabilities.stop_reserves:
+        pytest.skip("this venue rests no target beside a stop")
+    await protected(stand)
     await stand.broker.place(reduction("t1", "400", price="1.10400"))
     await stand.broker.place(reduction("t2", "600", price="1.10900"))
 
@@ -371,7 +487,7 @@ async def test_36_a_resting_target_fills_when_reached_and_ends_when_the_stop_clo
 
 
 async def test_41_a_stop_never_fills_better_than_its_price(stand: Stand) -> None:
-    await stand.broker.place(entry())
+    await protected(stand)
     stand.price("1.09400", "1.09410")
 
     fills, _ = await stand.broker.fills_since("")
@@ -381,8 +497,8 @@ async def test_41_a_stop_never_fills_better_than_its_price(stand: Stand) -> None
 
 
 async def test_42_a_moved_stop_rests_at_its_new_price_under_the_same_id(stand: Stand) -> None:
-    if not stand.broker.capabilities.amends_stop:
-        pytest.skip("this venue replaces stops")
+    if not (stand.broker.capabilities.amends_stop and stand.broker.capabilities.stop_follows_position):
+        pytest.skip("this venue moves no stop by its position")
     await stand.broker.place(entry())
     ack = await stand.broker.amend_stop(ClientOrderId("entry-1"), D("1.09900"))
 
@@ -396,15 +512,18 @@ async def test_42_a_moved_stop_rests_at_its_new_price_under_the_same_id(stand: S
     [("entry-1", "1.0990001", "PRECISION"), ("never", "1.09900", "POSITION_NOT_FOUND")],
 )
 async def test_43_a_stop_that_cannot_be_moved_stays_where_it_was(stand: Stand, name: str, stop: str, word: str) -> None:
-    await stand.broker.place(entry())
+    await protected(stand)
     ack = await stand.broker.amend_stop(ClientOrderId(name), D(stop))
 
     assert ack.state is OrderState.REJECTED
-    assert ack.reason == word if isinstance(stand, SimulatedStand) else ack.reason
+    moves = stand.broker.capabilities.amends_stop and stand.broker.capabilities.stop_follows_position
+    assert ack.reason == word if isinstance(stand, SimulatedStand) and moves else ack.reason
     assert (await only_position(stand)).stop_price == D("1.09500")
 
 
 async def test_44_a_bare_position_can_be_protected_again_once(stand: Stand) -> None:
+    if not stand.broker.capabilities.stop_follows_position:
+        pytest.skip("here stops may rest beside each other")
     await stand.broker.place(entry())
     await stand.broker.cancel(ClientOrderId("entry-1-s"))
     bare = await only_position(stand)
@@ -420,6 +539,60 @@ async def test_44_a_bare_position_can_be_protected_again_once(stand: Stand) -> N
     assert (await fill_names(stand))[-1] == "again"
 
 
+async def test_44b_loose_stops_never_close_more_than_is_open_and_open_nothing(stand: Stand) -> None:
+    able = stand.broker.capabilities
+    if able.stop_follows_position or able.stop_reserves:
+        pytest.skip("here one stop rests at most")
+    position = await protected(stand)
+    await stand.broker.place_stop(position, ClientOrderId("second"), D("1.09400"))
+    assert len(await stand.broker.protective_orders()) == 2
+
+    stand.price("1.09300", "1.09310")
+    stand.price("1.09000", "1.09010")
+
+    fills, _ = await stand.broker.fills_since("")
+    assert sum((each.quantity for each in fills if each.side is Side.SELL), D(0)) == D(1_000)
+    assert (await stand.broker.positions(), await stand.broker.protective_orders()) == ((), ())
+
+
+async def test_44c_a_loose_stop_keeps_its_size_until_it_is_resized_or_cancelled(stand: Stand) -> None:
+    able = stand.broker.capabilities
+    if able.stop_follows_position or able.stop_reserves:
+        pytest.skip("this venue's stop is not loose")
+    await protected(stand)
+    await stand.broker.place(reduction("out", "400"))
+    (stop,) = await stand.broker.protective_orders()
+    assert stop.quantity - stop.filled_quantity == D(1_000)
+
+    if able.amends_stop:
+        ack = await stand.broker.resize_stop(ClientOrderId("entry-1-s"), D(600), D("1.09600"))
+        (stop,) = await stand.broker.protective_orders()
+        assert (ack.state, stop.quantity, stop.price) == (OrderState.WORKING, D(600), D("1.09600"))
+    else:
+        assert (await stand.broker.cancel(ClientOrderId("entry-1-s"))).state is OrderState.CANCELED
+        assert await stand.broker.protective_orders() == ()
+
+
+async def test_44d_a_loose_stop_beyond_the_price_is_refused_with_the_contracts_word(stand: Stand) -> None:
+    if stand.broker.capabilities.stop_follows_position:
+        pytest.skip("this venue triggers it at once")
+    await stand.broker.place(entry())
+    ack = await stand.broker.place_stop(await only_position(stand), ClientOrderId("late"), D("1.10500"))
+
+    assert (ack.state, ack.reason) == (OrderState.REJECTED, WOULD_TRIGGER)
+
+
+async def test_44e_beside_a_stop_that_locks_what_it_protects_nothing_is_sold(stand: Stand) -> None:
+    if not stand.broker.capabilities.stop_reserves:
+        pytest.skip("this venue's stops lock nothing")
+    await protected(stand)
+    refused = await stand.broker.place(reduction("out", "400"))
+    await stand.broker.cancel(ClientOrderId("entry-1-s"))
+    taken = await stand.broker.place(reduction("again", "400"))
+
+    assert (refused.state, taken.state) == (OrderState.REJECTED, OrderState.FILLED)
+
+
 async def test_45_a_stop_for_a_position_that_is_gone_is_rejected(stand: Stand) -> None:
     await stand.broker.place(entry())
     position = await only_position(stand)
@@ -428,7 +601,7 @@ async def test_45_a_stop_for_a_position_that_is_gone_is_rejected(stand: Stand) -
     ack = await stand.broker.place_stop(position, ClientOrderId("late"), D("1.09600"))
 
     assert ack.state is OrderState.REJECTED
-    assert await stand.broker.protective_orders() == ()
+    assert "late" not in {each.client_order_id for each in await stand.broker.protective_orders()}
 
 
 # --------------------------------------------------------------------------------------------------------- 5x: cancels

@@ -244,6 +244,39 @@ async def test_a_transition_moves_the_order_and_appends_its_cause(stores: Stores
     ]
 
 
+async def test_a_transition_can_bring_new_terms_that_the_venue_agreed_to(stores: Stores) -> None:
+    await stores.orders.record_intent((order("o1"),), signal_id=None)
+    before = await stores.orders.order(ClientOrderId("o1"))
+
+    await stores.orders.transition(
+        ClientOrderId("o1"),
+        expected=S.INTENT,
+        state=S.INTENT,
+        cause="resized",
+        at=at(1),
+        quantity=Decimal(7),
+        price=Decimal("1.0765"),
+    )
+
+    after = await stores.orders.order(ClientOrderId("o1"))
+    assert after == replace(before, quantity=Decimal(7), price=Decimal("1.0765"), updated_at=at(1))
+
+
+async def test_orders_presumed_never_placed_are_found_by_broker_and_instant_until_they_arrive(stores: Stores) -> None:
+    for name, minute in (("o1", 1), ("o2", 3), ("o3", 2)):
+        await stores.orders.record_intent((order(name, signal=None),), signal_id=None)
+        await stores.orders.transition(
+            ClientOrderId(name), expected=S.INTENT, state=S.NOT_PLACED, cause="absent", at=at(minute)
+        )
+
+    found = await stores.orders.not_placed_since(OANDA, at(2))
+    assert [each.client_order_id for each in found] == ["o3", "o2"]
+    assert await stores.orders.not_placed_since(BINANCE, at(0)) == []
+
+    await stores.orders.transition(ClientOrderId("o3"), expected=S.NOT_PLACED, state=S.WORKING, cause="late", at=at(4))
+    assert [each.client_order_id for each in await stores.orders.not_placed_since(OANDA, at(0))] == ["o1", "o2"]
+
+
 async def test_an_order_that_moved_meanwhile_is_not_moved_again(stores: Stores) -> None:
     # Arrange
     name = ClientOrderId("o1")

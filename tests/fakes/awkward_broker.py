@@ -65,6 +65,8 @@ class AwkwardBroker(BrokerInterface):
         self.placed: list[ApprovedOrder | ReduceOrder] = []
         self.stops_placed: list[ClientOrderId] = []
         self.amended: list[Decimal] = []
+        self.cancel_faults: deque[Fault] = deque()
+        self.cancelled: list[ClientOrderId] = []
         self.asked: list[str] = []
         self._clock = clock
         self._seen = ""
@@ -96,6 +98,11 @@ class AwkwardBroker(BrokerInterface):
         return await self._change(
             self.amend_faults, entry_order_id, lambda: self.venue.amend_stop(entry_order_id, stop)
         )
+
+    async def resize_stop(self, stop_order_id: ClientOrderId, quantity: Decimal, stop: Decimal) -> OrderAck:
+        self.amended.append(stop)
+        send = self.venue.resize_stop
+        return await self._change(self.amend_faults, stop_order_id, lambda: send(stop_order_id, quantity, stop))
 
     async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
         """Eventually consistent: for a while an order that exists is not found."""
@@ -153,8 +160,8 @@ class AwkwardBroker(BrokerInterface):
         return await self.venue.account()
 
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
-        await self._wait()
-        return await self.venue.cancel(client_order_id)
+        self.cancelled.append(client_order_id)
+        return await self._change(self.cancel_faults, client_order_id, lambda: self.venue.cancel(client_order_id))
 
     async def open_orders(self) -> Sequence[VenueOrder]:
         await self._ask("open_orders")

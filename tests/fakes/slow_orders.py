@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from bot.database.memory_orders import MemoryOrders
 from bot.errors import CommitUnknown
@@ -39,10 +40,19 @@ class SlowOrders(MemoryOrders):
         cause: str,
         at: datetime,
         venue_order_id: str | None = None,
+        quantity: Decimal | None = None,
+        price: Decimal | None = None,
     ) -> None:
         await self._wait()
         await super().transition(
-            client_order_id, expected=expected, state=state, cause=cause, at=at, venue_order_id=venue_order_id
+            client_order_id,
+            expected=expected,
+            state=state,
+            cause=cause,
+            at=at,
+            venue_order_id=venue_order_id,
+            quantity=quantity,
+            price=price,
         )
         await self._committed()
 

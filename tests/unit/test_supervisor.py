@@ -42,7 +42,7 @@ from bot.pipeline import Pipeline, PipelineParts
 from bot.supervisor import EntryGate, Supervisor, SupervisorParts
 from bot.wiring.core import trading_core
 from tests.builders import START, approved_order, frictionless
-from tests.fakes.awkward_broker import AwkwardBroker
+from tests.fakes.awkward_broker import AwkwardBroker, Fault
 
 EUR = frictionless("EUR_USD", tick="0.001")
 SOL = frictionless("SOL/USDT", tick="0.001")
@@ -405,7 +405,7 @@ async def test_a_price_that_cannot_be_worked_on_does_not_end_the_stream() -> Non
     await house.turns()
     seen: list[Decimal] = []
 
-    async def on_price(symbol: Symbol, *, bid: Decimal, ask: Decimal, check_deadline: bool = True) -> None:
+    async def on_price(symbol: Symbol, *, bid: Decimal, ask: Decimal, **_: object) -> None:
         seen.append(bid)
         if len(seen) == 1:
             raise ZeroDivisionError
@@ -470,3 +470,41 @@ def test_the_gate_counts_every_difference() -> None:
     assert EntryGate({EUR.broker_id: report}).blocked(EUR.broker_id) == (
         "oanda: 2 differences between the venue and our record"
     )
+
+
+# ---------------------------------------------------------------------------------------------------- protection round
+
+
+async def test_the_start_reads_every_stop_back_and_places_what_is_missing() -> None:
+    house = House()
+    order = await house.buy(EUR)
+    house.clock.advance(10)
+    await house.oanda.lose_stop(order.client_order_id)
+    await house.supervisor.start()
+    (venue,) = await house.oanda.venue.positions()
+    assert venue.stop_price == order.plan.stop
+    assert "protection" in house.supervisor._parts.scheduler.names  # type: ignore[attr-defined]
+    await house.supervisor.stop()
+
+
+async def test_what_waits_for_its_stop_is_looked_after_between_monitor_runs_and_its_gap_is_told() -> None:
+    house = House()
+    order = await house.buy(EUR)
+    house.clock.advance(10)
+    await house.oanda.lose_stop(order.client_order_id)
+    house.oanda.stop_faults.append(Fault.UNREACHABLE)
+    await house.supervisor.monitor()
+    house.clock.advance(3)
+    assert house.supervisor.health()["unprotected_s"] == {"now": 3, "worst": 3}
+    await house.supervisor.protection()
+    (venue,) = await house.oanda.venue.positions()
+    assert venue.stop_price == order.plan.stop
+    assert house.supervisor.health()["unprotected_s"] == {"now": 0, "worst": 3}
+
+
+async def test_where_nothing_waits_for_a_stop_the_protection_round_asks_no_venue() -> None:
+    house = House()
+    await house.buy(EUR)
+    house.oanda.asked.clear()
+    await house.supervisor.protection()
+    assert house.oanda.asked == []

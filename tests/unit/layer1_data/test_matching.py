@@ -16,8 +16,9 @@ from bot.errors import BrokerUnavailable, OrderFateUnknown, StorageError
 from bot.instruments import BINANCE, AssetClass, BrokerId, Currency, Instrument, Spread, Symbol
 from bot.interfaces import VenueStateStore
 from bot.layer1_data.brokers.simulated.adapter import ORDERS_KEPT, SimulatedBroker
+from bot.layer1_data.brokers.simulated.entries import BookOrder
 from bot.layer1_data.brokers.simulated.ledger import FILLS_KEPT, Ledger
-from bot.layer1_data.brokers.simulated.matching import Book, BookOrder
+from bot.layer1_data.brokers.simulated.matching import Book
 from bot.layer1_data.brokers.simulated.memory import VenueMemory
 from bot.layer1_data.brokers.simulated.state import FileVenueState, MemoryVenueState
 from bot.models import (

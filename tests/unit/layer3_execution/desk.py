@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from bot.clock import ManualClock
 from bot.config import Settings
@@ -39,7 +40,9 @@ class Desk:
         orders: OrderStore | None = None,
         clock: ManualClock | None = None,
         liquidity: Decimal | None = None,
+        venue: Mapping[str, Any] | None = None,
     ) -> None:
+        """`venue` says what kind of venue it is: options of the simulated one."""
         self.clock = clock or ManualClock(START)
         self.venue = SimulatedBroker(
             broker_id=BROKER,
@@ -48,6 +51,7 @@ class Desk:
             currency=Currency("USD"),
             balance=Decimal(1_000_000),
             liquidity=liquidity,
+            **(venue or {}),
         )
         self.broker = AwkwardBroker(self.venue, self.clock)
         self.stores = MemoryStores()

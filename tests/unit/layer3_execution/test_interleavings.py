@@ -3,7 +3,9 @@ where the others run. What must hold at the end holds whatever the schedule was.
 
 import asyncio
 import random
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.builders import EUR_USD, START, approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.fakes.slow_orders import SlowOrders
 from tests.unit.layer3_execution.desk import BROKER, Desk
+from tests.unit.layer3_execution.venues import ATTACHED, EVERY_CLASS, OURS_TO_SIZE
 
 CERTAIN = [Fault.UNREACHABLE, Fault.REJECTED]
 SILENT = [Fault.REQUEST_LOST, Fault.REPLY_LOST]
@@ -37,12 +40,19 @@ class Killed(BaseException):
 class Day:
     """One seeded day of trading on one desk. At `dies_at`, counted in requests to store and venue, it is killed."""
 
-    def __init__(self, seed: int, *, dies_at: int | None = None, liquidity: Decimal | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        dies_at: int | None = None,
+        liquidity: Decimal | None = None,
+        venue: Mapping[str, Any] = ATTACHED,
+    ) -> None:
         self.chance = random.Random(seed)
         clock = ManualClock(START)
         self.left_to_live = dies_at
         self.orders = SlowOrders(clock, self.turns)
-        self.desk = Desk(orders=self.orders, clock=clock, liquidity=liquidity)
+        self.desk = Desk(orders=self.orders, clock=clock, liquidity=liquidity, venue=venue)
         self.desk.broker.latency = self.turns
         self.price = Decimal(100)
         self.errors: list[Exception] = []
@@ -134,8 +144,11 @@ class Day:
         broker.hold_fills = broker.repeat_fills = broker.reverse_fills = False
         for _ in range(8):
             self.desk.clock.advance(60)
+            for _ in range(4):
+                self.desk.observe(self.price)
             await self.step("monitor", 0)
             await self.step("stream", 0)
+        await self.step("monitor", 0)
 
 
 async def assert_agreement(day: Day) -> None:
@@ -175,9 +188,22 @@ async def test_once_faults_stop_record_book_and_venue_agree_whatever_ran_in_betw
     await assert_agreement(day)
 
 
-@pytest.mark.parametrize("seed", range(40))
-async def test_killed_at_any_instant_a_new_process_finds_its_way_back(seed: int) -> None:
-    day = Day(seed, dies_at=random.Random(seed).randint(1, 700))
+@pytest.mark.parametrize("liquidity", [None, Decimal(4)], ids=["whole fills", "partial fills"])
+@pytest.mark.parametrize("venue", OURS_TO_SIZE.values(), ids=OURS_TO_SIZE)
+@pytest.mark.parametrize("seed", range(12))
+async def test_where_stops_are_ours_to_size_they_agree_too(
+    seed: int, venue: Mapping[str, Any], liquidity: Decimal | None
+) -> None:
+    day = Day(seed, liquidity=liquidity, venue=venue)
+    await day.trade()
+    await day.calm()
+    await assert_agreement(day)
+
+
+@pytest.mark.parametrize("venue", EVERY_CLASS.values(), ids=EVERY_CLASS)
+@pytest.mark.parametrize("seed", range(12))
+async def test_killed_at_any_instant_a_new_process_finds_its_way_back(seed: int, venue: Mapping[str, Any]) -> None:
+    day = Day(seed, dies_at=random.Random(seed).randint(1, 700), venue=venue)
     await day.trade()
     day.left_to_live = None
     await day.desk.restart()

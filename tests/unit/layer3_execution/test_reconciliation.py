@@ -130,16 +130,134 @@ async def test_a_late_arrival_after_absence_is_an_incident_stops_entries_and_bec
     assert (await desk.position()).closed_at is not None
 
 
-async def test_an_order_of_ours_resting_at_the_venue_that_our_record_ended_stops_entries() -> None:
+async def given_up_and_resting() -> Desk:
+    """An entry that was presumed never placed, and then rests at the venue: between candles a market order waits."""
     desk = Desk()
-    desk.venue.pause(approved_order().symbol)  # between candles a market order rests
+    desk.venue.pause(approved_order().symbol)
     desk.broker.place_faults.append(Fault.REQUEST_LOST)
     await desk.bought()
     await rounds(desk, 3)
+    assert (await desk.order(ENTRY)).state is OrderState.NOT_PLACED
     await desk.venue.place(approved_order())
+    return desk
+
+
+async def test_an_entry_that_arrives_after_it_was_given_up_is_taken_back_and_the_gate_opens_again() -> None:
+    desk = await given_up_and_resting()
     report = await desk.reconciler.run(BROKER)
-    assert report.unresolved == [ENTRY]
-    assert "order of ours at the venue that had ended here" in desk.incidents()
+    assert await desk.venue.open_orders() == ()
+    assert (desk.book.positions(), desk.book.orders()) == ((), ())
+    assert [state for _, _, state, _ in await desk.stores.orders.order_events(ENTRY)][-3:] == [
+        "WORKING",
+        "CANCEL_PENDING",
+        "CANCELED",
+    ]
+    assert "late arrival" in desk.incidents()
+    assert report.clean
+    assert (await desk.reconciler.run(BROKER)).clean
+
+
+async def test_a_late_entry_counts_in_full_until_its_cancel_is_answered_and_is_cancelled_again() -> None:
+    desk = await given_up_and_resting()
+    desk.broker.cancel_faults.append(Fault.REQUEST_LOST)
+    assert not (await desk.reconciler.run(BROKER)).clean
+    assert [each.is_pending for each in desk.book.positions()] == [True]
+    assert (await desk.order(ENTRY)).state is OrderState.CANCEL_PENDING
+    assert (await desk.reconciler.run(BROKER)).clean
+    assert (await desk.venue.open_orders(), desk.book.positions()) == ((), ())
+
+
+async def test_a_late_entry_that_fills_before_its_cancel_is_a_protected_position() -> None:
+    desk = await given_up_and_resting()
+    desk.observe(100)
+    await desk.reconciler.run(BROKER)
+    report = await desk.reconciler.run(BROKER)
+    assert report.clean
+    assert (await desk.position()).quantity == 10
+    assert await desk.states() == {"entry": OrderState.FILLED, "stop": OrderState.WORKING}
+    await desk.price(97)
+    assert (await desk.position()).exit_reason == "STOP"
+    assert desk.book.orders() == ()
+
+
+async def test_what_was_presumed_never_placed_is_asked_after_for_a_day_and_not_longer() -> None:
+    desk = await silent(Fault.REQUEST_LOST)
+    await rounds(desk, 3)
+    desk.broker.asked.clear()
+    await rounds(desk, 2, seconds=12 * 3600)
+    assert desk.broker.asked.count("find_order") == 2
+    await rounds(desk, 1)
+    assert desk.broker.asked.count("find_order") == 2
+
+
+async def test_a_late_arrival_whose_fill_is_not_told_yet_keeps_entries_waiting() -> None:
+    desk = await silent(Fault.REQUEST_LOST)
+    await rounds(desk, 3)
+    await desk.venue.place(approved_order())
+    desk.broker.stale_positions = ()
+    assert (await desk.reconciler.run(BROKER)).unresolved == [ENTRY]
+
+
+async def test_a_late_close_is_adopted_while_its_position_is_open() -> None:
+    desk = Desk()
+    await desk.bought()
+    desk.venue.pause(approved_order().symbol)
+    desk.broker.place_faults.append(Fault.REQUEST_LOST)
+    close = await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
+    await rounds(desk, 3)
+    assert (await desk.order(close.client_order_id)).state is OrderState.NOT_PLACED
+    await desk.venue.place(desk.broker.placed[-1])
+    assert (await desk.reconciler.run(BROKER)).clean
+    assert (await desk.order(close.client_order_id)).state is OrderState.WORKING
+    await desk.price(100)
+    assert (await desk.position()).exit_reason == "TIMEOUT"
+
+
+async def test_a_close_of_unknown_fate_that_the_venue_does_not_have_is_sent_again_under_another_name() -> None:
+    desk = Desk()
+    await desk.bought()
+    desk.broker.place_faults.append(Fault.REQUEST_LOST)
+    first = await desk.engine.reduce(await desk.position(), Decimal(10), None, "UNPROTECTED")
+    assert (await desk.engine.reduce(await desk.position(), Decimal(10), None, "UNPROTECTED")) == first
+    desk.clock.advance(1)
+    second = await desk.engine.reduce(await desk.position(), Decimal(10), None, "UNPROTECTED")
+    assert second.client_order_id != first.client_order_id
+    assert await desk.at_venue() is None
+
+
+async def test_a_close_of_unknown_fate_is_not_sent_again_while_the_venue_does_not_answer() -> None:
+    desk = Desk()
+    await desk.bought()
+    desk.broker.place_faults.append(Fault.REQUEST_LOST)
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "UNPROTECTED")
+    desk.clock.advance(60)
+    desk.broker.failing.add("find_order")
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "UNPROTECTED")
+    assert len(desk.broker.placed) == 2
+
+
+async def test_a_venue_that_throws_old_requests_away_proves_absence_sooner() -> None:
+    desk = Desk(venue={"request_expires_after_s": 5})
+    desk.broker.place_faults.append(Fault.REQUEST_LOST)
+    await desk.bought()
+    await rounds(desk, 2, seconds=19)
+    assert (await desk.order(ENTRY)).state is OrderState.UNKNOWN
+    desk.clock.advance(1)
+    await desk.reconciler.run(BROKER)
+    assert (await desk.order(ENTRY)).state is OrderState.NOT_PLACED
+
+
+async def test_an_acknowledged_order_that_vanished_does_not_keep_entries_waiting_for_ever() -> None:
+    desk = Desk()
+    desk.venue.pause(approved_order().symbol)
+    await desk.bought()
+    del desk.venue._orders[ENTRY]
+    desk.venue._books[approved_order().symbol].orders.clear()
+    assert not (await desk.reconciler.run(BROKER)).clean
+    await rounds(desk, 3)
+    assert (await desk.order(ENTRY)).state is OrderState.CANCELED
+    assert (await desk.reconciler.run(BROKER)).clean
+    assert (desk.book.positions(), desk.book.orders()) == ((), ())
 
 
 async def test_an_intent_found_at_start_up_is_never_sent() -> None:

@@ -5,7 +5,7 @@ asynchronous ones, as at any venue. Every change is saved before the answer, so 
 """
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -18,13 +18,24 @@ from bot.layer1_data.broker_interface import BrokerCapabilities, BrokerInterface
 from bot.layer1_data.brokers.simulated.admission import (
     ADMITTED,
     entry_refusal,
+    loose_stop_refusal,
     reduction_refusal,
     stop_refusal,
 )
+from bot.layer1_data.brokers.simulated.entries import REPEATED, ZERO, BookOrder, Execution, Sweep
 from bot.layer1_data.brokers.simulated.ledger import Ledger
-from bot.layer1_data.brokers.simulated.matching import ZERO, Book, BookOrder, BookPosition, Execution, Sweep
+from bot.layer1_data.brokers.simulated.matching import Book
 from bot.layer1_data.brokers.simulated.memory import VenueMemory
 from bot.layer1_data.brokers.simulated.quote_stream import QuoteStream
+from bot.layer1_data.brokers.simulated.translation import (
+    answer_of,
+    entry_of,
+    open_position,
+    reduction_of,
+    rejection,
+    stop_of,
+    told,
+)
 from bot.models import (
     AccountState,
     ApprovedOrder,
@@ -32,12 +43,10 @@ from bot.models import (
     ClientOrderId,
     Fill,
     OrderAck,
-    OrderKind,
     OrderRole,
     OrderState,
     Quote,
     ReduceOrder,
-    Side,
     Timeframe,
     VenuePosition,
 )
@@ -49,6 +58,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 class SimulatedBroker(BrokerInterface):
     """One simulated account. `liquidity` is the most quantity filled per observation and instrument (None: any).
+
+    What kind of venue it is, is said by the next seven. Without `stop_follows_position` stops are orders of their own:
+    reduce-only, several beside each other, left resting when nothing is open any more. An attached one then grows with
+    its entry's fills and never shrinks. Orders show in answers `visible_after_s` after they were taken. With
+    `cumulative_fills` a fill is named by its order and what that had filled by then.
 
     Raises StorageError from the constructor if the saved state cannot be used, and from the market side if a change
     cannot be saved (it is tried again with the next change).
@@ -65,14 +79,35 @@ class SimulatedBroker(BrokerInterface):
         state: VenueStateStore | None = None,
         history: CandleSource | None = None,
         liquidity: Decimal | None = None,
+        attached_stop: bool = True,
+        stop_follows_position: bool = True,
+        amends_stop: bool = True,
+        stop_reserves: bool = False,
+        duplicate_ids: DuplicateIds = DuplicateIds.PERMANENT,
+        visible_after_s: float = 0,
+        cumulative_fills: bool = False,
+        request_expires_after_s: float | None = None,
     ) -> None:
         self._broker_id = broker_id
+        self._capabilities = BrokerCapabilities(
+            duplicate_ids=duplicate_ids,
+            attached_stop=attached_stop,
+            stop_follows_position=stop_follows_position,
+            amends_stop=amends_stop,
+            streams_quotes=True,
+            stop_reserves=stop_reserves,
+            request_expires_after_s=request_expires_after_s,
+        )
+        self._visible_after = timedelta(seconds=visible_after_s)
+        self._taken_at: dict[ClientOrderId, datetime] = {}
         self._clock = clock
         self._currency = currency
         self._history = history
         self._orders: dict[ClientOrderId, BookOrder] = {}
-        self._books = {each.symbol: Book(each, self._orders, liquidity) for each in instruments}
-        self._ledger = Ledger(broker_id, currency, balance, self._books.values())
+        self._books = {
+            each.symbol: Book(each, self._orders, liquidity, stops_follow=stop_follows_position) for each in instruments
+        }
+        self._ledger = Ledger(broker_id, currency, balance, self._books.values(), cumulative_fills=cumulative_fills)
         self._stream = QuoteStream()
         self._order_count = 0
         self._unsaved = False
@@ -122,13 +157,7 @@ class SimulatedBroker(BrokerInterface):
 
     @property
     def capabilities(self) -> BrokerCapabilities:
-        return BrokerCapabilities(
-            duplicate_ids=DuplicateIds.PERMANENT,
-            attached_stop=True,
-            stop_follows_position=True,
-            amends_stop=True,
-            streams_quotes=True,
-        )
+        return self._capabilities
 
     async def candles(
         self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int
@@ -165,18 +194,30 @@ class SimulatedBroker(BrokerInterface):
         )
 
     async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
-        order = self._orders.get(client_order_id)
-        return None if order is None else _told(order)
+        order = self._newest(client_order_id)
+        return None if order is None or not self._is_visible(order) else told(order)
 
     async def open_orders(self) -> Sequence[VenueOrder]:
-        return tuple(_told(order) for book in self._books.values() for order in book.orders.values())
+        orders = (order for book in self._books.values() for order in book.orders.values())
+        return tuple(told(order) for order in orders if self._is_visible(order))
 
     async def protective_orders(self) -> Sequence[VenueOrder]:
-        stops = (position.stop for book in self._books.values() for position in book.positions.values())
-        return tuple(_told(stop) for stop in stops if stop is not None)
+        stops = [each for book in self._books.values() for each in book.loose.values()]
+        stops += [
+            each
+            for book in self._books.values()
+            if book.stops_follow
+            for key in book.positions
+            for each in book.stops_of(key)
+        ]
+        return tuple(told(stop) for stop in stops if self._is_visible(stop))
 
     async def positions(self) -> Sequence[VenuePosition]:
-        return tuple(_open(position) for book in self._books.values() for position in book.positions.values())
+        return tuple(
+            open_position(position, [each for each in book.stops_of(key) if self._is_visible(each)])
+            for book in self._books.values()
+            for key, position in book.positions.items()
+        )
 
     async def fills_since(self, cursor: str) -> tuple[Sequence[Fill], str]:
         if cursor and not cursor.isdecimal():
@@ -195,14 +236,15 @@ class SimulatedBroker(BrokerInterface):
     # -------------------------------------------------------------------------------------------------------- orders
 
     async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
-        """As the contract says; an id seen before gets the answer of the order that has it, and does nothing."""
-        taken = self._orders.get(order.client_order_id)
+        """As the contract says; an id that the venue still knows gets the answer of the order that has it, and does
+        nothing."""
+        taken = self._same(order.client_order_id)
         if taken is None:
             taken = self._enter(order) if isinstance(order, ApprovedOrder) else self._reduce(order)
         return self._answer(taken)
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
-        taken = self._orders.get(stop_order_id)
+        taken = self._same(stop_order_id)
         return self._answer(self._protect(position, stop_order_id, stop) if taken is None else taken)
 
     async def amend_stop(self, entry_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
@@ -210,23 +252,40 @@ class SimulatedBroker(BrokerInterface):
         inside a candle at the stop, because the price must have come back through it (SPEC 16, candles, step 5)."""
         entry = self._orders.get(entry_order_id)
         if entry is None or entry.symbol not in self._books:
-            return _no(entry_order_id, "POSITION_NOT_FOUND")
+            return rejection(entry_order_id, "POSITION_NOT_FOUND")
         book = self._books[entry.symbol]
         position = book.positions.get(entry_order_id)
         refusal = stop_refusal(position, book.instrument, stop)
+        if not (self._capabilities.amends_stop and book.stops_follow):
+            refusal = "NOT_AMENDABLE"
         if position is None or refusal:
-            return _no(entry.attached_id or entry_order_id, refusal)
+            return rejection(entry.attached_id or entry_order_id, refusal)
         resting = position.stop
         if resting is None:
-            return _no(entry.attached_id or entry_order_id, "STOP_NOT_FOUND")
+            return rejection(entry.attached_id or entry_order_id, "STOP_NOT_FOUND")
         self._unsaved = True
         self._list(book.move_stop(position, resting, stop, self._clock.now()))
         return self._answer(resting)
 
+    async def resize_stop(self, stop_order_id: ClientOrderId, quantity: Decimal, stop: Decimal) -> OrderAck:
+        resting = self._newest(stop_order_id)
+        if resting is None or resting.client_order_id not in self._books[resting.symbol].loose:
+            return rejection(stop_order_id, "STOP_NOT_FOUND")
+        book = self._books[resting.symbol]
+        position = book.positions.get(resting.entry_order_id)
+        refusal = loose_stop_refusal(resting, position, book, quantity, stop)
+        if not self._capabilities.amends_stop:
+            refusal = "NOT_AMENDABLE"
+        if refusal:
+            return rejection(stop_order_id, refusal)
+        self._unsaved = True
+        resting.quantity, resting.price = resting.filled + quantity, stop
+        return self._answer(resting)
+
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
-        order = self._orders.get(client_order_id)
+        order = self._newest(client_order_id)
         if order is None:
-            return _no(client_order_id, "ORDER_NOT_FOUND")
+            return rejection(client_order_id, "ORDER_NOT_FOUND")
         if not order.state.is_terminal:
             self._unsaved = True
             self._books[order.symbol].cancel(order, "CANCELED_BY_CLIENT")
@@ -240,28 +299,46 @@ class SimulatedBroker(BrokerInterface):
             raise BrokerUnavailable(f"{self._broker_id}: {symbol} is not traded here; route it to another broker")
         return book
 
+    def _newest(self, client_order_id: ClientOrderId) -> BookOrder | None:
+        """The order of that id that was taken last."""
+        found, again = self._orders.get(client_order_id), 2
+        while (later := self._orders.get(_repeat(client_order_id, again))) is not None:
+            found, again = later, again + 1
+        return found
+
+    def _same(self, client_order_id: ClientOrderId) -> BookOrder | None:
+        """The order that stands in the way of another one with its id (RELIABILITY 2.2 rule 4); None if none does."""
+        found, known = self._newest(client_order_id), self._capabilities.duplicate_ids
+        if found is None or known is DuplicateIds.PERMANENT:
+            return found
+        return found if known is DuplicateIds.OPEN_ONLY and not found.state.is_terminal else None
+
+    def _key(self, client_order_id: ClientOrderId) -> ClientOrderId:
+        """Under which the next order of that id is kept."""
+        key, again = client_order_id, 2
+        while key in self._orders:
+            key, again = _repeat(client_order_id, again), again + 1
+        return key
+
+    def _is_visible(self, order: BookOrder) -> bool:
+        if not self._visible_after:
+            return True
+        taken_at = self._taken_at.get(order.client_order_id) or self._taken_at.get(order.entry_order_id)
+        return taken_at is None or self._clock.now() - taken_at >= self._visible_after
+
     def _enter(self, order: ApprovedOrder) -> BookOrder:
         book = self._books.get(order.symbol)
-        taken = BookOrder(
-            client_order_id=order.client_order_id,
-            venue_order_id=self._next_venue_id(),
-            symbol=order.symbol,
-            side=order.side,
-            role=OrderRole.ENTRY,
-            kind=order.kind,
-            quantity=order.quantity,
-            price=ZERO if order.kind is OrderKind.MARKET else order.limit_price or ZERO,
-            entry_order_id=order.client_order_id,
-            attached_id=order.stop_order_id,
-            attached_venue_id=self._next_venue_id(),
-            attached_stop=order.plan.stop,
-        )
-        return self._admit(taken, book, self._entry_refusal(order, book))
+        taken = entry_of(order, self._key(order.client_order_id), self._next_venue_id())
+        refusal = self._entry_refusal(order, book)
+        if self._capabilities.attached_stop:
+            taken.attached_id = self._key(order.stop_order_id)
+            taken.attached_venue_id, taken.attached_stop = self._next_venue_id(), order.plan.stop
+        return self._admit(taken, book, refusal)
 
     def _entry_refusal(self, order: ApprovedOrder, book: Book | None) -> str:
         if book is None:
             return "UNKNOWN_SYMBOL"
-        if order.stop_order_id in self._orders or order.stop_order_id == order.client_order_id:
+        if order.stop_order_id == order.client_order_id or self._same(order.stop_order_id) is not None:
             return "DUPLICATE_STOP_ID"
         free = self._ledger.equity() - self._ledger.margin_used()
         return entry_refusal(order, book, rate=self._ledger.rate(book.instrument), free_margin=free)
@@ -269,50 +346,50 @@ class SimulatedBroker(BrokerInterface):
     def _reduce(self, order: ReduceOrder) -> BookOrder:
         book = self._books.get(order.symbol)
         position = None if book is None else book.positions.get(order.entry_order_id)
-        taken = BookOrder(
-            client_order_id=order.client_order_id,
-            venue_order_id=self._next_venue_id(),
-            symbol=order.symbol,
-            side=order.side,
-            role=OrderRole.EXIT,
-            kind=order.kind,
-            quantity=order.quantity if position is None else min(order.quantity, position.quantity),
-            price=ZERO if order.kind is OrderKind.MARKET else order.limit_price or ZERO,
-            entry_order_id=order.entry_order_id,
-        )
+        taken = reduction_of(order, self._key(order.client_order_id), self._next_venue_id(), position)
         refusal = "UNKNOWN_SYMBOL" if book is None else reduction_refusal(order, position, book.instrument)
+        if book is not None and position is not None and not refusal:
+            refusal = self._locked(book, order.entry_order_id, position.quantity - taken.quantity)
         return self._admit(taken, book, refusal)
+
+    def _locked(self, book: Book, entry_order_id: ClientOrderId, free: Decimal) -> str:
+        """Where stops lock what they would sell, only what they leave `free` can be sold beside them."""
+        locked = sum((each.left for each in book.stops_of(entry_order_id)), ZERO)
+        return "INSUFFICIENT_BALANCE" if self._capabilities.stop_reserves and locked > free else ADMITTED
 
     def _protect(self, claimed: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> BookOrder:
         book = self._books.get(claimed.symbol)
         position = None if book is None else book.positions.get(claimed.entry_order_id)
-        taken = BookOrder(
-            client_order_id=stop_order_id,
-            venue_order_id=self._next_venue_id(),
-            symbol=claimed.symbol,
-            side=Side.closing(claimed.direction if position is None else position.direction),
-            role=OrderRole.STOP,
-            kind=OrderKind.STOP,
-            quantity=claimed.quantity,
-            price=stop,
-            entry_order_id=claimed.entry_order_id,
-        )
-        refusal = "UNKNOWN_SYMBOL" if book is None else stop_refusal(position, book.instrument, stop)
+        taken = stop_of(claimed, self._key(stop_order_id), self._next_venue_id(), stop)
+        if book is None:
+            return self._admit(taken, book, "UNKNOWN_SYMBOL")
+        if not book.stops_follow:
+            refusal = loose_stop_refusal(taken, position, book, taken.quantity, stop)
+            if position is not None and not refusal:
+                refusal = self._locked(book, claimed.entry_order_id, position.quantity - taken.quantity)
+            return self._admit(taken, book, refusal)
+        refusal = stop_refusal(position, book.instrument, stop)
         if position is not None and position.stop is not None:
             refusal = "STOP_EXISTS"
-        if book is None or position is None or refusal:
+        if position is None or refusal:
             return self._admit(taken, book, refusal)
-        self._unsaved = True
-        self._orders[stop_order_id] = taken
+        self._remember(taken)
         self._list(book.move_stop(position, taken, stop, self._clock.now()))
         return taken
 
-    def _admit(self, order: BookOrder, book: Book | None, refusal: str) -> BookOrder:
-        """Remember the order; give it to its book unless it is refused."""
+    def _remember(self, order: BookOrder) -> None:
         self._unsaved = True
         self._orders[order.client_order_id] = order
+        if self._visible_after:
+            self._taken_at[order.client_order_id] = self._clock.now()
+
+    def _admit(self, order: BookOrder, book: Book | None, refusal: str) -> BookOrder:
+        """Remember the order; give it to its book unless it is refused."""
+        self._remember(order)
         if refusal != ADMITTED or book is None:
             order.state, order.reason = OrderState.REJECTED, refusal
+        elif order.role is OrderRole.STOP:
+            book.rest_loose(order)
         else:
             self._list(book.accept(order, self._clock.now()))
         return order
@@ -341,12 +418,7 @@ class SimulatedBroker(BrokerInterface):
             raise OrderFateUnknown(
                 f"{self._broker_id}: order {order.client_order_id} was taken but not saved ({error}); reconcile"
             ) from error
-        return OrderAck(
-            client_order_id=order.client_order_id,
-            state=order.state if order.state.is_terminal else OrderState.WORKING,
-            venue_order_id=order.venue_order_id,
-            reason=order.reason,
-        )
+        return answer_of(order)
 
     def _save(self) -> None:
         if not self._unsaved:
@@ -364,36 +436,10 @@ class SimulatedBroker(BrokerInterface):
         finished = [key for key, each in self._orders.items() if each.state.is_terminal and key not in needed]
         for client_order_id in finished[: len(self._orders) - ORDERS_KEPT]:
             del self._orders[client_order_id]
+            self._taken_at.pop(client_order_id, None)
             if self._memory is not None:
                 self._memory.forget(client_order_id)
 
 
-def _no(client_order_id: ClientOrderId, reason: str) -> OrderAck:
-    """A rejection of something that has no order of its own."""
-    return OrderAck(client_order_id=client_order_id, state=OrderState.REJECTED, venue_order_id=None, reason=reason)
-
-
-def _told(order: BookOrder) -> VenueOrder:
-    return VenueOrder(
-        client_order_id=order.client_order_id,
-        venue_order_id=order.venue_order_id,
-        symbol=order.symbol,
-        side=order.side,
-        state=order.state,
-        quantity=order.quantity,
-        filled_quantity=order.filled,
-        price=None if order.kind is OrderKind.MARKET else order.price,
-        reduces_only=order.role is not OrderRole.ENTRY,
-    )
-
-
-def _open(position: BookPosition) -> VenuePosition:
-    return VenuePosition(
-        entry_order_id=position.entry_order_id,
-        symbol=position.symbol,
-        direction=position.direction,
-        quantity=position.quantity,
-        average_price=position.average_price,
-        stop_price=None if position.stop is None else position.stop.price,
-        stop_order_id=None if position.stop is None else position.stop.client_order_id,
-    )
+def _repeat(client_order_id: ClientOrderId, number: int) -> ClientOrderId:
+    return ClientOrderId(f"{client_order_id}{REPEATED}{number}")

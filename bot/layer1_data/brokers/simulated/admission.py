@@ -4,7 +4,9 @@ from decimal import Decimal
 from typing import Final
 
 from bot.instruments import Instrument
-from bot.layer1_data.brokers.simulated.matching import ZERO, Book, BookPosition
+from bot.layer1_data.broker_interface import WOULD_TRIGGER
+from bot.layer1_data.brokers.simulated.entries import ZERO, BookOrder, BookPosition
+from bot.layer1_data.brokers.simulated.matching import Book, is_beyond
 from bot.models import ApprovedOrder, OrderKind, ReduceOrder, Side
 
 ADMITTED: Final = ""
@@ -50,6 +52,23 @@ def stop_refusal(position: BookPosition | None, instrument: Instrument, stop: De
     if position is None:
         return "POSITION_NOT_FOUND"
     return ADMITTED if _is_precise(instrument, ZERO, stop) else "PRECISION"
+
+
+def loose_stop_refusal(
+    order: BookOrder, position: BookPosition | None, book: Book, quantity: Decimal, stop: Decimal
+) -> str:
+    """Why the venue rejects a stop that is an order of its own: Binance -2021 where it would trigger at once."""
+    if position is None:
+        return "POSITION_NOT_FOUND"
+    if order.side is not Side.closing(position.direction):
+        return "WRONG_SIDE"
+    if quantity <= ZERO:
+        return "BELOW_MINIMUM"
+    if not _is_precise(book.instrument, quantity, stop):
+        return "PRECISION"
+    if book.standing and is_beyond(order.side, stop, book.bid, book.ask):
+        return WOULD_TRIGGER
+    return ADMITTED
 
 
 def needed_margin(instrument: Instrument, quantity: Decimal, price: Decimal, rate: Decimal) -> Decimal:

@@ -6,7 +6,8 @@ from typing import Final
 
 from bot.instruments import BrokerId, Currency, Instrument
 from bot.layer1_data.brokers.simulated.admission import needed_margin
-from bot.layer1_data.brokers.simulated.matching import ONE, ZERO, Book, BookPosition, Execution
+from bot.layer1_data.brokers.simulated.entries import ONE, ZERO, BookPosition, Execution
+from bot.layer1_data.brokers.simulated.matching import Book
 from bot.models import Direction, Fill, OrderKind, OrderRole, Side
 
 FILLS_KEPT: Final = 5_000
@@ -21,7 +22,16 @@ class Ledger:
     rate the position was last booked with.
     """
 
-    def __init__(self, broker_id: BrokerId, currency: Currency, balance: Decimal, books: Iterable[Book]) -> None:
+    def __init__(
+        self,
+        broker_id: BrokerId,
+        currency: Currency,
+        balance: Decimal,
+        books: Iterable[Book],
+        *,
+        cumulative_fills: bool = False,
+    ) -> None:
+        self._cumulative_fills = cumulative_fills
         self.balance = balance
         self.fills: list[Fill] = []
         self.fill_count = 0
@@ -52,8 +62,8 @@ class Ledger:
         self.fill_count += 1
         fill = Fill(
             broker_id=self._broker_id,
-            venue_fill_id=f"{self._broker_id}-f-{self.fill_count}",
-            client_order_id=execution.order.client_order_id,
+            venue_fill_id=self._name_of(execution),
+            client_order_id=execution.order.told_id,
             symbol=execution.order.symbol,
             side=execution.order.side,
             quantity=execution.quantity,
@@ -66,6 +76,12 @@ class Ledger:
         if len(self.fills) > _TRIMMED_AT:
             del self.fills[:-FILLS_KEPT]
         return fill
+
+    def _name_of(self, execution: Execution) -> str:
+        """A number, or what a venue that only tells totals lets us make: the order and its total after this fill."""
+        if self._cumulative_fills:
+            return f"{execution.order.venue_order_id}-{execution.order.filled}"
+        return f"{self._broker_id}-f-{self.fill_count}"
 
     def fills_after(self, sequence: int) -> list[Fill]:
         """Fills numbered above `sequence`, as far back as they are kept."""

@@ -5,97 +5,29 @@ fills at its price, never better; a stop that a jump passed fills at the jump's 
 continuously fills at the stop. Market orders and stops then pay the instrument's slippage, to the tick, against us.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 
-from bot.instruments import Instrument, Rounding, Symbol
+from bot.instruments import Instrument, Rounding
+from bot.layer1_data.brokers.simulated.entries import ZERO, BookOrder, BookPosition, Execution, Sweep
 from bot.models import ClientOrderId, Direction, OrderKind, OrderRole, OrderState, Side
-
-ZERO: Final = Decimal(0)
-ONE: Final = Decimal(1)
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class BookOrder:
-    """One order at the venue. `price` is the limit or the trigger (0 for a market order); `entry_order_id` names the
-    position it belongs to.
-
-    An entry carries what will be attached at its first fill (`attached_*`). The quantity of a protective stop follows
-    its position. `armed` is False until a price was seen after the order came: until then no path led to its trigger.
-    """
-
-    client_order_id: ClientOrderId
-    venue_order_id: str
-    symbol: Symbol
-    side: Side
-    role: OrderRole
-    kind: OrderKind
-    quantity: Decimal
-    price: Decimal
-    entry_order_id: ClientOrderId
-    attached_id: ClientOrderId | None = None
-    attached_venue_id: str = ""
-    attached_stop: Decimal = ZERO
-    state: OrderState = OrderState.WORKING
-    reason: str = ""
-    filled: Decimal = ZERO
-    triggered: bool = False
-    armed: bool = False
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class BookPosition:
-    """What is left of one entry. `reach` is the best exit-side price since it opened or since the last jump: a stop
-    moved beyond the price is never filled better than that. `conversion` is the last rate to account currency."""
-
-    entry_order_id: ClientOrderId
-    symbol: Symbol
-    direction: Direction
-    quantity: Decimal
-    average_price: Decimal
-    stop: BookOrder | None
-    reach: Decimal
-    conversion: Decimal = ONE
-    in_range: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
-    """One exchange. `profit` is in quote currency, zero for entries."""
-
-    order: BookOrder
-    position: BookPosition
-    quantity: Decimal
-    price: Decimal
-    profit: Decimal
-    cause: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """The prices one observation passed through; a point has equal lows and highs. `gap`: reached by a jump."""
-
-    bid_low: Decimal
-    bid_high: Decimal
-    ask_low: Decimal
-    ask_high: Decimal
-    at: datetime
-    gap: bool
-    is_point: bool
 
 
 class Book:
     """Orders, positions and the market of one instrument. `registry` is the venue's list of all orders by our id.
 
     `standing` says that the last observed point is a price one can trade at now: not before the first observation,
-    not between candles (`pause`), not between a candle's range and its close.
+    not between candles (`pause`), not between a candle's range and its close. `loose` are the protective stops of a
+    venue where they do not follow their position: reduce-only orders that stay as they are until they fill or end.
     """
 
     def __init__(
-        self, instrument: Instrument, registry: dict[ClientOrderId, BookOrder], liquidity: Decimal | None
+        self,
+        instrument: Instrument,
+        registry: dict[ClientOrderId, BookOrder],
+        liquidity: Decimal | None,
+        *,
+        stops_follow: bool = True,
     ) -> None:
         self.instrument = instrument
         self.bid = ZERO
@@ -104,6 +36,8 @@ class Book:
         self.standing = False
         self.orders: dict[ClientOrderId, BookOrder] = {}
         self.positions: dict[ClientOrderId, BookPosition] = {}
+        self.loose: dict[ClientOrderId, BookOrder] = {}
+        self.stops_follow = stops_follow
         self._registry = registry
         self._liquidity = None if liquidity is None else instrument.round_quantity(liquidity)
         self._budget = self._liquidity
@@ -114,7 +48,14 @@ class Book:
     @property
     def is_idle(self) -> bool:
         """No order and no position here."""
-        return not (self.orders or self.positions)
+        return not (self.orders or self.positions or self.loose)
+
+    def stops_of(self, entry_order_id: ClientOrderId) -> list[BookOrder]:
+        """What rests to protect one position."""
+        position = self.positions.get(entry_order_id)
+        if self.stops_follow:
+            return [position.stop] if position is not None and position.stop is not None else []
+        return [each for each in self.loose.values() if each.entry_order_id == entry_order_id]
 
     @property
     def mid(self) -> Decimal | None:
@@ -130,7 +71,7 @@ class Book:
         self._budget = self._liquidity
         if gap:
             self._range = None
-        if not (self.orders or self.positions):
+        if not (self.orders or self.positions or self.loose):
             return []
         return self._run(Sweep(bid, bid, ask, ask, at, gap, True))
 
@@ -143,7 +84,7 @@ class Book:
         """
         self.standing, self._gap, self._range = False, False, sweep
         self._budget = self._liquidity
-        if not (self.orders or self.positions):
+        if not (self.orders or self.positions or self.loose):
             return []
         for position in self.positions.values():
             position.in_range = True
@@ -192,10 +133,15 @@ class Book:
             self._protect(self._point(at, gap=self._gap))
         return self._done
 
+    def rest_loose(self, stop: BookOrder) -> None:
+        """Rest a stop that minds nothing but its own quantity and price."""
+        self.loose[stop.client_order_id] = stop
+
     def cancel(self, order: BookOrder, reason: str) -> None:
         """End a working order; a protective stop leaves its position bare."""
         order.state, order.reason = OrderState.CANCELED, reason
         self.orders.pop(order.client_order_id, None)
+        self.loose.pop(order.client_order_id, None)
         if order.role is OrderRole.STOP:
             position = self.positions.get(order.entry_order_id)
             if position is not None and position.stop is order:
@@ -223,6 +169,20 @@ class Book:
         for position in tuple(self.positions.values()):
             stop = position.stop
             if stop is None:
+                continue
+            price = _stop_out_price(position, stop, sweep)
+            if price is not None:
+                stop.triggered = True
+                self._fill(stop, price, "stop", sweep, sweep.at)
+        if self.loose:
+            self._trigger_loose(sweep)
+
+    def _trigger_loose(self, sweep: Sweep) -> None:
+        for stop in tuple(self.loose.values()):
+            position = self.positions.get(stop.entry_order_id)
+            if position is None:
+                if is_beyond(stop.side, stop.price, sweep.bid_low, sweep.ask_high):
+                    self.cancel(stop, "REDUCE_ONLY")  # nothing is left to reduce: it opens nothing
                 continue
             price = _stop_out_price(position, stop, sweep)
             if price is not None:
@@ -267,11 +227,14 @@ class Book:
         order.state = OrderState.FILLED if order.filled == order.quantity else OrderState.PARTIAL
         if order.state is OrderState.FILLED:
             self.orders.pop(order.client_order_id, None)
+            self.loose.pop(order.client_order_id, None)
         profit = ZERO
         if position is None:
             position = self._open(order, quantity, price, _first_reach(order, raw, sweep))
         elif order.role is OrderRole.ENTRY:
             _add(position, quantity, price)
+            if order.attached_id in self.loose:
+                self.loose[order.attached_id].quantity += quantity
         else:
             profit = self._leave(position, quantity, price)
         self._done.append(
@@ -295,7 +258,7 @@ class Book:
 
     def _open(self, order: BookOrder, quantity: Decimal, price: Decimal, reach: Decimal) -> BookPosition:
         position = BookPosition(
-            entry_order_id=order.client_order_id,
+            entry_order_id=order.entry_order_id,
             symbol=order.symbol,
             direction=Direction.LONG if order.side is Side.BUY else Direction.SHORT,
             quantity=quantity,
@@ -303,14 +266,14 @@ class Book:
             stop=None,
             reach=reach,
         )
-        self.positions[order.client_order_id] = position
+        self.positions[order.entry_order_id] = position
         self._attach(order, position)
         return position
 
     def _attach(self, order: BookOrder, position: BookPosition) -> None:
         if order.attached_id is None:
             return
-        position.stop = BookOrder(
+        stop = BookOrder(
             client_order_id=order.attached_id,
             venue_order_id=order.attached_venue_id,
             symbol=order.symbol,
@@ -319,9 +282,13 @@ class Book:
             kind=OrderKind.STOP,
             quantity=position.quantity,
             price=order.attached_stop,
-            entry_order_id=order.client_order_id,
+            entry_order_id=order.entry_order_id,
         )
-        self._registry[order.attached_id] = position.stop
+        self._registry[order.attached_id] = stop
+        if self.stops_follow:
+            position.stop = stop
+        else:
+            self.rest_loose(stop)
 
     def _leave(self, position: BookPosition, quantity: Decimal, price: Decimal) -> Decimal:
         """Take `quantity` off a position; what else rests for it shrinks or ends with it. Returns the profit."""
@@ -348,6 +315,11 @@ def _add(position: BookPosition, quantity: Decimal, price: Decimal) -> None:
     position.average_price = cost / position.quantity
     if position.stop is not None:
         position.stop.quantity += quantity
+
+
+def is_beyond(side: Side, trigger: Decimal, bid: Decimal, ask: Decimal) -> bool:
+    """The prices have reached what triggers a stop that sells, or buys, there."""
+    return bid <= trigger if side is Side.SELL else ask >= trigger
 
 
 def _better(direction: Direction, one: Decimal, other: Decimal) -> Decimal:

@@ -8,8 +8,9 @@ from typing import Any
 from bot.errors import StorageError
 from bot.instruments import Symbol
 from bot.interfaces import VenueStateStore
+from bot.layer1_data.brokers.simulated.entries import BookOrder
 from bot.layer1_data.brokers.simulated.ledger import Ledger
-from bot.layer1_data.brokers.simulated.matching import Book, BookOrder
+from bot.layer1_data.brokers.simulated.matching import Book
 from bot.layer1_data.brokers.simulated.snapshot import (
     VERSION,
     Plain,
@@ -95,8 +96,13 @@ class VenueMemory:
         for plain in state["orders"]:
             order = order_of(plain)
             self._orders[order.client_order_id] = order
-            if not order.state.is_terminal and order.role is not OrderRole.STOP:
-                self._books[order.symbol].orders[order.client_order_id] = order
+            if order.state.is_terminal:
+                continue
+            book = self._books[order.symbol]
+            if order.role is not OrderRole.STOP:
+                book.orders[order.client_order_id] = order
+            elif not book.stops_follow:
+                book.rest_loose(order)
         for plain in state["positions"]:
             position = position_of(plain, self._orders)
             self._books[position.symbol].positions[position.entry_order_id] = position

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from bot.instruments import BrokerId, Symbol
-from bot.layer1_data.brokers.simulated.matching import BookOrder, BookPosition
+from bot.layer1_data.brokers.simulated.entries import BookOrder, BookPosition
 from bot.models import ClientOrderId, Direction, Fill, OrderKind, OrderRole, OrderState, Side
 
 VERSION: Final = 1

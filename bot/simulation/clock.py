@@ -1,0 +1,42 @@
+"""Time of a simulation: the virtual time of its loop, and a wall clock that somebody may set wrong (C1)."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+START: Final = datetime(2026, 3, 3, 14, 0, 40, tzinfo=UTC)
+
+
+class LoopClock:
+    """`interfaces.Clock` on a loop. `step` is how wrong the wall clock is; monotonic time never is."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.step = timedelta(0)
+
+    def now(self) -> datetime:
+        """Wall time."""
+        return START + timedelta(seconds=self._loop.time()) + self.step
+
+    def monotonic(self) -> float:
+        """Virtual seconds since the world began."""
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait `seconds` of virtual time; others run first even if that is 0."""
+        woken: asyncio.Future[None] = self._loop.create_future()
+        timer = self._loop.call_later(max(seconds, 0.0), _wake, woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+
+    async def sleep_until(self, instant: datetime) -> None:
+        """Wait until the wall clock shows `instant`."""
+        while (remaining := (instant - self.now()).total_seconds()) > 0:
+            await self.sleep(min(remaining, 60.0))
+
+
+def _wake(woken: "asyncio.Future[None]") -> None:
+    if not woken.done():
+        woken.set_result(None)

@@ -1,0 +1,188 @@
+"""Where a simulated process meets the outside: each entry and exit of a port is a place where it may die.
+
+What is asked lives on in the world when the process that asked is dead: a request in flight arrives all the same.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from types import coroutine
+from typing import Any, TypeVar
+
+from bot.errors import BotError, CommitUnknown, DatabaseUnavailable
+from bot.simulation.loop import PROCESS, WORLD, SimulatedLoop
+from bot.simulation.tape import Tape
+
+T = TypeVar("T")
+
+_DOWN_TEXT = "the database did not answer: connection refused; nothing was stored, asking again is safe"
+
+
+@coroutine
+def yielded() -> Generator[None, None, None]:
+    """Give way once."""
+    yield
+
+
+def at_once(work: "Coroutine[Any, Any, T]") -> T:
+    """The answer of a coroutine that never waits for anybody: a simulated venue, a store in memory."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        answer: T = done.value
+        return answer
+    work.close()
+    raise AssertionError(f"{work!r} waited; only what never waits may be asked like this")
+
+
+class Boundaries:
+    """Counts the entries and exits of ports per process, and lets one of them be the last."""
+
+    def __init__(self, loop: SimulatedLoop) -> None:
+        self._loop = loop
+        self.passed = 0
+        self.dies_at: int | None = None
+        self.on_death: Callable[[int], None] = lambda _: None
+
+    async def cross(self) -> None:
+        """One boundary. Never returns if it is the one at which the process dies."""
+        self.passed += 1
+        if self.dies_at is not None and self.passed >= self.dies_at:
+            self.dies_at = None
+            process = PROCESS.get()
+            if process != WORLD:
+                self._loop.kill(process)
+                self.on_death(process)
+                await self._loop.create_future()
+
+
+class StorePort:
+    """One store behind a network: others run before each call and after it, and it may fail in the known ways.
+
+    `stored` is told of each call that has had its effect, before the caller knows.
+    """
+
+    def __init__(self, inner: object, database: "Database") -> None:
+        self._inner = inner
+        self._database = database
+
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        method = getattr(self._inner, name)
+        database, reads = self._database, not name.startswith(_WRITES)
+
+        async def call(*values: Any, **named: Any) -> Any:
+            if reads:
+                return await database.read(lambda: method(*values, **named))
+            return await database.write(name, method, values, named)
+
+        setattr(self, name, call)
+        return call
+
+
+_WRITES = ("record", "update", "transition", "save", "append", "set", "resume", "put", "end", "ensure", "judged")
+
+
+class Database:
+    """The one database behind all store ports: up, down (D2) or slow (D3)."""
+
+    def __init__(self, loop: SimulatedLoop, tape: Tape, boundaries: Boundaries) -> None:
+        self._loop = loop
+        self._tape = tape
+        self._boundaries = boundaries
+        self.down_until = 0.0
+        self.slow_until = 0.0
+        self.before_write: Callable[[str, tuple[Any, ...], dict[str, Any]], None] = lambda *_: None
+        self.after_write: Callable[[str, tuple[Any, ...], dict[str, Any], Any], None] = lambda *_: None
+
+    @property
+    def is_down(self) -> bool:
+        """Nothing is answered."""
+        return self._loop.time() < self.down_until
+
+    async def read(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """One question."""
+        await yielded()
+        if self.is_down:
+            raise DatabaseUnavailable(_DOWN_TEXT)
+        answer = at_once(ask())
+        await yielded()
+        return answer
+
+    async def write(
+        self,
+        name: str,
+        method: Callable[..., Coroutine[Any, Any, Any]],
+        values: tuple[Any, ...],
+        named: dict[str, Any],
+    ) -> Any:
+        """One transaction."""
+        await self._boundaries.cross()
+        await self._arrive()
+        if self._tape.fires("D5"):
+            raise DatabaseUnavailable("the database did not do it: could not serialize access; nothing was stored")
+        lost = self._tape.fires("D1")
+        if lost and self._tape.dice("D1/when").random() < 0.5:
+            raise CommitUnknown("the connection was lost during a commit; read the row back by its key")
+        self.before_write(name, values, named)
+        answer = at_once(method(*values, **named))
+        self.after_write(name, values, named, answer)
+        await yielded()
+        if lost:
+            raise CommitUnknown("the connection was lost during a commit; read the row back by its key")
+        await self._boundaries.cross()
+        return answer
+
+    async def _arrive(self) -> None:
+        await yielded()
+        if self._loop.time() < self.slow_until:
+            pause: asyncio.Future[None] = self._loop.create_future()
+            self._loop.call_later(self._tape.amount("D3", 0.2, 2.0), _end, pause)
+            await pause
+        if self.is_down:
+            raise DatabaseUnavailable(_DOWN_TEXT)
+
+
+def _end(pause: "asyncio.Future[None]") -> None:
+    if not pause.done():
+        pause.set_result(None)
+
+
+Answer = tuple[Any, BotError | None]
+
+
+class Wire:
+    """The way to one venue and back: delays, and answers that reach whoever still listens."""
+
+    def __init__(self, loop: SimulatedLoop, tape: Tape, name: str) -> None:
+        self._loop = loop
+        self._delays = tape.dice(f"{name}/latency")
+        self._context = loop.context_of(WORLD)
+        self._late: list[tuple[asyncio.TimerHandle, Callable[[], None]]] = []
+
+    def delay_s(self) -> float:
+        """One way, in virtual seconds."""
+        return self._delays.uniform(0.01, 0.15)
+
+    def later(self, delay_s: float, act: Callable[..., None], *values: object) -> asyncio.TimerHandle:
+        """Do it after a while, whoever is dead by then."""
+        return self._loop.call_later(delay_s, act, *values, context=self._context)
+
+    def much_later(self, delay_s: float, act: Callable[[], None]) -> None:
+        """As `later`, but `flush` can bring it forward."""
+        self._late.append((self.later(delay_s, act), act))
+
+    def flush(self) -> None:
+        """What is still under way arrives now."""
+        for timer, act in self._late:
+            if not timer.cancelled() and timer.when() > self._loop.time():
+                timer.cancel()
+                act()
+        self._late.clear()
+
+    def answer(self, waiting: "asyncio.Future[Answer]", value: Any, error: BotError | None = None) -> None:
+        """Let the asker have it, if it still waits."""
+        if not waiting.done():
+            waiting.set_result((value, error))
+
+    def waiting(self) -> "asyncio.Future[Answer]":
+        """What an asker waits for."""
+        return self._loop.create_future()

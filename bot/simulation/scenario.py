@@ -1,0 +1,129 @@
+"""One seed's world before anything goes wrong: venues, symbols, speeds, and where the process will die."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from bot.instruments import Symbol
+from bot.layer1_data.broker_interface import DuplicateIds
+from bot.simulation.tape import Tape, Throws
+
+LIVENESS_S: Final = 60.0
+PRESUMED_S: Final = 140.0  # what absence needs, on top, where an order may never have arrived
+
+_SYMBOLS: Final[Mapping[str, tuple[str, ...]]] = {
+    "crypto": ("BTC/USDT", "ETH/USDT"),
+    "forex": ("EUR_USD", "GBP_USD"),
+    "stock": ("AAPL", "MSFT"),
+}
+PRICES: Final[Mapping[str, Decimal]] = {
+    "BTC/USDT": Decimal(60_000),
+    "ETH/USDT": Decimal(3_000),
+    "EUR_USD": Decimal("1.1"),
+    "GBP_USD": Decimal("1.3"),
+    "AAPL": Decimal(200),
+    "MSFT": Decimal(400),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueKind:
+    """How the venues of a seed treat stops and names; the fields are those of `BrokerCapabilities`."""
+
+    name: str
+    attached_stop: bool
+    stop_follows_position: bool
+    amends_stop: bool
+    stop_reserves: bool = False
+    duplicate_ids: DuplicateIds = DuplicateIds.PERMANENT
+
+
+KINDS: Final = (
+    VenueKind(name="stops attached", attached_stop=True, stop_follows_position=True, amends_stop=True),
+    VenueKind(
+        name="stops of our own",
+        attached_stop=False,
+        stop_follows_position=False,
+        amends_stop=False,
+        duplicate_ids=DuplicateIds.NONE,
+    ),
+    VenueKind(name="stops that are amended", attached_stop=False, stop_follows_position=False, amends_stop=True),
+    VenueKind(
+        name="spot",
+        attached_stop=False,
+        stop_follows_position=False,
+        amends_stop=False,
+        stop_reserves=True,
+        duplicate_ids=DuplicateIds.OPEN_ONLY,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """kill -9 at step `step` of the process, or at its port boundary `boundary`; then nothing for `down_s`."""
+
+    step: int | None
+    boundary: int | None
+    down_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What one seed is about. `crashes` are used up one per process, in order."""
+
+    seed: int
+    tape: Tape
+    symbols: tuple[Symbol, ...]
+    safety_s: float
+    tick_s: float
+    monitor_s: float
+    analysis_s: float
+    max_positions: int
+    fills_in_parts: bool
+    kind: VenueKind
+    numbers: frozenset[int] | None
+    crashes: tuple[Crash, ...]
+
+    @classmethod
+    def drawn(cls, seed: int, *, faults: Throws | None = None, numbers: frozenset[int] | None = None) -> "Scenario":
+        """The scenario of a seed; `faults` and `numbers` (of signals) only ever take something away."""
+        tape = Tape.drawn(seed, faults)
+        dice = tape.dice("scenario")
+        venues = dice.sample(sorted(_SYMBOLS), dice.choice((1, 1, 1, 2, 3)))
+        many = dice.choice((1, 2, 2))
+        return cls(
+            seed=seed,
+            tape=tape,
+            symbols=tuple(Symbol(each) for venue in sorted(venues) for each in _SYMBOLS[venue][:many]),
+            safety_s=float(dice.choice((90, 150, 210))),
+            tick_s=dice.choice((0.7, 1.0, 1.9)),
+            monitor_s=dice.choice((2.0, 5.0, 10.0)),
+            analysis_s=dice.choice((2.0, 5.0)),
+            max_positions=dice.choice((1, 2, 2, 5)),
+            fills_in_parts=tape.fires("B4"),
+            kind=tape.dice("venue kind").choice(KINDS),
+            numbers=numbers,
+            crashes=_crashes(tape),
+        )
+
+
+def _crashes(tape: Tape) -> tuple[Crash, ...]:
+    """Up to three: P1 is drawn over the whole life, P2 early in the recovery after it."""
+    if not tape.fires("P1"):
+        return ()
+    found = [_crash(tape, "P1", 4_000, 150)]
+    while tape.fires("P2") and len(found) < 3:
+        found.append(_crash(tape, "P2", 400, 25))
+    return tuple(found)
+
+
+def _crash(tape: Tape, fault: str, steps: int, boundaries: int) -> Crash:
+    dice = tape.dice(f"{fault}/where")
+    at_step = dice.random() < 0.5
+    return Crash(
+        step=dice.randint(1, steps) if at_step else None,
+        boundary=None if at_step else dice.randint(1, boundaries),
+        down_s=dice.uniform(0.5, 20.0),
+    )

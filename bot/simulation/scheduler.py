@@ -1,0 +1,66 @@
+"""The job scheduler of a simulation: the same contract as the daemon's, on virtual time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.errors import BotError
+from bot.interfaces import Clock
+from bot.models import JobHealth
+
+
+@dataclass(slots=True)
+class _Job:
+    interval_s: float
+    work: Callable[[], Awaitable[None]]
+    health: JobHealth
+
+
+class SimulatedScheduler:
+    """Each job in a task of its own, again and again, never beside itself."""
+
+    def __init__(self, clock: Clock, on_failure: Callable[[str, Exception], None]) -> None:
+        self._clock = clock
+        self._on_failure = on_failure
+        self._jobs: dict[str, _Job] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pauses: dict[str, asyncio.Future[None]] = {}
+        self._stopping = False
+
+    def every(self, name: str, interval: timedelta, job: Callable[[], Awaitable[None]]) -> None:
+        """Add a job."""
+        interval_s = interval.total_seconds()
+        self._jobs[name] = _Job(interval_s, job, JobHealth(name=name, interval_s=interval_s))
+
+    def health(self) -> Sequence[JobHealth]:
+        """How each job is doing."""
+        return [each.health for each in self._jobs.values()]
+
+    async def start(self) -> None:
+        """Begin."""
+        self._tasks = [
+            asyncio.create_task(self._run(name, job), name=f"job {name}") for name, job in self._jobs.items()
+        ]
+
+    async def stop(self) -> None:
+        """End; a running job is awaited."""
+        self._stopping = True
+        for pause in self._pauses.values():
+            pause.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, name: str, job: _Job) -> None:
+        while not self._stopping:
+            try:
+                await job.work()
+            except Exception as error:  # the edge: as in the daemon, a job that fails runs again
+                self._on_failure(name, error)
+            if not self._stopping:
+                pause = self._pauses[name] = asyncio.ensure_future(self._clock.sleep(job.interval_s))
+                await asyncio.wait((pause,))
+
+
+def is_foreseen(error: Exception) -> bool:
+    """One of our own errors; anything else is a bug of the product."""
+    return isinstance(error, BotError)

@@ -1,0 +1,389 @@
+"""Everything but the bot: market, venues, database, people, and the hand that kills. Drives one seed to its end.
+
+The bot is the product's own Supervisor over the product's own parts; `build` (wiring) makes one per process life.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final, cast
+
+from bot.instruments import BrokerId, Instrument, InstrumentRegistry, Symbol
+from bot.interfaces import Clock, Stores
+from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer3_execution.book import Book
+from bot.layer3_execution.reconciliation import ReconcileReport
+from bot.layer4_risk.kill_switch import KillSwitch
+from bot.models import JournalEntry, KillCause, KillLevel, KillState, Quote
+from bot.simulation.checks import Checks
+from bot.simulation.clock import LoopClock
+from bot.simulation.line import CandleBook, VenueLine, minute_candle
+from bot.simulation.loop import WORLD, SimulatedLoop
+from bot.simulation.ports import Boundaries, Database, StorePort, at_once
+from bot.simulation.scenario import LIVENESS_S, PRESUMED_S, PRICES, Scenario, VenueKind
+from bot.simulation.scheduler import is_foreseen
+from bot.simulation.signals import STEP_RATIO, SeededStrategy
+from bot.supervisor import EntryGate, Supervisor
+
+_STORES: Final = ("signals", "orders", "outcomes", "snapshots", "kills", "setups", "tasks", "journal")
+_KILL_LEVELS: Final = (KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT)
+_RESTART_S: Final = 3.0  # the system starts a process again that could not start
+_STOP_WITHIN_S: Final = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a bot is made of that is not the bot."""
+
+    scenario: Scenario
+    clock: Clock
+    stores: Stores
+    registry: InstrumentRegistry
+    lines: Sequence[VenueLine]
+    strategy: SeededStrategy
+    record: Callable[[JournalEntry], None]
+    on_failure: Callable[[str, Exception], None]
+
+
+class ReportLog(dict[BrokerId, ReconcileReport]):
+    """The newest report of each venue, and which venues were ever compared completely in this life."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.completed: set[BrokerId] = set()
+
+    def __setitem__(self, broker_id: BrokerId, report: ReconcileReport) -> None:
+        super().__setitem__(broker_id, report)
+        if report.clean:
+            self.completed.add(broker_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bot:
+    """One life of the process, as far as the world looks into it."""
+
+    supervisor: Supervisor
+    book: Book
+    gate: EntryGate
+    reports: ReportLog
+    kill: KillSwitch
+
+
+Build = Callable[[Outside], Bot]
+MakeVenue = Callable[[BrokerId, Sequence[Instrument], Clock, Decimal | None, VenueKind], SimulatedBroker]
+
+
+class World:
+    """One seed, from the first tick to the verdict."""
+
+    def __init__(
+        self, scenario: Scenario, *, registry: InstrumentRegistry, stores: Stores, venue: MakeVenue, build: Build
+    ) -> None:
+        self.scenario = scenario
+        self.tape = scenario.tape
+        self.loop = SimulatedLoop(scenario.seed)
+        self.clock = LoopClock(self.loop)
+        self.venue_clock = LoopClock(self.loop)
+        self.registry = registry
+        self.stores = stores
+        self.boundaries = Boundaries(self.loop)
+        self.database = Database(self.loop, self.tape, self.boundaries)
+        self.journal: list[JournalEntry] = []
+        self.bot: Bot | None = None
+        self.process = WORLD
+        self.balance = Decimal(10_000)
+        self.crashes = self.starts = 0
+        self.faults_off_at: float | None = None
+        self.started_at = 0.0
+        self.instruments = {each: registry.get(each) for each in scenario.symbols}
+        self.ticks: dict[Symbol, list[tuple[float, Decimal, Decimal]]] = {each: [] for each in scenario.symbols}
+        self.lines: dict[BrokerId, VenueLine] = {}
+        self._build = build
+        self._candles = CandleBook()
+        self._steps = 0
+        self._dies_at_step: int | None = None
+        self._crashes = list(scenario.crashes)
+        self._minute: dict[Symbol, list[Decimal]] = {}
+        self._calm_since: float | None = None
+        self._strategy = SeededStrategy(scenario.seed, scenario.symbols, scenario.numbers)
+        self._context = self.loop.context_of(WORLD)
+        self._stopping: asyncio.Task[None] | None = None
+        self._make_venues(venue)
+        self._make_history()
+        self.loop.before_step = self._count_step
+        self.boundaries.on_death = self._died
+        self.checks = Checks(self)
+
+    def run(self) -> None:
+        """Play it; the verdict is in `checks`."""
+        asyncio.set_event_loop(self.loop)
+        try:
+            self._context.run(self._begin)
+            self.loop.run_forever()
+        finally:
+            asyncio.set_event_loop(None)
+            self.loop.kill(self.process)
+            self.loop.bury()
+
+    def end(self) -> None:
+        """Nothing more is to be learned."""
+        self.loop.stop()
+
+    @property
+    def spoken(self) -> frozenset[int]:
+        """Numbers of the signals so far."""
+        return frozenset(self._strategy.spoken)
+
+    @property
+    def is_calm(self) -> bool:
+        """Faults are off."""
+        return self.faults_off_at is not None
+
+    def record(self, entry: JournalEntry) -> None:
+        """The bot's journal."""
+        self.journal.append(entry)
+
+    # ------------------------------------------------------------------------------------------------------ process
+
+    def _begin(self) -> None:
+        self._tick()
+        self._start_process()
+
+    def _start_process(self) -> None:
+        """A new life over what the last one left behind."""
+        self.process += 1
+        self.starts += 1
+        self.started_at = self.loop.time()
+        self._steps = 0
+        crash = self._crashes[0] if self._crashes and not self.is_calm else None
+        self._dies_at_step = crash.step if crash else None
+        self.boundaries.passed = 0
+        self.boundaries.dies_at = crash.boundary if crash else None
+        context = self.loop.context_of(self.process)
+        self.bot = context.run(self._build, self._outside())
+        starting = self.loop.create_task(self.bot.supervisor.start(), name="start", context=context)
+        starting.add_done_callback(self._started, context=self._context)
+
+    def _started(self, starting: "asyncio.Task[None]") -> None:
+        """A process that cannot start ends, and the system starts it again."""
+        error = None if starting.cancelled() else starting.exception()
+        if error is None or self.bot is None:
+            return
+        if isinstance(error, Exception) and not is_foreseen(error):
+            self.checks.note_failure("start", error)
+        self._end_process(_RESTART_S)
+
+    def _end_process(self, down_s: float) -> None:
+        self.loop.kill(self.process)
+        self.bot = None
+        self._stopping = None
+        for line in self.lines.values():
+            line.forget_readers()
+        self.loop.call_later(down_s, self._start_process, context=self._context)
+
+    def _count_step(self, process: int) -> None:
+        self._steps += 1
+        if self._dies_at_step is not None and self._steps >= self._dies_at_step and not self.is_calm:
+            self.loop.kill(process)
+            self._died(process)
+
+    def _died(self, process: int) -> None:
+        """kill -9 struck."""
+        if process != self.process:
+            return
+        crash = self._crashes.pop(0)
+        self.crashes += 1
+        self._end_process(crash.down_s)
+
+    def _terminate(self) -> None:
+        """SIGTERM: it may finish what it does; after a while the system kills it."""
+        if self.bot is None or self._stopping is not None:
+            return
+        context = self.loop.context_of(self.process)
+        process = self.process
+        self._stopping = self.loop.create_task(self.bot.supervisor.stop(), name="stop", context=context)
+        self._stopping.add_done_callback(lambda _: self._stopped(process), context=self._context)
+        self.loop.call_later(_STOP_WITHIN_S, self._stopped, process, context=self._context)
+
+    def _stopped(self, process: int) -> None:
+        if process == self.process and not self.loop.is_dead(process):
+            self._end_process(_RESTART_S)
+
+    def _outside(self) -> Outside:
+        ports = _Ports(self.stores, self.database)
+        return Outside(
+            scenario=self.scenario,
+            clock=self.clock,
+            stores=cast(Stores, ports),
+            registry=self.registry,
+            lines=tuple(self.lines.values()),
+            strategy=self._strategy,
+            record=self.record,
+            on_failure=self._on_failure,
+        )
+
+    def _on_failure(self, what: str, error: Exception) -> None:
+        if not is_foreseen(error):
+            self.checks.note_failure(what, error)
+
+    # ------------------------------------------------------------------------------------------------------- market
+
+    def _make_venues(self, venue: MakeVenue) -> None:
+        by_broker: dict[BrokerId, list[Instrument]] = {}
+        for instrument in self.instruments.values():
+            by_broker.setdefault(instrument.broker_id, []).append(instrument)
+        for broker_id, instruments in by_broker.items():
+            # A share of what an entry typically wants: it then takes some ticks until it is whole.
+            liquidity = max(_usual_quantity(each) for each in instruments) / 4 if self.scenario.fills_in_parts else None
+            made = venue(broker_id, instruments, self.venue_clock, liquidity, self.scenario.kind)
+            self.lines[broker_id] = VenueLine(made, self.loop, self.tape, self.boundaries, self._candles)
+
+    def _make_history(self) -> None:
+        """The candle before the beginning: the feed then takes the next one for new."""
+        minute = self.venue_clock.now().replace(second=0, microsecond=0)
+        for symbol in self.instruments:
+            self._candles.add(symbol, minute_candle(minute - timedelta(minutes=1), [PRICES[symbol]]))
+
+    def _tick(self) -> None:
+        """The market moves, faults are thrown, everything is looked at."""
+        for symbol, instrument in self.instruments.items():
+            self._move(symbol, instrument)
+        if not self.is_calm:
+            self._disturb()
+            if self.loop.time() >= self.scenario.safety_s:
+                self._calm_down()
+        self.checks.on_tick()
+        if self.is_calm:
+            self._look_for_agreement()
+        self.loop.call_later(self.scenario.tick_s, self._tick)
+
+    def _move(self, symbol: Symbol, instrument: Instrument) -> None:
+        """One tick of one symbol: mostly small, sometimes a jump over several stops."""
+        dice, past = self.tape.dice(f"market/{symbol}"), self.ticks[symbol]
+        before = (past[-1][1] + past[-1][2]) / 2 if past else PRICES[symbol]
+        size = dice.gauss(0.0, 1.5) * (8 if dice.random() < 0.02 else 1)
+        mid = before * (1 + STEP_RATIO * Decimal(round(size, 3)))
+        half = max(instrument.typical_spread.at(mid) / 2, instrument.tick)
+        bid, ask = (_on_tick(mid - half, instrument), _on_tick(mid + half, instrument))
+        now = self.loop.time()
+        past.append((now, bid, ask))
+        line = self.lines[instrument.broker_id]
+        at = self.venue_clock.now()
+        line.venue.observe(symbol, bid=bid, ask=ask, at=at, gap=True)
+        line.publish(Quote(symbol=symbol, bid=bid, ask=ask, at=at))
+        self._build_candle(symbol, (bid + ask) / 2)
+
+    def _build_candle(self, symbol: Symbol, mid: Decimal) -> None:
+        now = self.venue_clock.now()
+        opened_at = now.replace(second=0, microsecond=0)
+        mids = self._minute.setdefault(symbol, [])
+        last = now - timedelta(seconds=self.scenario.tick_s)
+        if mids and last.replace(second=0, microsecond=0) < opened_at:
+            self._candles.add(symbol, minute_candle(opened_at - timedelta(minutes=1), mids))
+            mids.clear()
+        mids.append(mid)
+
+    # ------------------------------------------------------------------------------------------------------- faults
+
+    def _disturb(self) -> None:
+        tape, now = self.tape, self.loop.time()
+        if tape.fires("D2"):
+            self.database.down_until = now + tape.amount("D2", 2.0, 45.0)
+        if tape.fires("D3"):
+            self.database.slow_until = now + tape.amount("D3", 2.0, 30.0)
+        if tape.fires("C1"):
+            self.clock.step = timedelta(seconds=tape.amount("C1", -3_600.0, 3_600.0))
+        if tape.fires("P4"):
+            self._terminate()
+        # A person is likelier to press while an entry works: that is when a cancel and a fill can race.
+        throws = 10 if any(at_once(line.venue.open_orders()) for line in self.lines.values()) else 1
+        if any(tape.fires("O1") for _ in range(throws)):
+            self._press()
+        for line in self.lines.values():
+            self._disturb_line(line, now)
+
+    def _disturb_line(self, line: VenueLine, now: float) -> None:
+        tape = self.tape
+        if tape.fires("N8"):
+            line.dark_until = now + tape.amount("N8", 2.0, 60.0)
+        if tape.fires("N9"):
+            until = now + tape.amount("N9", 2.0, 45.0)
+            if tape.dice("N9/way").random() < 0.5:
+                line.deaf_until = until
+            else:
+                line.mute_until = until
+        if tape.fires("N10"):
+            line.stalled_until = now + tape.amount("N10", 10.0, 90.0)
+        if tape.fires("N11"):
+            line.break_stream()
+        if tape.fires("N14"):
+            line.disagree(tape.amount("N14", 1.0, 10.0))
+        if tape.fires("M3"):
+            line.freeze_quotes(tape.amount("M3", 5.0, 60.0))
+        for position in at_once(line.venue.positions()):
+            if position.stop_order_id is not None and (tape.fires("B1") or tape.fires("B11")):
+                at_once(line.venue.cancel(position.stop_order_id))
+
+    def _press(self) -> None:
+        """A person at another terminal."""
+        level = self.tape.dice("O1/level").choice(_KILL_LEVELS)
+        state = KillState(level=level, by="operator", cause=KillCause.COMMAND, reason="drill", at=self.clock.now())
+        at_once(self.stores.kills.set(state))
+        self.checks.note_press(state)
+
+    def _calm_down(self) -> None:
+        """Faults off: lines heal, the database is up, the clock is right, the operator resumes."""
+        self.faults_off_at = self.loop.time()
+        self.tape.stop()
+        self.clock.step = timedelta(0)
+        self.database.down_until = self.database.slow_until = 0.0
+        self.boundaries.dies_at = None
+        for line in self.lines.values():
+            line.heal()
+        at_once(self.stores.kills.resume(up_to=KillLevel.HALT, by="operator", reason="drill over", at=self.clock.now()))
+        self.checks.note_resume()
+        self._strategy.is_silent = True
+
+    def _look_for_agreement(self) -> None:
+        """Liveness: everything must agree before the deadline, and stay so for a moment."""
+        since = self.loop.time() - (self.faults_off_at or 0.0)
+        differs = self.checks.disagreement()
+        if differs is None:
+            self._calm_since = self._calm_since if self._calm_since is not None else self.loop.time()
+            if self.loop.time() - self._calm_since > 2 * self.scenario.tick_s:
+                self.checks.at_end()
+                self.end()
+            return
+        self._calm_since = None
+        deadline = LIVENESS_S + (PRESUMED_S if self.checks.waits_for_absence() else 0.0)
+        if since > deadline:
+            self.checks.violate("I8", f"{since:.0f} s after faults stopped: {differs}")
+
+
+class _Ports:
+    """The stores behind their ports."""
+
+    def __init__(self, stores: Stores, database: Database) -> None:
+        for name in _STORES:
+            setattr(self, name, StorePort(getattr(stores, name), database))
+        self._stores = stores
+
+    async def check(self) -> None:
+        """Ask the cheapest question."""
+        await self._stores.check()
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def _usual_quantity(instrument: Instrument) -> Decimal:
+    """What one percent of 10,000 buys at a usual stop distance."""
+    distance = PRICES[instrument.symbol] * STEP_RATIO * 16
+    by_margin = Decimal(10_000) * instrument.max_leverage / PRICES[instrument.symbol]
+    return min(Decimal(100) / distance, by_margin)
+
+
+def _on_tick(price: Decimal, instrument: Instrument) -> Decimal:
+    return (price / instrument.tick).to_integral_value() * instrument.tick

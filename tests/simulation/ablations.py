@@ -1,0 +1,266 @@
+"""Safeguards left out, one at a time: parts of the product with one thing missing, handed in through `Seams`."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, cast
+
+from bot.database.memory import MemoryStores
+from bot.database.memory_orders import MemoryOrders
+from bot.errors import OrderFateUnknown
+from bot.instruments import BrokerId
+from bot.interfaces import Stores
+from bot.layer1_data.quality import QuoteScreen
+from bot.layer3_execution import engine as engine_module
+from bot.layer3_execution.engine import ExecutionEngine
+from bot.layer3_execution.order_state import OrderEvent
+from bot.layer3_execution.order_tracker import OrderTracker
+from bot.layer3_execution.protection import PositionGuard
+from bot.layer3_execution.reconciliation import Reconciler
+from bot.layer4_risk.kill_switch import KillSwitch
+from bot.layer4_risk.limits import RiskView
+from bot.layer4_risk.manager import RiskManager
+from bot.models import (
+    NOT_KILLED,
+    ApprovedOrder,
+    Endorsed,
+    Fill,
+    KillState,
+    Order,
+    OrderState,
+    Position,
+    Quote,
+    Refused,
+    leg_of,
+)
+from bot.wiring.core import Seams
+
+
+class SendsBeforeTheIntent(ExecutionEngine):
+    """The row is written after the call."""
+
+    async def _submit(self, *values: Any) -> Order:
+        approved: ApprovedOrder = values[-1]
+        await self._broker_of(approved.broker_id).place(approved)
+        return await super()._submit(*values)
+
+
+class SendsBeforeItIsDurable(OrderTracker):
+    """SENDING is remembered, not stored."""
+
+    async def move(self, order: Order, event: OrderEvent, cause: str, **more: Any) -> Order:
+        if event is OrderEvent.SEND:
+            sending = replace(order, state=OrderState.SENDING)
+            self._book.put_order(sending)
+            return sending
+        return await super().move(order, event, cause, **more)
+
+
+class _Insisting:
+    """A broker whose `place` tries again when nobody answers."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def place(self, order: Any) -> Any:
+        try:
+            return await self._inner.place(order)
+        except OrderFateUnknown:
+            return await self._inner.place(order)
+
+
+class SendsAgainBlindly(ExecutionEngine):
+    """Silence is taken for failure."""
+
+    def __init__(self, **parts: Any) -> None:
+        broker_of = parts.pop("broker_of")
+        super().__init__(**parts, broker_of=lambda broker_id: cast(Any, _Insisting(broker_of(broker_id))))
+
+
+class CountsFillsTwice(MemoryOrders):
+    """A fill is not recognised by its id."""
+
+    async def record_fill(self, fill: Fill, *, order: Order, position: Position) -> bool:
+        self._fills.pop((fill.broker_id, fill.venue_fill_id), None)
+        return await super().record_fill(fill, order=order, position=position)
+
+
+class ReadsNoStopBack(PositionGuard):
+    """A stop counts when it was acknowledged."""
+
+    async def verify(self, broker_id: BrokerId) -> float:
+        return 0.0
+
+
+class FlagsTargetsEarly(ExecutionEngine):
+    """A target counts as hit when its order is decided."""
+
+    async def reduce(self, position: Position, quantity: Decimal, limit_price: Decimal | None, reason: str) -> Order:
+        if reason.startswith("TARGET_"):
+            number = int(reason.removeprefix("TARGET_"))
+            await self._tracker.change(position.id, lambda now: replace(now, targets_hit=number))
+        return await super().reduce(position, quantity, limit_price, reason)
+
+
+class BelievesTheFirstAbsence(Reconciler):
+    """One clean answer without the order is enough."""
+
+    def _absence_is_final(self, *_: Any) -> bool:
+        return True
+
+
+class CountsAbsenceByTheWallClock(Reconciler):
+    """Two minutes by a clock that can be set."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(
+            **parts,
+        )
+        clock = self._clock
+        began: datetime = clock.now()
+
+        class Wall:
+            """The wall clock in place of the monotonic one."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(clock, name)
+
+            def monotonic(self) -> float:
+                return (clock.now() - began).total_seconds()
+
+        self._clock = cast(Any, Wall())
+
+
+class _NoLock:
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+class WritesWithoutLock(OrderTracker):
+    """Fills and flags overwrite each other."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._writing = cast(Any, _NoLock())
+
+
+class NamesEachAttemptAnew(ExecutionEngine):
+    """The same close decided twice has two names."""
+
+    _count = 0
+
+    async def reduce(self, position: Position, quantity: Decimal, limit_price: Decimal | None, reason: str) -> Order:
+        NamesEachAttemptAnew._count += 1
+        places = engine_module._PLACES
+        leg = places[self._count // 10 % len(places)] + places[self._count // 320 % len(places)]
+        name = leg_of(position.entry_order_id, leg, self._count)
+        row = engine_module._reduce_row(position, name, quantity, limit_price, reason, self._clock.now())
+        request = engine_module._reduce_request(row, position)
+        return await self._once(row, lambda broker: broker.place(request))
+
+
+class EntersUnreconciled(RiskManager):
+    """The gate is not asked."""
+
+    def decide(self, endorsed: Endorsed, view: RiskView) -> ApprovedOrder | Refused:
+        return super().decide(endorsed, replace(view, entries_blocked=""))
+
+
+class CountsOnlyWhatIsOpen(RiskManager):
+    """An entry whose fate is unknown takes no room."""
+
+    def decide(self, endorsed: Endorsed, view: RiskView) -> ApprovedOrder | Refused:
+        return super().decide(endorsed, replace(view, positions=tuple(p for p in view.positions if p.is_open)))
+
+
+class IsDeafToTheKillSwitch(KillSwitch):
+    """Nobody reads it before a send."""
+
+    async def state(self, broker_id: BrokerId | None = None) -> KillState:
+        return NOT_KILLED
+
+
+class BelievesEveryQuote(QuoteScreen):
+    """One bad tick is a price."""
+
+    def fault(self, quote: Quote, *, now: datetime, known: Decimal | None = None) -> str:
+        return ""
+
+
+class MovesTheCursorFirst(OrderTracker):
+    """Where reading stopped is stored before what was read."""
+
+    async def _collect(self, broker_id: BrokerId, *more: Any) -> int:
+        cursor = self._cursors.get(broker_id) or await self._store.fill_cursor(broker_id)
+        _, following = await self._broker_of(broker_id).fills_since(cursor)
+        await self._store.save_fill_cursor(broker_id, following)
+        self._cursors[broker_id] = cursor
+        return await super()._collect(broker_id, *more)
+
+
+class TrustsTheBookAfterALostCommit(OrderTracker):
+    """A write whose answer was lost is taken for one that failed."""
+
+    def _doubting(self, *_: Any) -> Any:
+        return nullcontext()
+
+
+class ForgetsLostIntents(OrderTracker):
+    """What the store has and the book lacks is never looked for."""
+
+    async def recall(self, *_: Any) -> None:
+        return None
+
+
+class BelievesALostCommit(ExecutionEngine):
+    """An intent whose commit was not confirmed is taken for not stored."""
+
+    async def _intended(self, legs: Any, position: Position, approved: ApprovedOrder) -> bool:
+        return await self._store.record_intent(legs, signal_id=approved.signal_id, position=position)
+
+
+def _stores_that_count_twice() -> Stores:
+    stores = MemoryStores()
+    stores.orders = CountsFillsTwice()
+    return stores
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """One safeguard less. `caught_by` are the invariants that may notice first; `faults` narrow the campaign where only
+    some provoke it (None: the seed's own draw)."""
+
+    safeguard: str
+    seams: Seams
+    caught_by: tuple[str, ...]
+    faults: str | None = None
+    stores: Callable[[], Stores] = MemoryStores
+
+
+ABLATIONS: Final = (
+    Ablation("intent before send", Seams(engine=SendsBeforeTheIntent), ("I1",)),
+    Ablation("SENDING durable before the first byte", Seams(tracker=SendsBeforeItIsDurable), ("I1",)),
+    Ablation("query first after silence", Seams(engine=SendsAgainBlindly), ("I2", "I1")),
+    Ablation("fills by their id", Seams(), ("I9",), None, _stores_that_count_twice),
+    Ablation("stops are read back and repaired", Seams(guard=ReadsNoStopBack), ("I6", "I8")),
+    Ablation("targets are flagged by their fills", Seams(engine=FlagsTargetsEarly), ("I10", "I9")),
+    Ablation("absence needs three answers", Seams(reconciler=BelievesTheFirstAbsence), ("I4",)),
+    Ablation("absence by monotonic time", Seams(reconciler=CountsAbsenceByTheWallClock), ("I4",), "C1,N1"),
+    Ablation(
+        "one writer of a position at a time", Seams(tracker=WritesWithoutLock), ("I9", "I8", "I10", "P5"), "B4,D3"
+    ),
+    Ablation("a close decided twice has one name", Seams(engine=NamesEachAttemptAnew), ("I2",)),
+    Ablation("no entry before truth", Seams(risk=EntersUnreconciled), ("I14",), "N8,P1,P2,P4"),
+    Ablation("worst-case exposure", Seams(risk=CountsOnlyWhatIsOpen), ("I5", "I3"), "N1,N3"),
+    Ablation("kill switch before each entry", Seams(kill=IsDeafToTheKillSwitch), ("I11",)),
+    Ablation("quotes are screened", Seams(screen=BelievesEveryQuote), ("I15", "P5")),
+    Ablation("fills before their cursor", Seams(tracker=MovesTheCursorFirst), ("I8",), "B4,P1,P2"),
+    Ablation("a lost commit is read back", Seams(tracker=TrustsTheBookAfterALostCommit), ("I9", "I8"), "B4,D1"),
+    Ablation("lost intents are found", Seams(engine=BelievesALostCommit, tracker=ForgetsLostIntents), ("I8", "I5")),
+)

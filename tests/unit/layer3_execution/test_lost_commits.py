@@ -1,0 +1,109 @@
+"""A connection lost during a commit (fault D1): what is stored and not known here is read back before anything else.
+
+Each of these was first seen in a simulated seed.
+"""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from bot.clock import ManualClock
+from bot.errors import CommitUnknown, DatabaseUnavailable
+from bot.layer3_execution.reconciliation import Reconciler
+from bot.models import ClientOrderId, Order, OrderState, Quote
+from tests.builders import EUR_USD, START, approved_order
+from tests.fakes.awkward_broker import Fault
+from tests.fakes.slow_orders import SlowOrders
+from tests.unit.layer3_execution.desk import BROKER, Desk
+
+
+def slow_desk() -> tuple[Desk, SlowOrders]:
+    clock = ManualClock(START)
+    orders = SlowOrders(clock, lambda: 0)
+    return Desk(orders=orders, clock=clock, liquidity=Decimal(5)), orders
+
+
+async def test_a_fill_whose_commit_was_not_confirmed_is_not_taken_back_by_the_next_flag() -> None:
+    # Arrange: the second half of the entry is stored, and nobody here knows
+    desk, orders = slow_desk()
+    await desk.engine.submit(approved_order())
+    desk.observe(100)
+    orders.lost_commits = 1
+    with pytest.raises(CommitUnknown):
+        await desk.tracker.collect(BROKER)
+
+    # Act
+    await desk.guard.save_extremes()
+
+    # Assert
+    assert (await orders.position(approved_order().position_id)).quantity == Decimal(10)
+
+
+async def test_an_intent_whose_commit_was_not_confirmed_is_read_back_and_sent_once() -> None:
+    desk, orders = slow_desk()
+    orders.lost_commits = 1
+
+    order = await desk.engine.submit(approved_order())
+
+    assert order.state in (OrderState.PARTIAL, OrderState.FILLED)
+    assert [each.client_order_id for each in desk.broker.placed] == [approved_order().client_order_id]
+
+
+class Vanishing(SlowOrders):
+    """The commit is not confirmed, and the look-up after it finds no database."""
+
+    async def order(self, client_order_id: ClientOrderId) -> Order:
+        raise DatabaseUnavailable("connection refused")
+
+
+async def test_an_intent_that_nobody_here_knows_is_found_and_ended_by_reconciliation() -> None:
+    # Arrange
+    clock = ManualClock(START)
+    orders = Vanishing(clock, lambda: 0)
+    desk = Desk(orders=orders, clock=clock)
+    orders.lost_commits = 1
+    with pytest.raises(DatabaseUnavailable):
+        await desk.engine.submit(approved_order())
+    assert desk.book.orders() == ()
+
+    # Act
+    report = await desk.reconciler.run(BROKER)
+
+    # Assert
+    assert report.clean
+    assert await orders.open_positions() == []
+    assert await orders.unfinished_orders() == []
+    assert desk.broker.placed == []
+
+
+async def test_two_minutes_of_absence_are_not_counted_by_a_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Arrange (fault C1)
+    desk = Desk()
+    desk.broker.place_faults.append(Fault.REQUEST_LOST)
+    await desk.engine.submit(approved_order())
+    reconciler: Reconciler = desk.reconciler
+    await reconciler.run(BROKER)
+
+    # Act: the wall clock steps by an hour, monotonic time does not
+    now = desk.clock.now()
+    monkeypatch.setattr(desk.clock, "now", lambda: now + timedelta(hours=1))
+    for _ in range(5):
+        await reconciler.run(BROKER)
+
+    # Assert
+    assert (await desk.stores.orders.order(approved_order().client_order_id)).state is OrderState.UNKNOWN
+
+
+async def test_a_quote_from_before_the_entry_closes_nothing() -> None:
+    # Arrange (fault M3)
+    desk = Desk()
+    desk.clock.advance(10)
+    await desk.engine.submit(approved_order())
+    old = Quote(symbol=EUR_USD, bid=Decimal(110), ask=Decimal(110), at=START)
+
+    # Act
+    await desk.guard.on_price(EUR_USD, bid=old.bid, ask=old.ask, quoted_at=old.at)
+
+    # Assert
+    assert [each.client_order_id for each in desk.broker.placed] == [ClientOrderId(approved_order().client_order_id)]

@@ -1,0 +1,340 @@
+"""Venues that attach no stop, or whose stop does not follow its position: each claim for every class of them."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bot.errors import BrokerUnavailable
+from bot.models import OrderRole, OrderState, leg_of
+from tests.builders import approved_order
+from tests.fakes.awkward_broker import Fault
+from tests.unit.layer3_execution.desk import BROKER, Desk
+from tests.unit.layer3_execution.venues import COINBASE, FUTURES, OURS_TO_SIZE, SPOT, TRADIER
+
+ENTRY = approved_order().client_order_id
+EVERY = pytest.mark.parametrize("venue", OURS_TO_SIZE.values(), ids=OURS_TO_SIZE)
+SEQUENTIAL = pytest.mark.parametrize("venue", [FUTURES, TRADIER, SPOT], ids=["futures", "tradier", "spot"])
+Options = Mapping[str, Any]
+
+
+async def resting(desk: Desk) -> list[tuple[Decimal, Decimal | None]]:
+    """What is left of each resting stop, and where it rests."""
+    return [(each.quantity - each.filled_quantity, each.price) for each in await desk.venue.protective_orders()]
+
+
+async def open_desk(venue: Options, **options: Any) -> Desk:
+    desk = Desk(venue=venue, **options)
+    await desk.bought()
+    return desk
+
+
+@EVERY
+async def test_a_filled_entry_has_one_stop_for_all_of_it_when_the_submission_returns(venue: Options) -> None:
+    desk = await open_desk(venue)
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
+    assert not desk.guard.unprotected.is_open(BROKER)
+    assert desk.incidents() == []
+
+
+@SEQUENTIAL
+async def test_the_stop_is_an_intent_of_its_own_stored_before_the_venue_hears_of_it(venue: Options) -> None:
+    desk = await open_desk(venue)
+    (name,) = desk.broker.stops_placed
+    assert name == leg_of(ENTRY, "S1")
+    events = await desk.stores.orders.order_events(name)
+    assert [state for _, _, state, _ in events] == ["INTENT", "SENDING", "WORKING"]
+    assert (await desk.position()).stop_order_id == name
+
+
+@EVERY
+async def test_after_each_partial_fill_the_stop_covers_what_has_filled(venue: Options) -> None:
+    desk = Desk(venue=venue, liquidity=Decimal(4))
+    await desk.bought()
+    covered = [await resting(desk)]
+    for _ in range(2):
+        desk.observe(100)
+        await desk.tracker.collect(BROKER)
+        covered.append(await resting(desk))
+    assert covered == [[(Decimal(size), Decimal(98))] for size in (4, 8, 10)]
+
+
+@EVERY
+async def test_a_target_fill_shrinks_the_stop_after_it(venue: Options) -> None:
+    desk = await open_desk(venue)
+    await desk.price(104)
+    assert await resting(desk) == [(Decimal(5), Decimal(102))]
+    assert ((await desk.position()).quantity, (await desk.position()).stop_price) == (Decimal(5), Decimal(102))
+
+
+@EVERY
+async def test_the_stop_follows_the_price_and_closes_the_rest(venue: Options) -> None:
+    desk = await open_desk(venue)
+    for price in (104, 106, "105.2", 107, "106.2"):
+        await desk.price(price)
+    assert await resting(desk) == [(Decimal(5), Decimal("106.125"))]
+    await desk.price(106)
+    position = await desk.position()
+    assert (position.exit_reason, position.closed_at is not None) == ("TRAIL", True)
+    assert (await resting(desk), desk.book.orders(), await desk.at_venue()) == ([], (), None)
+
+
+@EVERY
+async def test_when_everything_is_closed_no_stop_is_left_resting(venue: Options) -> None:
+    desk = await open_desk(venue)
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
+    assert (await resting(desk), desk.book.orders()) == ([], ())
+
+
+@EVERY
+async def test_a_stop_is_not_cancelled_before_the_venue_says_that_nothing_is_open(venue: Options) -> None:
+    desk = await open_desk(venue)
+    opened = await desk.venue.positions()
+    desk.broker.stale_positions = opened
+    if venue is SPOT:
+        return  # a stop that locks what is sold has to go first: the gap is measured instead
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
+    assert len(await resting(desk)) == 1
+    desk.broker.stale_positions = None
+    assert await desk.guard.attend(BROKER)
+    assert (await resting(desk), desk.book.orders()) == ([], ())
+    assert not await desk.guard.attend(BROKER)
+
+
+@EVERY
+async def test_a_surplus_stop_is_cancelled_within_one_look(venue: Options) -> None:
+    desk = await open_desk(venue)
+    if venue is not SPOT:
+        (opened,) = await desk.venue.positions()
+        await desk.venue.place_stop(opened, leg_of(ENTRY, "S9"), Decimal(98))  # one that we know nothing of
+        assert len(await resting(desk)) == 2
+    await desk.guard.verify(BROKER)
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
+
+
+@EVERY
+async def test_a_stop_left_behind_by_a_crash_after_the_close_is_cancelled_at_start_up(venue: Options) -> None:
+    desk = await open_desk(venue)
+    if venue is SPOT:
+        return
+    desk.broker.failing.add("positions")  # nothing is cancelled, then the process ends
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
+    await desk.restart()
+    desk.broker.failing.clear()
+    await desk.reconciler.run(BROKER)
+    await desk.guard.verify(BROKER)
+    assert (await resting(desk), desk.book.orders()) == ([], ())
+
+
+@EVERY
+async def test_a_leftover_stop_that_triggers_opens_nothing(venue: Options) -> None:
+    desk = await open_desk(venue)
+    desk.broker.failing.add("positions")
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
+    desk.observe(90)
+    assert await desk.at_venue() is None
+
+
+@SEQUENTIAL
+async def test_a_stop_refused_twice_closes_the_position_at_once(venue: Options) -> None:
+    desk = Desk(venue=venue)
+    desk.broker.stop_faults.extend([Fault.REJECTED] * 2)
+    await desk.bought()
+    assert await desk.at_venue() is None
+    assert (await desk.position()).exit_reason == "UNPROTECTED"
+    assert "unprotected position is closed" in desk.incidents()
+
+
+@SEQUENTIAL
+async def test_a_stop_refused_once_is_asked_for_again_under_another_name(venue: Options) -> None:
+    desk = Desk(venue=venue)
+    desk.broker.stop_faults.append(Fault.REJECTED)
+    await desk.bought()
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
+    assert desk.broker.stops_placed == [leg_of(ENTRY, "S1"), leg_of(ENTRY, "S1", 1)]
+
+
+@SEQUENTIAL
+async def test_a_price_already_beyond_the_stop_closes_the_position_at_once(venue: Options) -> None:
+    desk = Desk(venue=venue)
+
+    async def fall() -> None:
+        desk.observe(97)
+
+    desk.broker.while_placing = fall
+    await desk.bought()
+    assert await desk.at_venue() is None
+    assert (await desk.position()).exit_reason == "UNPROTECTED"
+
+
+@SEQUENTIAL
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.REQUEST_LOST])
+async def test_a_position_without_a_stop_for_ten_seconds_is_closed(venue: Options, fault: Fault) -> None:
+    desk = Desk(venue=venue)
+    desk.broker.stop_faults.extend([fault] * 100)
+    await desk.bought()
+    for _ in range(9):
+        assert await desk.guard.attend(BROKER)
+        assert await desk.at_venue() is not None
+        desk.clock.advance(1)
+    desk.clock.advance(1)
+    await desk.guard.attend(BROKER)
+    assert await desk.at_venue() is None
+    assert desk.guard.unprotected.worst_s == 10
+
+
+@SEQUENTIAL
+async def test_closing_an_unprotected_position_backs_off_and_never_gives_up(venue: Options) -> None:
+    desk = Desk(venue=venue)
+    desk.broker.stop_faults.extend([Fault.REJECTED] * 1000)
+    desk.broker.place_faults.extend([Fault.UNREACHABLE] * 1000)
+    desk.broker.place_faults[0] = Fault.REPLY_LOST
+    await desk.bought()
+    began = desk.clock.monotonic()
+    tried: list[float] = []
+    for _ in range(60):
+        before = len(desk.broker.placed)
+        await desk.reconciler.run(BROKER)
+        await desk.guard.verify(BROKER)
+        if len(desk.broker.placed) > before:
+            tried.append(desk.clock.monotonic() - began)
+        desk.clock.advance(1)
+    assert tried == [0, 1, 3, 8, 18, 28, 38, 48, 58]
+    desk.broker.place_faults.clear()
+    desk.clock.advance(10)
+    await desk.guard.verify(BROKER)
+    assert await desk.at_venue() is None
+
+
+@SEQUENTIAL
+async def test_a_stop_whose_answer_was_lost_is_found_and_not_placed_twice(venue: Options) -> None:
+    desk = Desk(venue=venue)
+    desk.broker.stop_faults.append(Fault.REPLY_LOST)
+    await desk.bought()
+    await desk.guard.verify(BROKER)
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
+    assert desk.broker.stops_placed == [leg_of(ENTRY, "S1")]
+    assert (await desk.order(leg_of(ENTRY, "S1"))).state is OrderState.WORKING
+
+
+@SEQUENTIAL
+async def test_a_stop_whose_request_was_lost_is_placed_again_after_a_clean_question(venue: Options) -> None:
+    desk = Desk(venue=venue)
+    desk.broker.stop_faults.append(Fault.REQUEST_LOST)
+    await desk.bought()
+    desk.broker.failing.add("find_order")
+    with pytest.raises(BrokerUnavailable):
+        await desk.guard.verify(BROKER)
+    assert len(desk.broker.stops_placed) == 1
+    desk.broker.failing.clear()
+    await desk.guard.verify(BROKER)
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
+    assert "find_order" in desk.broker.asked
+
+
+@SEQUENTIAL
+async def test_a_lost_stop_that_arrives_late_is_cancelled_as_surplus(venue: Options) -> None:
+    desk = Desk(venue=venue)
+    desk.broker.stop_faults.append(Fault.REQUEST_LOST)
+    await desk.bought()
+    await desk.guard.verify(BROKER)
+    (opened,) = await desk.venue.positions()
+    await desk.venue.place_stop(opened, leg_of(ENTRY, "S1"), Decimal(98))
+    await desk.guard.verify(BROKER)
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
+    states = [each.state for each in desk.book.orders_of((await desk.position()).id, OrderRole.STOP)]
+    assert states.count(OrderState.WORKING) == 1
+
+
+@pytest.mark.parametrize("venue", [FUTURES, TRADIER], ids=["futures", "tradier"])
+async def test_a_stop_that_is_shown_late_is_not_placed_twice_and_counts_only_once_shown(venue: Options) -> None:
+    desk = await open_desk({**venue, "visible_after_s": 4})
+    await desk.guard.verify(BROKER)
+    assert desk.guard.unprotected.is_open(BROKER)
+    desk.clock.advance(4)
+    assert await desk.guard.verify(BROKER) == 4
+    assert not desk.guard.unprotected.is_open(BROKER)
+    assert len(desk.broker.stops_placed) == 1
+
+
+async def test_where_stops_are_replaced_the_old_one_goes_only_when_the_new_one_was_read_back() -> None:
+    desk = await open_desk(TRADIER)
+    desk.broker.failing.add("protective_orders")
+    desk.observe(104)
+    await desk.tracker.collect(BROKER)
+    position = await desk.position()
+    await desk.engine.reduce(position, Decimal(5), Decimal(104), "TARGET_1")
+    assert desk.broker.cancelled == []
+    desk.broker.failing.clear()
+    await desk.guard.verify(BROKER)
+    assert await resting(desk) == [(Decimal(5), Decimal(98))]
+
+
+async def test_where_stops_are_amended_no_second_one_is_placed() -> None:
+    desk = await open_desk(FUTURES, liquidity=Decimal(4))
+    for _ in range(3):
+        desk.observe(100)
+        await desk.tracker.collect(BROKER)
+    assert desk.broker.stops_placed == [leg_of(ENTRY, "S1")]
+    stop = await desk.order(leg_of(ENTRY, "S1"))
+    assert (stop.quantity, stop.state) == (Decimal(10), OrderState.WORKING)
+
+
+async def test_an_attached_stop_that_does_not_shrink_is_replaced_by_a_smaller_one() -> None:
+    desk = await open_desk(COINBASE)
+    await desk.price(104)
+    assert desk.broker.cancelled == [leg_of(ENTRY, "S0"), leg_of(ENTRY, "S1")]
+    assert (await desk.order(leg_of(ENTRY, "S0"))).state is OrderState.CANCELED
+
+
+async def test_a_stop_that_locks_what_it_protects_makes_room_for_a_close() -> None:
+    desk = await open_desk(SPOT)
+    order = await desk.engine.reduce(await desk.position(), Decimal(4), None, "KILL_FLATTEN")
+    assert order.state is OrderState.FILLED
+    assert await resting(desk) == [(Decimal(6), Decimal(98))]
+
+
+@EVERY
+async def test_a_stop_taken_away_by_hand_is_rested_again(venue: Options) -> None:
+    desk = await open_desk(venue)
+    desk.clock.advance(10)
+    for stop in await desk.venue.protective_orders():
+        assert stop.client_order_id is not None
+        await desk.venue.cancel(stop.client_order_id)
+    await desk.guard.verify(BROKER)
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
+    assert "position without a stop" in desk.incidents()
+
+
+@EVERY
+async def test_an_entry_that_fills_while_nobody_waits_for_it_is_protected_by_the_next_look(venue: Options) -> None:
+    desk = Desk(venue=venue)
+    desk.venue.pause(approved_order().symbol)  # between candles a market order rests
+    await desk.bought()
+    assert await desk.at_venue() is None
+    desk.observe(100)
+    assert await desk.guard.attend(BROKER)
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
+
+
+@EVERY
+async def test_a_position_that_the_venue_shows_before_its_fill_is_told_is_protected(venue: Options) -> None:
+    desk = Desk(venue=venue)
+    desk.broker.hold_fills = True
+    await desk.bought()
+    assert (await desk.position()).is_pending
+    await desk.guard.verify(BROKER)
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
+
+
+@EVERY
+async def test_where_the_price_is_beyond_a_moved_stop_already_the_rest_is_closed(venue: Options) -> None:
+    desk = await open_desk(venue)
+    await desk.price(104)
+    desk.observe(103)
+    await desk.look(106)  # seen before the fall: the stop should go to 104.75
+    assert await desk.at_venue() is None
+    # Where the old stop has to go first, it is a position without a stop that is closed.
+    assert (await desk.position()).exit_reason == ("UNPROTECTED" if venue is SPOT else "TRAIL")
+    assert (await resting(desk), desk.book.orders()) == ([], ())
