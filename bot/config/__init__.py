@@ -6,6 +6,7 @@
 
 from bot.config.environment import Loaded, find_env_file, load_settings, project_directory
 from bot.config.example import example_text
+from bot.config.section import Secrecy, Section
 from bot.config.sections import (
     DashboardSettings,
     DevSettings,
@@ -15,15 +16,15 @@ from bot.config.sections import (
     RiskSettings,
     RunSettings,
     ScheduleSettings,
-    Secrecy,
-    Section,
     Settings,
     TaskSettings,
     ValidationSettings,
 )
 from bot.config.setting import Setting, all_settings, mask_url_passwords, secret_values
+from bot.config.venues import VENUES, VenueSettings
 
 __all__ = [
+    "VENUES",
     "DashboardSettings",
     "DevSettings",
     "DivergenceSettings",
@@ -39,6 +40,7 @@ __all__ = [
     "Settings",
     "TaskSettings",
     "ValidationSettings",
+    "VenueSettings",
     "all_settings",
     "example_text",
     "find_env_file",

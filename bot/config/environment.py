@@ -10,7 +10,8 @@ from typing import Final
 from dotenv.parser import parse_stream
 from pydantic import ValidationError
 
-from bot.config.sections import CROSS_CHECKS, CrossCheck, Section, Settings
+from bot.config.section import Section
+from bot.config.sections import CROSS_CHECKS, CrossCheck, Settings
 from bot.config.setting import Setting, all_settings, sections
 from bot.errors import ConfigError
 

@@ -7,32 +7,17 @@ over all sections. Bounds within one setting stand in its Field; those between s
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from bot.config.section import Ratio, Secrecy, Section
+from bot.config.venues import VenueSettings
 from bot.errors import ConfigError
 
 # The values of models.Timeframe, which stands above this module; a test holds the two together.
 TIMEFRAMES: Final = ("1m", "5m", "15m", "30m", "1h", "4h", "1d")
 MIN_PASSWORD_LENGTH: Final = 8
-
-
-class Secrecy(StrEnum):
-    """Marks a field that must not be shown, and how much of it is hidden."""
-
-    WHOLE = "whole"
-    URL_PASSWORD = "url_password"  # noqa: S105 a mark, not a password
-
-
-Ratio = Annotated[Decimal, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, and no unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RunSettings(Section):
@@ -271,6 +256,7 @@ class Settings(Section):
     run: RunSettings = RunSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     dev: DevSettings = DevSettings()
+    venues: VenueSettings = VenueSettings()
     tasks: TaskSettings = TaskSettings()
     divergence: DivergenceSettings = DivergenceSettings()
     validation: ValidationSettings = ValidationSettings()

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic.fields import FieldInfo
 
-from bot.config.sections import Secrecy, Section, Settings
+from bot.config.section import Secrecy, Section
+from bot.config.sections import Settings
 
 HIDDEN: Final = "***"
 _URL_PASSWORD: Final = re.compile(

@@ -244,7 +244,8 @@ def test_secrets_are_listed_for_the_redactor_and_masked_for_the_eye() -> None:
     loaded = load_settings(
         {"DASHBOARD_PASSWORD": "canary-one", "DATABASE_URL": "postgresql://bot:c@nary/two@host/db"}, None
     )
-    masked = {each.name: each.masked(str(each.value(loaded.settings))) for each in all_settings() if each.secrecy}
+    given = [each for each in all_settings() if each.secrecy and each.value(loaded.settings)]
+    masked = {each.name: each.masked(str(each.value(loaded.settings))) for each in given}
 
     assert secret_values(loaded.settings) == ("c@nary/two", "canary-one")
     assert masked == {"DASHBOARD_PASSWORD": "***", "DATABASE_URL": "postgresql://bot:***@host/db"}
@@ -298,3 +299,14 @@ def test_any_text_gives_settings_or_a_config_error_naming_what_was_given(environ
         told = str(error)
 
     assert not told or any(name in told for name in environ)
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:9000", "http://10.0.0.1:9000", "http://venue.example", "127.0.0.1"])
+def test_keys_are_never_sent_to_an_address_outside_this_machine(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"BINANCE_URL=.* must be empty or an http address of this machine"):
+        load_settings({"BINANCE_URL": url}, None)
+
+
+def test_an_unknown_venue_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"BROKERS='kraken' .* of binance, oanda, ig"):
+        load_settings({"BROKERS": "kraken"}, None)
