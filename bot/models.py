@@ -742,7 +742,9 @@ class OrderAck:
 class Fill:
     """One exchange of quantity at a price; a fact, applied once. `fee` is positive when paid, in account currency.
 
-    `cause` is why the venue filled it where the venue knows (market, limit, stop).
+    `cause` is why the venue filled it where the venue knows (market, limit, stop). `withheld` is what the venue kept of
+    the quantity as its fee (a purchase on a spot market): the order is filled by `quantity`, the position grows by
+    `quantity` less `withheld`, and `fee` has its worth.
     """
 
     broker_id: BrokerId
@@ -755,6 +757,7 @@ class Fill:
     fee: Decimal
     filled_at: datetime
     cause: str = ""
+    withheld: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

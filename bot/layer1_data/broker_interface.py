@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from bot.errors import BrokerUnavailable
-from bot.instruments import BrokerId, Symbol
+from bot.instruments import BrokerId, Currency, Symbol
 from bot.models import (
     AccountState,
     ApprovedOrder,
@@ -78,6 +78,49 @@ class VenueOrder:
     reduces_only: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueIdentity:
+    """Which account answers, and what its key may do.
+
+    `account` is what a person may see (never the whole number), `fingerprint` tells two accounts apart without naming
+    them, `is_live`: real money. `may_withdraw` is None where the venue does not say.
+    """
+
+    account: str
+    fingerprint: str
+    is_live: bool
+    currency: Currency
+    may_trade: bool
+    may_withdraw: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueTerms:
+    """One instrument as the venue describes it now; the fields mean what they mean in `Instrument`.
+
+    `is_open`: orders are taken at this moment; `says` has the venue's word for its state.
+    """
+
+    symbol: Symbol
+    tick: Decimal
+    quantity_step: Decimal
+    min_quantity: Decimal
+    min_notional: Decimal
+    contract_size: Decimal
+    is_open: bool
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateBudget:
+    """How much of the tightest request budget is used: `used` of `allowed` within `window_s` seconds."""
+
+    name: str
+    used: int
+    allowed: int
+    window_s: float
+
+
 class BrokerInterface(ABC):
     """One account at one venue: data, orders and truth about both."""
 
@@ -90,6 +133,23 @@ class BrokerInterface(ABC):
     @abstractmethod
     def capabilities(self) -> BrokerCapabilities:
         """What this venue can do."""
+
+    @abstractmethod
+    async def identity(self) -> VenueIdentity:
+        """Whose account this is and what the key may do."""
+
+    @abstractmethod
+    async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
+        """What the venue says of these instruments; those that it does not know are left out."""
+
+    @abstractmethod
+    async def server_time(self) -> datetime:
+        """The venue's clock, aware UTC."""
+
+    @property
+    @abstractmethod
+    def rate_budget(self) -> RateBudget | None:
+        """What is used of the request budget; None where there is none."""
 
     @abstractmethod
     async def candles(

@@ -14,7 +14,15 @@ from typing import Any, Final, TypeVar
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import BrokerId, Symbol
-from bot.layer1_data.broker_interface import BrokerCapabilities, BrokerInterface, DuplicateIds, VenueOrder
+from bot.layer1_data.broker_interface import (
+    BrokerCapabilities,
+    BrokerInterface,
+    DuplicateIds,
+    RateBudget,
+    VenueIdentity,
+    VenueOrder,
+    VenueTerms,
+)
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.models import (
     AccountState,
@@ -198,6 +206,19 @@ class VenueLine(BrokerInterface):
         if failed is not None:
             raise failed
         return value  # type: ignore[no-any-return]
+
+    async def identity(self) -> VenueIdentity:
+        return await self._ask("identity", lambda: at_once(self.venue.identity()))
+
+    async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
+        return await self._ask("terms", lambda: at_once(self.venue.terms(symbols)))
+
+    async def server_time(self) -> datetime:
+        return await self._ask("server time", lambda: at_once(self.venue.server_time()))
+
+    @property
+    def rate_budget(self) -> RateBudget | None:
+        return self.venue.rate_budget
 
     async def candles(
         self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int

@@ -11,7 +11,14 @@ from enum import StrEnum
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import BrokerId, Symbol
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import BrokerCapabilities, BrokerInterface, VenueOrder
+from bot.layer1_data.broker_interface import (
+    BrokerCapabilities,
+    BrokerInterface,
+    RateBudget,
+    VenueIdentity,
+    VenueOrder,
+    VenueTerms,
+)
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.models import (
     AccountState,
@@ -141,6 +148,22 @@ class AwkwardBroker(BrokerInterface):
     @property
     def capabilities(self) -> BrokerCapabilities:
         return self.venue.capabilities
+
+    async def identity(self) -> VenueIdentity:
+        await self._ask("identity")
+        return await self.venue.identity()
+
+    async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
+        await self._ask("terms")
+        return await self.venue.terms(symbols)
+
+    async def server_time(self) -> datetime:
+        await self._ask("server time")
+        return await self.venue.server_time()
+
+    @property
+    def rate_budget(self) -> RateBudget | None:
+        return self.venue.rate_budget
 
     async def candles(
         self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int

@@ -14,7 +14,15 @@ import numpy as np
 from bot.errors import BrokerUnavailable, OrderFateUnknown, StorageError
 from bot.instruments import BrokerId, Currency, Instrument, Symbol
 from bot.interfaces import CandleSource, Clock, VenueStateStore
-from bot.layer1_data.broker_interface import BrokerCapabilities, BrokerInterface, DuplicateIds, VenueOrder
+from bot.layer1_data.broker_interface import (
+    BrokerCapabilities,
+    BrokerInterface,
+    DuplicateIds,
+    RateBudget,
+    VenueIdentity,
+    VenueOrder,
+    VenueTerms,
+)
 from bot.layer1_data.brokers.simulated.admission import (
     ADMITTED,
     entry_refusal,
@@ -149,6 +157,11 @@ class SimulatedBroker(BrokerInterface):
         """No order and no position there: observing it can change nothing."""
         return self._book(symbol).is_idle
 
+    @property
+    def is_flat(self) -> bool:
+        """Nothing is open and nothing rests, at any instrument."""
+        return all(book.is_idle for book in self._books.values())
+
     # ----------------------------------------------------------------------------------------------------- questions
 
     @property
@@ -158,6 +171,39 @@ class SimulatedBroker(BrokerInterface):
     @property
     def capabilities(self) -> BrokerCapabilities:
         return self._capabilities
+
+    async def identity(self) -> VenueIdentity:
+        """A simulated account belongs to nobody."""
+        name = f"simulated {self._broker_id}"
+        return VenueIdentity(
+            account=name, fingerprint=name, is_live=False, currency=self._currency, may_trade=True, may_withdraw=False
+        )
+
+    async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
+        """As the registry has them: this venue was made of it."""
+        known = [self._books[each].instrument for each in symbols if each in self._books]
+        return [
+            VenueTerms(
+                symbol=each.symbol,
+                tick=each.tick,
+                quantity_step=each.quantity_step,
+                min_quantity=each.min_quantity,
+                min_notional=ZERO,
+                contract_size=each.contract_size,
+                is_open=True,
+                says="simulated",
+            )
+            for each in known
+        ]
+
+    async def server_time(self) -> datetime:
+        """The market's clock."""
+        return self._clock.now()
+
+    @property
+    def rate_budget(self) -> RateBudget | None:
+        """Nobody counts requests here."""
+        return None
 
     async def candles(
         self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int
