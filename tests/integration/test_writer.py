@@ -18,7 +18,15 @@ from tests.contract.store_builders import at, order
 from tests.integration.daemons import PROJECT
 from tests.postgres import Databases
 
-CUT = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+# A server is shared by tests that run at the same time: only what is held in this database is ours.
+HELD = """
+    SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+    WHERE locktype = 'advisory' AND granted AND datname = current_database()
+"""
+CUT = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+    WHERE locktype = 'advisory' AND granted AND datname = current_database()
+"""
 
 
 async def send(stores: Stores, name: str) -> None:
@@ -92,7 +100,7 @@ async def test_a_writer_that_has_not_noticed_its_loss_is_fenced_by_the_epoch_of_
 async def cut(pool: Pool) -> None:
     """End the connection that holds the lock, and wait until the server has let go of it."""
     await pool.execute(CUT)
-    while await pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"):
+    while await pool.fetchval(HELD):
         await SystemClock().sleep(0.01)
 
 
