@@ -44,6 +44,7 @@ _LIBRARY_LEVELS: Final = {
     "apscheduler": logging.CRITICAL,
     "aiohttp.access": logging.WARNING,
     "asyncio": logging.WARNING,
+    "oandapyV20": logging.CRITICAL,
 }
 
 

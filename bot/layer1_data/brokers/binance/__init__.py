@@ -1,0 +1,1 @@
+"""Binance spot through ccxt: the one account, its words, its errors and its odd habits."""

@@ -1,0 +1,275 @@
+"""Orders of Binance spot: each sent once, each sale bounded by what its entry holds, for there is no reduce-only."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from bot.errors import BrokerUnavailable, OrderFateUnknown
+from bot.instruments import Instrument, Symbol
+from bot.interfaces import Clock
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, VenueOrder
+from bot.layer1_data.brokers.binance import from_binance, to_binance
+from bot.layer1_data.brokers.binance.account import Account, orders_of
+from bot.layer1_data.brokers.binance.errors import Fate, Reply, readable
+from bot.layer1_data.brokers.binance.from_binance import ZERO, rejection
+from bot.layer1_data.brokers.binance.ledger import SymbolLedger, entry_of
+from bot.layer1_data.brokers.binance.wire import Endpoint, Wire
+from bot.layer1_data.brokers.limiter import Priority
+from bot.models import ApprovedOrder, ClientOrderId, OrderAck, OrderKind, OrderState, Quote, ReduceOrder, Side
+
+_NAMES_KEPT: Final = 5_000
+_NOTHING_DONE: Final = (Fate.NOT_SENT, Fate.UNAVAILABLE, Fate.CLOCK)
+_NO_SHORTS: Final = "SHORT_NOT_POSSIBLE: a spot account sells only what it holds; trade shorts at another venue"
+POSITION_NOT_FOUND: Final = "POSITION_NOT_FOUND"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Doubt:
+    """A sale of unknown fate, until it is seen or too old to come."""
+
+    entry: ClientOrderId
+    quantity: Decimal
+    until_s: float
+
+
+HeldOf = Callable[[ClientOrderId, Instrument], Awaitable[Decimal]]
+QuoteOf = Callable[[Symbol], Awaitable[Quote]]
+
+
+class Orders:
+    """Places, cancels and finds."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        account: Account,
+        ledgers: Mapping[Symbol, SymbolLedger],
+        *,
+        clock: Clock,
+        expires_after_s: float,
+        quote: QuoteOf,
+        foreign_quantity: HeldOf,
+    ) -> None:
+        """`foreign_quantity` tells how much of a foreign position is there. After `expires_after_s` the venue has acted
+        on a request or never will."""
+        self._wire = wire
+        self._account = account
+        self._ledgers = ledgers
+        self._clock = clock
+        self._expires_after_s = expires_after_s
+        self._doubtful: dict[ClientOrderId, _Doubt] = {}
+        self._quote = quote
+        self._foreign_quantity = foreign_quantity
+        self._symbols: OrderedDict[ClientOrderId, Symbol] = OrderedDict()
+        self._selling = {each: asyncio.Lock() for each in ledgers}
+
+    async def enter(self, order: ApprovedOrder) -> OrderAck:
+        """Buy. LIMIT rests until it is filled or cancelled. Without a stop that could rest nothing is bought."""
+        name, ledger = order.client_order_id, self._ledgers.get(order.symbol)
+        if ledger is None:
+            return rejection(name, "UNKNOWN_SYMBOL")
+        if order.side is Side.SELL:
+            return rejection(name, _NO_SHORTS)
+        if order.kind is not OrderKind.MARKET and order.limit_price is None:
+            return rejection(name, "PRICE_MISSING")
+        if refusal := _stop_refusal(order, ledger.instrument, (await self._quote(order.symbol)).bid):
+            return rejection(name, refusal)
+        asked = to_binance.order(ledger.instrument, name, order.side, order.kind, order.quantity, order.limit_price)
+        return await self._place(ledger, name, asked, Priority.ORDER)
+
+    async def reduce(self, order: ReduceOrder) -> OrderAck:
+        """Sell no more than the entry holds and nothing else locks."""
+        name, ledger = order.client_order_id, self._ledgers.get(order.symbol)
+        if ledger is None:
+            return rejection(name, "UNKNOWN_SYMBOL")
+        if order.side is not Side.SELL:
+            return rejection(name, "WRONG_SIDE: a spot position is closed by a sale")
+        async with self._selling[order.symbol]:
+            if refusal := await self._doubt(order.entry_order_id, ledger, order.quantity):
+                return rejection(name, refusal)
+            held, locked = await self._held(order.entry_order_id, ledger, Priority.EXIT)
+            if held <= ZERO:
+                return rejection(name, POSITION_NOT_FOUND)
+            quantity = min(order.quantity, held)
+            if quantity > held - locked:
+                return rejection(name, _locked(quantity, held, locked))
+            asked = to_binance.order(ledger.instrument, name, Side.SELL, order.kind, quantity, order.limit_price)
+            try:
+                return await self._place(ledger, name, asked, Priority.EXIT)
+            except OrderFateUnknown:
+                until_s = self._clock.monotonic() + self._expires_after_s
+                self._doubtful[name] = _Doubt(entry=order.entry_order_id, quantity=quantity, until_s=until_s)
+                raise
+
+    async def protect(
+        self,
+        entry: ClientOrderId,
+        ledger: SymbolLedger,
+        name: ClientOrderId,
+        quantity: Decimal,
+        stop: Decimal,
+        order_types: frozenset[str],
+    ) -> OrderAck:
+        """Rest a stop for no more than the entry holds: what it sells beyond that would not be ours."""
+        async with self._selling[ledger.instrument.symbol]:
+            held, locked = await self._held(entry, ledger, Priority.PROTECTION)
+            if held <= ZERO:
+                return rejection(name, POSITION_NOT_FOUND)
+            quantity = min(ledger.instrument.round_quantity(quantity), held)
+            if quantity > held - locked:
+                return rejection(name, _locked(quantity, held, locked))
+            asked = to_binance.stop(ledger.instrument, name, quantity, stop, order_types)
+            return await self._place(ledger, name, asked, Priority.PROTECTION)
+
+    async def cancel(self, name: ClientOrderId) -> OrderAck:
+        """Take one order back; where it is not open any more, say what became of it."""
+        symbol = self._symbols.get(entry_of(name))
+        if symbol is None:
+            found = await self.find(name, Priority.PROTECTION)
+            if found is None or found.state.is_terminal:
+                return _ended(name, found, "Unknown order sent.")
+            symbol = found.symbol
+        asked = {"symbol": self._ledgers[symbol].instrument.venue_symbol, "origClientOrderId": name}
+        reply = await self._wire.send(to_binance.CANCEL, asked, priority=Priority.PROTECTION)
+        if reply.fate in (Fate.NOT_OPEN, Fate.NOT_FOUND):
+            return _ended(name, await self.find(name, Priority.PROTECTION), reply.says)
+        return self._answer(reply, name, self._ledgers[symbol], to_binance.CANCEL)
+
+    async def find(self, name: ClientOrderId, priority: Priority = Priority.READ) -> VenueOrder | None:
+        """Ask where it was placed; at every symbol if that is not known, since ids do not tell it."""
+        known = self._symbols.get(entry_of(name))
+        ledgers = self._ledgers.values() if known is None else [self._ledgers[known]]
+        found = await asyncio.gather(*(self._find_at(each, name, priority) for each in ledgers))
+        return next((each for each in found if each is not None), None)
+
+    # -------------------------------------------------------------------------------------------------------- inside
+
+    async def _find_at(self, ledger: SymbolLedger, name: ClientOrderId, priority: Priority) -> VenueOrder | None:
+        asked = {"symbol": ledger.instrument.venue_symbol, "origClientOrderId": name}
+        reply = await self._wire.send(to_binance.FIND, asked, priority=priority)
+        if reply.fate is Fate.NOT_FOUND:
+            return None
+        if reply.fate is not Fate.ACK:
+            raise BrokerUnavailable(f"binance: whether there is an order {name} was not answered: {reply.says}")
+        with readable(f"order {name}"):
+            row = from_binance.mapping(reply.data, "an order")
+            told = from_binance.venue_order(row, ledger.instrument)
+            ledger.note_maker(row["orderId"], replace(from_binance.maker(row), client_order_id=name))
+        self._note(name, ledger)
+        return replace(told, client_order_id=name)
+
+    async def _held(self, entry: ClientOrderId, ledger: SymbolLedger, priority: Priority) -> tuple[Decimal, Decimal]:
+        """What the entry has in whole steps, and how much of that rests in other sales of it."""
+        instrument = ledger.instrument
+        if entry_of(entry) != entry:
+            held = await self._foreign_quantity(entry, instrument)
+            working = await self._account.working(priority, (instrument.symbol,))
+        else:
+            with readable("trades"):
+                _, working = await asyncio.gather(
+                    ledger.refresh(priority), self._account.working(priority, (instrument.symbol,))
+                )
+            holding = ledger.holdings.get(entry)
+            held = ZERO if holding is None else instrument.round_quantity(holding.quantity)
+        sales = [each for each in orders_of(entry, (*working.orders, *working.stops)) if each.side is Side.SELL]
+        return held, sum((each.quantity - each.filled_quantity for each in sales), ZERO)
+
+    async def _doubt(self, entry: ClientOrderId, ledger: SymbolLedger, quantity: Decimal) -> str:
+        """Why `quantity` may not be sold beside an earlier sale of unknown fate; empty if it may.
+
+        Spot has no reduce-only: if that one arrives late it is refused for lack of coins, unless there are others than
+        this entry's. Then it would sell those.
+        """
+        doubtful = ZERO
+        for name, doubt in [each for each in self._doubtful.items() if each[1].entry == entry]:
+            if self._clock.monotonic() > doubt.until_s or await self._find_at(ledger, name, Priority.EXIT):
+                self._doubtful.pop(name, None)
+            else:
+                doubtful += doubt.quantity
+        if not doubtful:
+            return ""
+        facts = await self._account.facts(Priority.EXIT)
+        with readable("balances"):
+            beyond = from_binance.free(facts, ledger.instrument.base_currency) - quantity
+        if beyond < doubtful:
+            return ""
+        return (
+            f"IN_DOUBT: an earlier sale of {doubtful:f} is of unknown fate and would now sell what is not this entry's"
+        )
+
+    async def _place(
+        self, ledger: SymbolLedger, name: ClientOrderId, asked: dict[str, str], priority: Priority
+    ) -> OrderAck:
+        self._note(name, ledger)
+        reply = await self._wire.send(to_binance.ORDER, asked, priority=priority)
+        if reply.fate is Fate.EXISTS:
+            return await self._existing(ledger, name, reply)
+        return self._answer(reply, name, ledger, to_binance.ORDER)
+
+    def _answer(self, reply: Reply, name: ClientOrderId, ledger: SymbolLedger, endpoint: Endpoint) -> OrderAck:
+        if reply.fate is Fate.WOULD_TRIGGER:
+            return rejection(name, WOULD_TRIGGER)
+        if reply.fate is Fate.REJECTED:
+            return rejection(name, reply.says)
+        if reply.fate in _NOTHING_DONE:
+            raise BrokerUnavailable(f"binance: {endpoint.method} of order {name} had no effect: {reply.says}")
+        if reply.fate is not Fate.ACK:
+            raise OrderFateUnknown(
+                f"binance: no usable answer to {endpoint.method} of order {name}: {reply.says}; reconcile"
+            )
+        try:
+            row = from_binance.mapping(reply.data, "an order")
+            answered = from_binance.ack(row, name)
+            done = from_binance.trades_of_ack(row)
+        except (ValueError, KeyError, TypeError) as error:
+            raise OrderFateUnknown(f"binance: the answer to order {name} cannot be read: {error}; reconcile") from error
+        ledger.note_maker(row["orderId"], from_binance.maker(row))
+        ledger.note_trades(done)
+        return answered
+
+    async def _existing(self, ledger: SymbolLedger, name: ClientOrderId, reply: Reply) -> OrderAck:
+        """The id is in use: the order that has it is the answer. Without seeing that one nothing is known."""
+        try:
+            found = await self._find_at(ledger, name, Priority.PROTECTION)
+        except BrokerUnavailable as error:
+            raise OrderFateUnknown(f"binance: order {name}: {reply.says}; {error}; reconcile") from error
+        if found is None:
+            raise OrderFateUnknown(f"binance: order {name}: {reply.says}, but it is not shown; reconcile")
+        return _found(name, found)
+
+    def _note(self, name: ClientOrderId, ledger: SymbolLedger) -> None:
+        self._symbols[entry_of(name)] = ledger.instrument.symbol
+        self._symbols.move_to_end(entry_of(name))
+        while len(self._symbols) > _NAMES_KEPT:
+            self._symbols.popitem(last=False)
+
+
+def _stop_refusal(order: ApprovedOrder, instrument: Instrument, bid: Decimal) -> str:
+    """Why the stop that is to follow would be refused; empty if it would not."""
+    stop = order.plan.stop
+    if order.stop_order_id == order.client_order_id:
+        return f"DUPLICATE_STOP_ID: {order.stop_order_id} names the entry and its stop"
+    if stop % instrument.tick:
+        return f"PRECISION: stop {stop:f} is not on the tick {instrument.tick:f}"
+    if stop >= bid:
+        return f"STOP_ON_WRONG_SIDE: stop {stop:f} is not below the bid {bid:f}"
+    return ""
+
+
+def _locked(quantity: Decimal, held: Decimal, locked: Decimal) -> str:
+    return (
+        f"LOCKED: {quantity:f} cannot be sold, {locked:f} of the {held:f} that the entry holds rest in its "
+        "other orders; cancel those first"
+    )
+
+
+def _ended(name: ClientOrderId, found: VenueOrder | None, says: str) -> OrderAck:
+    return rejection(name, says) if found is None else _found(name, found)
+
+
+def _found(name: ClientOrderId, found: VenueOrder) -> OrderAck:
+    state = found.state if found.state.is_terminal else OrderState.WORKING
+    return OrderAck(client_order_id=name, state=state, venue_order_id=found.venue_order_id)

@@ -1,0 +1,1 @@
+"""OANDA v20: forex and CFDs, through oandapyV20."""

@@ -1,0 +1,83 @@
+"""Every request of one account goes through here: by priority, within the budget, never believed if it is stale."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from bot.errors import BrokerUnavailable
+from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
+from bot.layer1_data.brokers.oanda.errors import Failure
+from bot.layer1_data.brokers.oanda.from_oanda import readable
+from bot.layer1_data.brokers.oanda.to_oanda import Call
+
+if TYPE_CHECKING:  # it imports the library, which only a running adapter needs
+    from bot.layer1_data.brokers.oanda.transport import Transport
+
+_PAUSE_S: Final = 1.0  # after 429; the budget is counted by the second, and no Retry-After is documented
+_TOO_MANY: Final = 429
+_NOT_THERE: Final = 404
+
+Read = TypeVar("Read")
+Json = Mapping[str, Any]
+
+
+class Desk:
+    """Asks and sends. It knows the newest transaction that the venue told, so that an older answer is seen as such."""
+
+    def __init__(self, transport: "Transport", limiter: RequestLimiter) -> None:
+        self._transport = transport
+        self._limiter = limiter
+        self._newest = 0
+
+    async def send(self, call: Call, priority: Priority) -> Json:
+        """Exactly one request that may change something. Raises Failure."""
+        answer = await self._ask(call, priority)
+        self._is_stale(answer)
+        return answer
+
+    async def read(self, call: Call, priority: Priority, translate: Callable[[Json], Read]) -> Read:
+        """The translated answer. Raises BrokerUnavailable, in the venue's words."""
+        try:
+            answer = await self._ask(call, priority)
+        except Failure as failure:
+            raise _unavailable(call, str(failure)) from failure
+        return self._believed(call, answer, translate)
+
+    async def read_if_any(self, call: Call, priority: Priority, translate: Callable[[Json], Read]) -> Read | None:
+        """As `read`; None if the venue itself says that there is no such thing."""
+        try:
+            answer = await self._ask(call, priority)
+        except Failure as failure:
+            told = failure.body if failure.status == _NOT_THERE else None
+            if told is None or "errorMessage" not in told or self._is_stale(told):
+                raise _unavailable(call, str(failure)) from failure
+            return None
+        return self._believed(call, answer, translate)
+
+    async def _ask(self, call: Call, priority: Priority) -> Json:
+        await self._limiter.acquire(priority)
+        try:
+            return await self._transport.ask(call, priority)
+        except Failure as failure:
+            if failure.status == _TOO_MANY:
+                self._limiter.hold(_PAUSE_S)
+            raise
+
+    def _believed(self, call: Call, answer: Json, translate: Callable[[Json], Read]) -> Read:
+        try:
+            if readable(lambda: self._is_stale(answer)):
+                raise _unavailable(call, f"its answer is older than transaction {self._newest}; ask again")
+            return readable(lambda: translate(answer))
+        except ValueError as error:
+            raise _unavailable(call, f"its answer cannot be read: {error}") from error
+
+    def _is_stale(self, answer: Json) -> bool:
+        """An answer that does not know yet what another one told (RELIABILITY B18)."""
+        if not str(answer.get("lastTransactionID", "")).isdigit():
+            return False
+        told = int(answer["lastTransactionID"])
+        self._newest = max(self._newest, told)
+        return told < self._newest
+
+
+def _unavailable(call: Call, words: str) -> BrokerUnavailable:
+    return BrokerUnavailable(f"oanda: {call.name}: {words}")

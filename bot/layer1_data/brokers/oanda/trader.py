@@ -1,0 +1,178 @@
+"""Orders of one account: each is sent once, and what became of it is told as surely as it is known."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from bot.errors import BrokerUnavailable, OrderFateUnknown
+from bot.layer1_data.broker_interface import WOULD_TRIGGER
+from bot.layer1_data.brokers.limiter import Priority
+from bot.layer1_data.brokers.oanda import from_oanda, to_oanda
+from bot.layer1_data.brokers.oanda.desk import Desk
+from bot.layer1_data.brokers.oanda.errors import (
+    BEYOND_THE_STOP,
+    Failure,
+    Verdict,
+    code_in,
+    verdict_of,
+    verdict_of_code,
+    words_in,
+)
+from bot.layer1_data.brokers.oanda.lookup import find_order
+from bot.models import (
+    ApprovedOrder,
+    ClientOrderId,
+    OrderAck,
+    OrderKind,
+    OrderState,
+    ReduceOrder,
+    Side,
+    VenuePosition,
+    leg_of,
+)
+
+Json = Mapping[str, Any]
+
+
+class Trader:
+    """Sends. `closes` has the orders that the venue made for our closing of a trade, by their numbers."""
+
+    def __init__(self, desk: Desk, names: from_oanda.Names) -> None:
+        self._desk = desk
+        self._names = names
+        self.closes: dict[str, ClientOrderId] = {}
+
+    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
+        """An entry or a reduction."""
+        instrument = self._names.venue_symbol(order.symbol)
+        if instrument is None:
+            return _rejected(order.client_order_id, "UNKNOWN_SYMBOL")
+        if isinstance(order, ReduceOrder):
+            return await self._reduce(order, instrument)
+        if order.stop_order_id == order.client_order_id:
+            return _rejected(order.client_order_id, "DUPLICATE_STOP_ID")
+        return await self._send(to_oanda.entry(order, instrument), order.client_order_id, Priority.ORDER)
+
+    async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
+        """A stop for a trade without one."""
+        return _as_stop(
+            await self._send(to_oanda.new_stop(position, stop_order_id, stop), stop_order_id, Priority.PROTECTION)
+        )
+
+    async def amend_stop(self, entry_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
+        """The stop of one trade at another price; the venue replaces the order, which keeps our name."""
+        trade = next((each for each in await self._trades(Priority.PROTECTION) if _is_of(each, entry_order_id)), None)
+        if trade is None:
+            return _rejected(entry_order_id, "POSITION_NOT_FOUND")
+        held = trade.position.stop_order_id
+        name = leg_of(entry_order_id, "S0") if held is None or held.startswith(to_oanda.FOREIGN) else held
+        return _as_stop(await self._send(to_oanda.moved_stop(trade.number, name, stop), name, Priority.PROTECTION))
+
+    async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
+        """Cancel, or tell in which state it was found."""
+        try:
+            answer = await self._desk.send(to_oanda.cancel(client_order_id), Priority.ORDER)
+        except Failure as failure:
+            if verdict_of(failure) is not Verdict.REJECTED:
+                raise _raised(failure, client_order_id) from failure
+            return await self._found(client_order_id, failure, none_means=OrderState.REJECTED)
+        try:
+            number = from_oanda.readable(lambda: str(int(answer["orderCancelTransaction"]["orderID"])))
+        except ValueError as error:
+            raise _raised(Failure(f"its answer cannot be read: {error}", sent=True), client_order_id) from error
+        return _ack(client_order_id, OrderState.CANCELED, number)
+
+    async def _reduce(self, order: ReduceOrder, instrument: str) -> OrderAck:
+        """By its own name where the venue, which goes by age, meets the right trade first; else by the trade."""
+        rivals = [
+            each
+            for each in await self._trades(Priority.EXIT)
+            if each.position.symbol == order.symbol and Side.closing(each.position.direction) is order.side
+        ]
+        mine = next((each for each in rivals if _is_of(each, order.entry_order_id)), None)
+        if mine is None:
+            return _rejected(order.client_order_id, "POSITION_NOT_FOUND")
+        quantity = min(order.quantity, mine.position.quantity)
+        if order.kind is OrderKind.MARKET and mine is not rivals[0]:
+            return await self._close(mine.number, quantity, order.client_order_id)
+        return await self._send(to_oanda.reduction(order, instrument, quantity), order.client_order_id, Priority.EXIT)
+
+    async def _close(self, trade: int, quantity: Decimal, name: ClientOrderId) -> OrderAck:
+        ack = await self._send(to_oanda.trade_close(trade, quantity), name, Priority.EXIT)
+        if ack.venue_order_id is not None:
+            self.closes[ack.venue_order_id] = name
+        return ack
+
+    async def _send(self, call: to_oanda.Call, name: ClientOrderId, priority: Priority) -> OrderAck:
+        try:
+            answer = await self._desk.send(call, priority)
+        except Failure as failure:
+            verdict = verdict_of(failure)
+            if verdict is Verdict.REJECTED:
+                return _rejected(name, words_in(failure.body or {}))
+            if verdict is Verdict.EXISTS:
+                return await self._found(name, failure, none_means=None)
+            raise _raised(failure, name) from failure
+        try:
+            state, number, reason = from_oanda.readable(lambda: _outcome(answer))
+        except ValueError as error:
+            raise _raised(Failure(f"its answer cannot be read: {error}", sent=True), name) from error
+        if not reason:
+            return _ack(name, state, number)
+        verdict, told = verdict_of_code(reason), Failure(reason, sent=True)
+        if verdict is Verdict.REJECTED:
+            return _rejected(name, reason, number)
+        if verdict is Verdict.EXISTS:
+            return await self._found(name, told, none_means=None)
+        raise _raised(told, name)
+
+    async def _found(self, name: ClientOrderId, failure: Failure, *, none_means: OrderState | None) -> OrderAck:
+        """What the venue has under that name; it was just told that there is something, or nothing any more."""
+        try:
+            found = await find_order(self._desk, self._names, name)
+        except BrokerUnavailable as error:
+            raise OrderFateUnknown(f"oanda: {name}: {failure}, and looking it up failed: {error}") from error
+        if found is not None:
+            return _ack(name, found.state, found.venue_order_id, str(failure))
+        if none_means is None:
+            raise OrderFateUnknown(f"oanda: {name}: {failure}, but no order of that name is found; look again")
+        return _ack(name, none_means, None, words_in(failure.body or {}) or str(failure))
+
+    async def _trades(self, priority: Priority) -> Sequence[from_oanda.Trade]:
+        return await self._desk.read(
+            to_oanda.EVERYTHING, priority, lambda answer: from_oanda.trades(answer["account"], self._names)
+        )
+
+
+def _outcome(answer: Json) -> tuple[OrderState, str, str]:
+    """State, number and reason: a 2xx may hold a fill, an order that waits, or one that ended in the same breath."""
+    created = answer.get("orderCreateTransaction") or answer["stopLossOrderTransaction"]
+    number = str(int(created["id"]))
+    if answer.get("orderFillTransaction") or answer.get("stopLossOrderFillTransaction"):
+        return OrderState.FILLED, number, ""
+    if cancelled := answer.get("orderCancelTransaction"):
+        return OrderState.CANCELED, number, str(cancelled["reason"])
+    return OrderState.WORKING, number, code_in(answer)
+
+
+def _is_of(trade: from_oanda.Trade, entry_order_id: ClientOrderId) -> bool:
+    return trade.position.entry_order_id == entry_order_id
+
+
+def _raised(failure: Failure, name: ClientOrderId) -> BrokerUnavailable | OrderFateUnknown:
+    if verdict_of(failure) is Verdict.NOT_SENT:
+        return BrokerUnavailable(f"oanda: {name} was not sent: {failure}")
+    return OrderFateUnknown(f"oanda: {name}: {failure}; look it up before anything is sent again")
+
+
+def _as_stop(ack: OrderAck) -> OrderAck:
+    beyond = ack.state is OrderState.REJECTED and ack.reason.split(":")[0] in BEYOND_THE_STOP
+    return _rejected(ack.client_order_id, WOULD_TRIGGER) if beyond else ack
+
+
+def _rejected(name: ClientOrderId, reason: str, number: str | None = None) -> OrderAck:
+    return _ack(name, OrderState.REJECTED, number, reason)
+
+
+def _ack(name: ClientOrderId, state: OrderState, number: str | None, reason: str = "") -> OrderAck:
+    return OrderAck(client_order_id=name, state=state, venue_order_id=number, reason=reason)

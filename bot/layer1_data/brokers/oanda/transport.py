@@ -1,0 +1,210 @@
+"""Requests to OANDA through its library: one at a time on one thread, each sent once, each answer told as it is."""
+
+import asyncio
+import heapq
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
+from itertools import count
+from typing import Any, Final, TypeVar
+
+from oandapyV20 import API, V20Error
+from oandapyV20.oandapyV20 import TRADING_ENVIRONMENTS
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import ConnectTimeout
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
+
+from bot.layer1_data.brokers.limiter import Priority
+from bot.layer1_data.brokers.oanda.access import Access, TimeOuts
+from bot.layer1_data.brokers.oanda.errors import Failure, words_in
+from bot.layer1_data.brokers.oanda.to_oanda import Call
+
+_CONNECT_S: Final = 5.0
+
+Answer = TypeVar("Answer")
+Json = dict[str, Any]
+
+
+class _Wire(HTTPAdapter):
+    """Sends each request once and keeps the answer's head, so that a slow body can be cut off.
+
+    Where the venue is stood in for, the library's fixed host is replaced here, for this client only.
+    """
+
+    def __init__(self, host: str, url: str | None) -> None:
+        super().__init__(max_retries=0)
+        self._host = host
+        self._url = url
+        self.answer: Response | None = None
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        self.answer = None
+        if self._url is not None and request.url is not None:
+            request.url = request.url.replace(self._host, self._url.rstrip("/"), 1)
+            kwargs["proxies"] = {}
+        self.answer = super().send(request, *args, **kwargs)
+        return self.answer
+
+    def cut(self) -> None:
+        """End the reading of an answer that is on its way."""
+        if self.answer is not None:
+            with suppress(Exception):  # it may have ended by itself meanwhile
+                self.answer.raw.shutdown()
+
+
+class Client:
+    """The library's client for one thread, and the means to stop it from another one."""
+
+    def __init__(self, access: Access, silence_s: float) -> None:
+        self._access = access
+        # A redirect would send an order a second time.
+        arguments = {"timeout": (min(_CONNECT_S, silence_s), silence_s), "allow_redirects": False}
+        self._api = API(access.token, environment=access.environment.value, request_params=arguments)
+        self._api.client.auth = _as_it_is  # or a .netrc would take the place of the token
+        hosts = TRADING_ENVIRONMENTS[access.environment.value]
+        self._wires = [_Wire(host, access.url) for host in hosts.values()]
+        for host, wire in zip(hosts.values(), self._wires, strict=True):
+            self._api.client.mount(host, wire)
+
+    def ask(self, call: Call) -> Json:
+        """Send one request. Raises Failure, whatever the library raises."""
+        answer = self._guarded(lambda: self._api.request(self._endpoint(call)))
+        if not isinstance(answer, dict):
+            raise Failure(f"answered {type(answer).__name__} instead of an object", sent=True)
+        return answer
+
+    def lines(self, call: Call) -> Iterator[Json]:
+        """The lines of a stream. Raises Failure when it breaks."""
+        lines = self._guarded(lambda: iter(self._api.request(self._endpoint(call))))
+        while (line := self._guarded(lambda: next(lines, None))) is not None:
+            if isinstance(line, dict):
+                yield line
+
+    def cut(self) -> None:
+        """End what is being read, from any thread."""
+        for wire in self._wires:
+            wire.cut()
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._api.close()
+
+    def _endpoint(self, call: Call) -> Any:
+        module = import_module(f"oandapyV20.endpoints.{call.group}")
+        account = (self._access.account,) if call.of_account else ()
+        return getattr(module, call.name)(*account, **call.arguments)
+
+    def _guarded(self, work: Callable[[], Answer]) -> Answer:
+        try:
+            return work()
+        except V20Error as error:
+            raise self._refusal(error) from error
+        except Exception as error:  # no library error leaves this place
+            words = self._access.hide(f"{type(error).__name__}: {error}")
+            raise Failure(words, sent=not _never_connected(error)) from error
+
+    def _refusal(self, error: V20Error) -> Failure:
+        body = _object(error.msg)
+        words = words_in(body) if body is not None else " ".join(str(error.msg).split())
+        return Failure(self._access.hide(f"{error.code} {words}".strip()), sent=True, status=int(error.code), body=body)
+
+
+class Transport:
+    """Whoever asks waits for his turn, exits first; a caller that is cancelled leaves his request to its end."""
+
+    def __init__(self, access: Access, time_outs: TimeOuts) -> None:
+        self._access = access
+        self._time_outs = time_outs
+        self._client = Client(access, time_outs.silence_s)
+        self._thread = _one_thread()
+        self._busy = False
+        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self._turns = count()
+
+    async def ask(self, call: Call, priority: Priority) -> Json:
+        """The answer to one request. Raises Failure."""
+        await self._turn(priority)
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._thread, self._client.ask, call)
+        work.add_done_callback(self._done)
+        done, _ = await asyncio.wait({work}, timeout=self._time_outs.whole_s)
+        if not done:
+            work.remove_done_callback(self._done)
+            self._renew(work)
+            self._next()
+            raise Failure(f"no whole answer within {self._time_outs.whole_s:g} s", sent=True)
+        return work.result()
+
+    async def close(self) -> None:
+        """End what is being asked and release the connections."""
+        self._client.cut()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+        self._client.close()
+
+    async def _turn(self, priority: Priority) -> None:
+        if not self._busy:
+            self._busy = True
+            return
+        turn = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (priority, next(self._turns), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._next()
+            raise
+
+    def _done(self, work: asyncio.Future[Json]) -> None:
+        _forget(work)
+        self._next()
+
+    def _next(self) -> None:
+        while self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._busy = False
+
+    def _renew(self, work: asyncio.Future[Json]) -> None:
+        """A thread that hangs in an answer without end is left to it, with its connection."""
+        hanging = self._client
+        work.add_done_callback(_forget)
+        work.add_done_callback(lambda _: hanging.close())
+        hanging.cut()
+        self._thread.shutdown(wait=False)
+        self._thread = _one_thread()
+        self._client = Client(self._access, self._time_outs.silence_s)
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="oanda")
+
+
+def _forget(work: asyncio.Future[Json]) -> None:
+    if not work.cancelled():
+        work.exception()  # nobody else asks for it if the caller has left
+
+
+def _as_it_is(request: PreparedRequest) -> PreparedRequest:
+    return request
+
+
+def _object(text: object) -> Mapping[str, Any] | None:
+    try:
+        body = json.loads(str(text))
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _never_connected(error: Exception) -> bool:
+    """Proof that not one byte of the request left: the connection was never made."""
+    if isinstance(error, ConnectTimeout):
+        return True
+    reason = error.args[0] if isinstance(error, NoConnection) and error.args else None
+    return isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError | ConnectTimeoutError)

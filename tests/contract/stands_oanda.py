@@ -1,0 +1,88 @@
+"""The OANDA adapter as a stand of the broker contract: against the fake venue, which runs on a thread of its own."""
+
+import asyncio
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from threading import Thread
+from typing import Any, Final
+
+from bot.clock import ManualClock, SystemClock
+from bot.instruments import Symbol, default_registry
+from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer1_data.brokers.oanda.access import Access, Environment, TimeOuts
+from bot.layer1_data.brokers.oanda.adapter import OandaBroker
+from tests.fakes.oanda.book import ACCOUNT
+from tests.fakes.oanda.server import PRICE_S, TOKEN, FakeOanda
+from tests.fakes.venue_market import FakeMarket
+
+START: Final = datetime(2024, 3, 4, tzinfo=UTC)  # as in the cases
+_PATIENCE_S: Final = 10
+
+
+class _AlwaysOpen(FakeMarket):
+    """The contract's candles reach back into a weekend."""
+
+    def is_open(self, symbol: Symbol, at: datetime) -> bool:
+        """Unless it was halted."""
+        return symbol not in self._halted
+
+
+class OandaStand:
+    """An account that may hold both directions. Nothing but `price` moves its market."""
+
+    hedging = True
+
+    def __init__(self) -> None:
+        self.market = _AlwaysOpen(default_registry())
+        self.market.halt("EUR_GBP")  # the contract's instrument without a price
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="fake oanda", daemon=True)
+        self._thread.start()
+        self._clock = ManualClock(START)
+        self._venue = FakeOanda(self.market, self._clock, hedging=self.hedging)
+        self._url = str(self._there(self._venue.start(by_itself=False)))
+        self.broker: BrokerInterface = self._made()
+        self._crashed: list[BrokerInterface] = []
+
+    def price(self, bid: str, ask: str) -> None:
+        """The market jumps there and fills what it reaches."""
+        self.market.pin("EUR_USD", bid, ask)
+        self._there(self._match())
+
+    def crash(self) -> None:
+        """A new adapter for the same account."""
+        self._crashed.append(self.broker)
+        self.broker = self._made()
+
+    async def close(self) -> None:
+        """Nothing is left behind."""
+        for each in (*self._crashed, self.broker):
+            await each.close()
+        self._there(self._venue.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_PATIENCE_S)
+        self._loop.close()
+
+    async def _match(self) -> None:
+        self._venue.book.match()
+        self._clock.advance(PRICE_S)  # streams look again
+
+    def _made(self) -> OandaBroker:
+        registry = default_registry()
+        return OandaBroker(
+            Access(token=TOKEN, account=ACCOUNT, environment=Environment.PRACTICE, url=self._url),
+            instruments=(registry.get("EUR_USD"), registry.get("EUR_GBP")),
+            clock=SystemClock(),
+            time_outs=TimeOuts(silence_s=5, whole_s=8, stream_s=8),
+            order_id_prefix="",
+        )
+
+    def _there(self, work: Any) -> Any:
+        done: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return done.result(_PATIENCE_S)
+
+
+class OandaNettingStand(OandaStand):
+    """An account that holds one direction of an instrument at a time."""
+
+    hedging = False

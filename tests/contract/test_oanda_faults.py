@@ -1,0 +1,606 @@
+"""What the OANDA adapter says when the network or the venue misbehaves, through the real library over a real socket."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import pytest
+
+from bot.clock import ManualClock, SystemClock
+from bot.errors import BrokerUnavailable, OrderFateUnknown
+from bot.instruments import Instrument, Symbol, default_registry
+from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer1_data.brokers.oanda.access import Access, Environment, TimeOuts
+from bot.layer1_data.brokers.oanda.adapter import OandaBroker
+from bot.models import ClientOrderId, OrderKind, OrderState, Side, Timeframe
+from tests.contract.test_broker_contract import entry, reduction
+from tests.fakes.oanda.book import ACCOUNT
+from tests.fakes.oanda.faults import Fault
+from tests.fakes.oanda.server import TOKEN, FakeOanda
+from tests.fakes.venue_market import FakeMarket
+
+D = Decimal
+MONDAY: Final = datetime(2024, 3, 4, 12, tzinfo=UTC)
+EUR_USD: Final = default_registry().get("EUR_USD")
+POST: Final = "POST /v3"
+ENTRY: Final = ClientOrderId("entry-1")
+SHORT: Final = TimeOuts(silence_s=1.0, whole_s=3.0, stream_s=1.0)
+
+
+@dataclass
+class Desk:
+    """The adapter under test and the venue it talks to."""
+
+    broker: BrokerInterface
+    venue: FakeOanda
+    url: str
+
+    def effects(self) -> int:
+        """Orders that the venue has taken."""
+        return len(self.venue.book.orders)
+
+    def sent(self) -> int:
+        """Requests on the wire that could have made one."""
+        return sum(not each.startswith("GET") for each in self.venue.requests)
+
+
+def adapter(url: str | None, **changes: Any) -> OandaBroker:
+    access = Access(token=TOKEN, account=ACCOUNT, environment=Environment.PRACTICE, url=url)
+    instruments: tuple[Instrument, ...] = (EUR_USD,)
+    arguments: dict[str, Any] = {
+        "instruments": instruments,
+        "clock": SystemClock(),
+        "time_outs": SHORT,
+        "order_id_prefix": "",
+    }
+    arguments.update({key: value for key, value in changes.items() if key in arguments})
+    changes = {key: value for key, value in changes.items() if key not in arguments}
+    return OandaBroker(replace(access, **changes), **arguments)
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    market = FakeMarket(default_registry())
+    market.pin("EUR_USD", "1.10000", "1.10010")
+    venue = FakeOanda(market, ManualClock(MONDAY))
+    url = await venue.start(by_itself=False)
+    broker = adapter(url)
+    yield Desk(broker, venue, url)
+    venue.faults.release.set()
+    await broker.close()
+    await venue.close()
+
+
+# ------------------------------------------------------------------------------------------- one order, one request
+
+LOST_WITH_EFFECT: Final = (
+    Fault.LOST_REPLY,
+    Fault.HELD_REPLY,
+    Fault.DRIPPING_REPLY,
+    Fault.TRUNCATED_REPLY,
+    Fault.RESET_MID_BODY,
+    Fault.HTML_INSTEAD,
+    Fault.BAD_GATEWAY_AFTER_EFFECT,
+)
+LOST_WITHOUT_EFFECT: Final = (Fault.LOST_REQUEST, Fault.BAD_GATEWAY, Fault.TOO_MANY)
+
+
+@pytest.mark.parametrize("fault", LOST_WITH_EFFECT)
+async def test_an_entry_whose_answer_is_lost_is_in_doubt_once_sent_and_found_by_its_id(
+    desk: Desk, fault: Fault
+) -> None:
+    desk.venue.faults.next(fault, POST)
+
+    with pytest.raises(OrderFateUnknown, match="entry-1"):
+        await desk.broker.place(entry())
+
+    found = await desk.broker.find_order(ENTRY)
+    assert found is not None
+    assert (found.state, found.filled_quantity) == (OrderState.FILLED, D(1_000))
+    assert desk.sent() == 1
+
+
+@pytest.mark.parametrize("fault", LOST_WITHOUT_EFFECT)
+async def test_an_entry_that_never_took_effect_is_in_doubt_and_then_not_found(desk: Desk, fault: Fault) -> None:
+    desk.venue.faults.next(fault, POST)
+
+    with pytest.raises(OrderFateUnknown):
+        await desk.broker.place(entry())
+
+    assert await desk.broker.find_order(ENTRY) is None
+    assert desk.sent() == 1
+
+
+async def test_an_answer_that_never_ends_is_given_up_and_the_next_request_is_served(desk: Desk) -> None:
+    hurried = adapter(desk.url, time_outs=TimeOuts(silence_s=5, whole_s=0.3))
+    desk.venue.faults.next(Fault.DRIPPING_REPLY, POST)
+
+    with pytest.raises(OrderFateUnknown, match="no whole answer"):
+        await hurried.place(entry())
+
+    assert len(await hurried.positions()) == 1
+    await hurried.close()
+
+
+async def test_an_entry_that_arrives_late_is_not_found_before_and_found_after(desk: Desk) -> None:
+    desk.venue.faults.next(Fault.LATE_REQUEST, POST)
+    with pytest.raises(OrderFateUnknown):
+        await desk.broker.place(entry())
+    assert await desk.broker.find_order(ENTRY) is None
+
+    desk.venue.faults.release.set()
+    async with asyncio.timeout(5):
+        while (found := await desk.broker.find_order(ENTRY)) is None:
+            pass
+
+    assert found.state is OrderState.FILLED
+
+
+async def test_an_entry_that_a_proxy_delivers_twice_has_one_effect_and_is_told_as_what_it_is(desk: Desk) -> None:
+    desk.venue.faults.next(Fault.DUPLICATED, POST)
+
+    ack = await desk.broker.place(entry())
+
+    (position,) = await desk.broker.positions()
+    assert (ack.state, position.quantity) == (OrderState.FILLED, D(1_000))
+
+
+async def test_a_resting_entry_that_is_delivered_twice_is_adopted_not_rejected(desk: Desk) -> None:
+    desk.venue.faults.next(Fault.DUPLICATED, POST)
+
+    ack = await desk.broker.place(entry(kind=OrderKind.LIMIT, limit_price=D("1.09000")))
+
+    assert ack.state is OrderState.WORKING
+    assert len(await desk.broker.open_orders()) == 1
+
+
+async def test_a_taken_id_that_cannot_be_looked_up_leaves_the_order_in_doubt(desk: Desk) -> None:
+    resting = entry(kind=OrderKind.LIMIT, limit_price=D("1.09000"))
+    await desk.broker.place(resting)
+    desk.venue.faults.always(Fault.BAD_GATEWAY, "GET")
+
+    with pytest.raises(OrderFateUnknown, match="CLIENT_ORDER_ID_ALREADY_EXISTS"):
+        await desk.broker.place(resting)
+
+
+async def test_nothing_listening_is_proof_that_nothing_was_sent(desk: Desk) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nobody = adapter(f"http://127.0.0.1:{unused.getsockname()[1]}")
+
+        with pytest.raises(BrokerUnavailable, match="not sent"):
+            await nobody.place(entry())
+        await nobody.close()
+
+
+async def test_a_name_that_does_not_resolve_is_proof_that_nothing_was_sent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    lost = adapter("http://localhost:9")
+    monkeypatch.setattr("urllib3.util.connection.socket.getaddrinfo", nowhere)
+
+    with pytest.raises(BrokerUnavailable, match="not sent"):
+        await lost.place(entry())
+    with pytest.raises(BrokerUnavailable):
+        await lost.find_order(ENTRY)
+    monkeypatch.undo()
+    await lost.close()
+
+
+async def test_a_redirect_does_not_send_an_order_a_second_time(desk: Desk) -> None:
+    desk.venue.faults.next(Fault.REDIRECTED, POST)
+
+    with pytest.raises(OrderFateUnknown):
+        await desk.broker.place(entry())
+
+    assert desk.sent() == 1
+
+
+async def test_an_exit_goes_before_reads_that_were_asked_earlier(desk: Desk) -> None:
+    await desk.broker.place(entry())
+    desk.venue.requests.clear()
+
+    reads = [asyncio.ensure_future(desk.broker.account()) for _ in range(4)]
+    await desk.broker.place(reduction("out", "1000"))
+    await asyncio.gather(*reads)
+
+    assert desk.venue.requests.index(f"POST /v3/accounts/{ACCOUNT}/orders") == 2  # after the read that had begun
+
+
+async def test_a_caller_that_gives_up_leaves_his_request_to_its_end_and_the_line_to_the_next(desk: Desk) -> None:
+    desk.venue.faults.next(Fault.HELD_REPLY, POST)
+    placing = asyncio.ensure_future(desk.broker.place(entry()))
+    while not desk.effects():
+        await ManualClock().sleep(0)
+    waiting = [asyncio.ensure_future(desk.broker.account()) for _ in range(2)]
+    await ManualClock().sleep(0)
+
+    placing.cancel()
+    waiting[0].cancel()
+    desk.venue.faults.release.set()
+
+    await waiting[1]
+    found = await desk.broker.find_order(ENTRY)
+    assert found is not None
+    assert (found.state, desk.sent()) == (OrderState.FILLED, 1)
+
+
+# ------------------------------------------------------------------------------------------ reads never say "not there"
+
+READS: Final[dict[str, Callable[[BrokerInterface], Coroutine[Any, Any, object]]]] = {
+    "find_order": lambda broker: broker.find_order(ENTRY),
+    "positions": lambda broker: broker.positions(),
+    "open_orders": lambda broker: broker.open_orders(),
+    "protective_orders": lambda broker: broker.protective_orders(),
+    "fills": lambda broker: broker.fills_since(""),
+    "account": lambda broker: broker.account(),
+    "quote": lambda broker: broker.quote(EUR_USD.symbol),
+    "candles": lambda broker: broker.candles(EUR_USD.symbol, Timeframe.H1, since=None, limit=3),
+    "terms": lambda broker: broker.terms([EUR_USD.symbol]),
+    "identity": lambda broker: broker.identity(),
+    "server_time": lambda broker: broker.server_time(),
+    "check": lambda broker: broker.check_connectivity(),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize(
+    "fault", [Fault.LOST_REPLY, Fault.TRUNCATED_REPLY, Fault.HTML_INSTEAD, Fault.BAD_GATEWAY, Fault.UNAUTHORISED]
+)
+async def test_a_read_that_fails_is_unavailable_and_nothing_else(desk: Desk, read: str, fault: Fault) -> None:
+    desk.venue.faults.always(fault, "GET")
+
+    with pytest.raises(BrokerUnavailable) as told:
+        await READS[read](desk.broker)
+
+    assert TOKEN not in str(told.value)
+    assert ACCOUNT not in str(told.value)
+
+
+async def test_a_budget_that_is_used_up_holds_the_next_read_but_no_exit(desk: Desk) -> None:
+    clock = ManualClock(MONDAY)
+    broker = adapter(desk.url, clock=clock)
+    await broker.place(entry())
+    desk.venue.faults.next(Fault.TOO_MANY, "GET")
+    with pytest.raises(BrokerUnavailable, match="429"):
+        await broker.account()
+
+    waiting = asyncio.ensure_future(broker.account())
+    ack = await broker.place(reduction("out", "1000"))
+    assert (ack.state, waiting.done()) == (OrderState.FILLED, False)
+
+    await clock.run_for(2)
+    await waiting
+    await broker.close()
+
+
+# ------------------------------------------------------------------------------------------------------ venue semantics
+
+
+async def test_a_list_that_is_cut_into_small_pages_hides_no_order(desk: Desk) -> None:
+    desk.venue.page = 2
+    for number in range(5):
+        await desk.broker.place(entry(f"e{number}", stop_order_id=ClientOrderId(f"s{number}")))
+        await desk.broker.place(reduction(f"r{number}", "1000", of=f"e{number}"))
+
+    found = await desk.broker.find_order(ClientOrderId("r0"))
+    fills, _ = await desk.broker.fills_since("")
+
+    assert found is not None
+    assert found.state is OrderState.FILLED
+    assert [each.client_order_id for each in fills] == [f"{kind}{number}" for number in range(5) for kind in "er"]
+
+
+async def test_an_answer_older_than_what_was_told_before_is_not_believed(desk: Desk) -> None:
+    desk.venue.freeze()
+    await desk.broker.place(entry())
+    desk.venue.faults.next(Fault.STALE, "GET", times=2)
+
+    with pytest.raises(BrokerUnavailable, match="older"):
+        await desk.broker.positions()
+    with pytest.raises(BrokerUnavailable, match="older"):
+        await desk.broker.place(reduction("out", "1000"))
+
+    assert len(await desk.broker.positions()) == 1
+
+
+async def test_a_cancel_that_the_fill_overtook_tells_the_fill(desk: Desk) -> None:
+    await desk.broker.place(entry(kind=OrderKind.LIMIT, limit_price=D("1.09900")))
+    desk.venue.market.pin("EUR_USD", "1.09880", "1.09890")
+    desk.venue.book.match()
+
+    assert (await desk.broker.cancel(ENTRY)).state is OrderState.FILLED
+
+
+async def test_a_cancel_whose_answer_is_lost_is_in_doubt(desk: Desk) -> None:
+    await desk.broker.place(entry(kind=OrderKind.LIMIT, limit_price=D("1.09000")))
+    desk.venue.faults.next(Fault.LOST_REPLY, "PUT")
+
+    with pytest.raises(OrderFateUnknown):
+        await desk.broker.cancel(ENTRY)
+
+    found = await desk.broker.find_order(ENTRY)
+    assert found is not None
+    assert found.state is OrderState.CANCELED
+
+
+async def test_a_moved_stop_keeps_its_name_while_its_number_changes_and_its_fill_is_found(desk: Desk) -> None:
+    await desk.broker.place(entry())
+    (before,) = await desk.broker.protective_orders()
+    ack = await desk.broker.amend_stop(ENTRY, D("1.09800"))
+    (after,) = await desk.broker.protective_orders()
+
+    desk.venue.market.pin("EUR_USD", "1.09700", "1.09710")
+    desk.venue.book.match()
+
+    found = await desk.broker.find_order(ClientOrderId("entry-1-s"))
+    fills, _ = await desk.broker.fills_since("")
+    assert ack.venue_order_id == after.venue_order_id != before.venue_order_id
+    assert after.client_order_id == before.client_order_id == fills[-1].client_order_id == "entry-1-s"
+    assert found is not None
+    assert (found.state, found.filled_quantity) == (OrderState.FILLED, D(1_000))
+    assert fills[-1].cause == "stop"
+
+
+async def test_a_stop_that_a_person_removed_is_seen_and_can_be_rested_again(desk: Desk) -> None:
+    await desk.broker.place(entry())
+    book = desk.venue.book
+    book.end(next(each for each in book.pending() if each["type"] == "STOP_LOSS"), "CLIENT_REQUEST")
+    (bare,) = await desk.broker.positions()
+    assert bare.stop_price is None
+
+    ack = await desk.broker.place_stop(bare, ClientOrderId("again"), D("1.09600"))
+
+    (position,) = await desk.broker.positions()
+    assert (ack.state, position.stop_order_id) == (OrderState.WORKING, "again")
+
+
+async def test_the_newer_of_two_entries_is_closed_by_its_trade_and_the_older_one_is_left_alone(desk: Desk) -> None:
+    await desk.broker.place(entry("old"))
+    await desk.broker.place(entry("new"))
+
+    ack = await desk.broker.place(reduction("out", "400", of="new"))
+
+    positions = {each.entry_order_id: each.quantity for each in await desk.broker.positions()}
+    fills, _ = await desk.broker.fills_since("")
+    assert ack.state is OrderState.FILLED
+    assert positions == {"old": D(1_000), "new": D(600)}
+    assert fills[-1].client_order_id == "out"
+
+
+async def test_a_close_of_more_than_a_newer_trade_has_closes_what_it_has(desk: Desk) -> None:
+    await desk.broker.place(entry("old"))
+    await desk.broker.place(entry("new"))
+
+    ack = await desk.broker.place(reduction("out", "5000", of="new"))
+
+    (left,) = await desk.broker.positions()
+    assert (ack.state, left.entry_order_id, left.quantity) == (OrderState.FILLED, "old", D(1_000))
+
+
+@pytest.mark.parametrize("names_outlive", [False, True])
+async def test_an_entry_that_was_sent_again_while_its_trade_is_open_is_told_as_the_fill_that_it_had(
+    desk: Desk, names_outlive: bool
+) -> None:
+    desk.venue.book.names_outlive = names_outlive
+    first = await desk.broker.place(entry())
+
+    again = await desk.broker.place(entry())
+    found = await desk.broker.find_order(ENTRY)
+
+    (position,) = await desk.broker.positions()
+    assert (again.state, again.venue_order_id) == (OrderState.FILLED, first.venue_order_id)
+    assert found is not None
+    assert (found.state, position.quantity) == (OrderState.FILLED, D(1_000))
+
+
+async def test_an_entry_against_an_open_position_opens_nothing_and_closes_nothing(desk: Desk) -> None:
+    await desk.broker.place(entry())
+
+    ack = await desk.broker.place(entry("other", side=Side.SELL, stop="1.10500"))
+
+    (position,) = await desk.broker.positions()
+    assert (ack.state, position.quantity) == (OrderState.REJECTED, D(1_000))
+
+
+async def test_what_is_not_ours_is_told_by_the_venues_number(desk: Desk) -> None:
+    theirs = adapter(desk.url, order_id_prefix="TB")
+    await desk.broker.place(entry("somebody"))
+
+    (position,) = await theirs.positions()
+    (stop,) = await theirs.protective_orders()
+    fills, _ = await theirs.fills_since("")
+    await theirs.close()
+
+    assert position.entry_order_id == f"foreign:{fills[0].venue_fill_id.split('/')[1]}"
+    assert stop.client_order_id is None
+    assert fills[0].client_order_id.startswith("foreign:")
+
+
+async def test_the_balance_falls_by_the_fees_that_the_fills_tell(desk: Desk) -> None:
+    desk.venue.book.charge = D("0.25")
+    await desk.broker.place(entry())
+
+    fills, _ = await desk.broker.fills_since("")
+
+    assert (fills[0].fee, (await desk.broker.account()).balance) == (D("0.25"), D("9999.75"))
+
+
+async def test_a_cursor_from_another_account_reads_everything_again(desk: Desk) -> None:
+    await desk.broker.place(entry())
+
+    fills, cursor = await desk.broker.fills_since("999999")
+
+    assert [each.client_order_id for each in fills] == ["entry-1"]
+    assert cursor == desk.venue.book.last_id
+
+
+# ------------------------------------------------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"token": "wrong"}, "Insufficient authorization"), ({"account": "101-004-1-002"}, "forbidden")],
+)
+async def test_a_wrong_key_or_account_is_told_in_the_venues_words(
+    desk: Desk, changes: dict[str, str], words: str
+) -> None:
+    stranger = adapter(desk.url, **changes)
+
+    with pytest.raises(BrokerUnavailable, match=words):
+        await stranger.check_connectivity()
+    ack = await stranger.place(entry())
+    await stranger.close()
+
+    assert ack.state is OrderState.REJECTED
+    assert words in ack.reason
+    assert desk.effects() == 0
+
+
+async def test_a_key_that_is_revoked_mid_run_is_a_no_in_the_venues_words_and_leaves_positions(desk: Desk) -> None:
+    await desk.broker.place(entry())
+    desk.venue.faults.always(Fault.UNAUTHORISED)
+
+    ack = await desk.broker.place(entry("second"))
+    with pytest.raises(BrokerUnavailable, match="Insufficient authorization"):
+        await desk.broker.positions()
+
+    assert (ack.state, "Insufficient authorization" in ack.reason) == (OrderState.REJECTED, True)
+    assert len(desk.venue.book.open_trades()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"quantity": D(10_000_000)}, "INSUFFICIENT_MARGIN"),
+        ({"quantity": D("10.5")}, "UNITS_PRECISION_EXCEEDED"),
+        ({"stop": "1.0950001"}, "STOP_LOSS_ON_FILL_PRICE_PRECISION_EXCEEDED"),
+        ({"stop": "1.10500"}, "STOP_LOSS_ON_FILL_LOSS"),
+        ({"kind": OrderKind.LIMIT}, "PRICE_MISSING"),
+        ({"symbol": Symbol("NO_SUCH")}, "UNKNOWN_SYMBOL"),
+    ],
+)
+async def test_a_refused_entry_has_the_venues_code(desk: Desk, changes: dict[str, Any], word: str) -> None:
+    ack = await desk.broker.place(entry(**changes))
+
+    assert ack.state is OrderState.REJECTED
+    assert ack.reason.split(":")[0] == word
+
+
+async def test_a_closed_market_refuses_an_entry_and_has_no_quote(desk: Desk) -> None:
+    desk.venue.market.halt("EUR_USD")
+
+    ack = await desk.broker.place(entry())
+    with pytest.raises(BrokerUnavailable, match="halted"):
+        await desk.broker.quote(EUR_USD.symbol)
+    (terms,) = await desk.broker.terms([EUR_USD.symbol])
+
+    assert (ack.state, ack.reason) == (OrderState.REJECTED, "MARKET_HALTED")
+    assert (terms.is_open, terms.says) == (False, "non-tradeable")
+
+
+# -------------------------------------------------------------------------------------------------------------- streams
+
+
+async def test_a_stream_that_falls_silent_ends_as_unavailable(desk: Desk) -> None:
+    stream = desk.broker.quotes([EUR_USD.symbol])
+    first = await anext(stream)
+
+    with pytest.raises(BrokerUnavailable, match="stream"):
+        await anext(stream)
+
+    assert first.bid == D("1.10000")
+
+
+async def test_a_stream_that_is_cut_ends_as_unavailable_and_the_next_one_begins_with_a_snapshot(desk: Desk) -> None:
+    stream = desk.broker.quotes([EUR_USD.symbol])
+    await anext(stream)
+    desk.venue.cut_streams()
+    with pytest.raises(BrokerUnavailable, match="stream"):
+        await anext(stream)
+
+    again = desk.broker.quotes([EUR_USD.symbol])
+    assert (await anext(again)).bid == D("1.10000")
+    await again.aclose()  # type: ignore[attr-defined]
+
+    assert desk.venue.streams_opened == 2
+
+
+async def test_an_instrument_that_the_account_does_not_have_spoils_no_stream_and_no_terms(desk: Desk) -> None:
+    desk.venue.book.not_offered.add("GBP_USD")
+    registry = default_registry()
+    both = adapter(desk.url, instruments=(registry.get("GBP_USD"), EUR_USD))
+    symbols = [Symbol("GBP_USD"), EUR_USD.symbol]
+
+    stream = both.quotes(symbols)
+    quote = await anext(stream)
+    terms = await both.terms(symbols)
+    with pytest.raises(BrokerUnavailable, match="offers none"):
+        await anext(both.quotes(symbols[:1]))
+    await stream.aclose()  # type: ignore[attr-defined]
+    await both.close()
+
+    assert quote.symbol == EUR_USD.symbol
+    assert [each.symbol for each in terms] == [EUR_USD.symbol]
+
+
+# ---------------------------------------------------------------------------------------------------------- market data
+
+
+async def test_days_end_at_17_new_york_and_candles_of_four_hours_lie_on_the_utc_grid(desk: Desk) -> None:
+    days = await desk.broker.candles(EUR_USD.symbol, Timeframe.D1, since=None, limit=3)
+    hours = await desk.broker.candles(EUR_USD.symbol, Timeframe.H4, since=None, limit=3)
+
+    assert [each.opened_at.hour for each in days] == [22, 22, 22]
+    assert [each.closed_at - each.opened_at for each in days] == [Timeframe.D1.duration] * 3
+    assert {each.opened_at.hour % 4 for each in hours} == {0}
+    assert hours[-1].closed_at == MONDAY
+
+
+async def test_candles_beyond_one_page_are_read_to_the_end_without_doubles(desk: Desk) -> None:
+    patient = adapter(desk.url, time_outs=TimeOuts())
+    candles = await patient.candles(EUR_USD.symbol, Timeframe.M1, since=None, limit=5_001)
+    await patient.close()
+
+    opened = [each.opened_at for each in candles]
+    assert len(opened) == 5_001
+    assert opened == sorted(set(opened))
+    assert candles[-1].closed_at == MONDAY
+
+
+async def test_candles_since_a_future_instant_are_none(desk: Desk) -> None:
+    future = datetime(2024, 3, 4, 13, tzinfo=UTC)
+
+    assert await desk.broker.candles(EUR_USD.symbol, Timeframe.H1, since=future, limit=3) == ()
+
+
+async def test_the_account_and_its_terms_are_told_as_the_venue_has_them(desk: Desk) -> None:
+    identity = await desk.broker.identity()
+    (terms,) = await desk.broker.terms([EUR_USD.symbol, Symbol("NO_SUCH")])
+
+    assert (identity.is_live, identity.currency, identity.may_trade) == (False, "USD", True)
+    assert ACCOUNT not in identity.account + identity.fingerprint
+    assert (terms.tick, terms.quantity_step, terms.min_quantity) == (D("0.00001"), D(1), D(1))
+    assert (terms.is_open, await desk.broker.server_time()) == (True, MONDAY)
+
+
+async def test_the_fake_fills_a_stop_by_itself_when_its_market_gets_there() -> None:
+    market, clock = FakeMarket(default_registry()), ManualClock(MONDAY)
+    market.pin("EUR_USD", "1.10000", "1.10010")
+    venue = FakeOanda(market, clock)
+    broker = adapter(await venue.start())
+    await broker.place(entry())
+    market.pin("EUR_USD", "1.09000", "1.09010")
+
+    await clock.run_for(0.2)
+
+    assert await broker.positions() == ()
+    await broker.close()
+    await venue.close()
