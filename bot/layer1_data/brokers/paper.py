@@ -1,6 +1,7 @@
 """Real prices, simulated fills: a venue for which there is no key, or no wish to send it orders."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Protocol
@@ -101,7 +102,8 @@ class PaperBroker(BrokerInterface):
     # --------------------------------------------------------------------------------------------------- real prices
 
     async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
-        return await self._source.terms(symbols)
+        """As the source describes them; one that gives prices only describes nothing, and the fills are ours anyway."""
+        return await self._source.terms(symbols) or await self._venue.terms(symbols)
 
     async def server_time(self) -> datetime:
         return await self._source.server_time()
@@ -140,7 +142,8 @@ class PaperBroker(BrokerInterface):
     # ------------------------------------------------------------------------------------------------ simulated orders
 
     async def identity(self) -> VenueIdentity:
-        return await self._venue.identity()
+        name = f"paper {self.broker_id}"
+        return replace(await self._venue.identity(), account=name, fingerprint=name)
 
     async def account(self) -> AccountState:
         return await self._venue.account()

@@ -143,3 +143,9 @@ async def test_a_reduction_closes_at_the_newest_bid(broker: PaperBroker, prices:
     assert ack.state is OrderState.FILLED
     assert fills[-1].price <= D("1.10200")
     assert not await broker.positions()
+
+
+async def test_a_source_that_gives_prices_only_leaves_the_description_to_the_registry(broker: PaperBroker) -> None:
+    (terms,) = await broker.terms([EUR_USD.symbol])
+
+    assert (terms.symbol, terms.tick) == (EUR_USD.symbol, EUR_USD.tick)

@@ -1,0 +1,1 @@
+"""IG: CFDs on shares, indices and commodities, over its REST interface."""

@@ -1,0 +1,331 @@
+"""Candles and last prices of shares from Yahoo, for a venue that refuses the history of what it trades.
+
+Yahoo promises nothing and answers an empty table to almost any trouble, so the two are told apart here. yfinance is
+synchronous and keeps its state in the process: all of it happens in one worker thread.
+"""
+
+import asyncio
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from ipaddress import ip_address
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from bot.errors import BrokerUnavailable, ConfigError
+from bot.instruments import AssetClass, Instrument, Rounding, Symbol
+from bot.interfaces import Clock
+from bot.layer1_data.broker_interface import RateBudget, VenueTerms
+from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
+from bot.models import Candle, Quote, Timeframe, decimal_of
+
+if TYPE_CHECKING:
+    from requests import Session
+
+_HOUR_S: Final = 3_600.0
+_CALLS_AN_HOUR: Final = 400  # nothing is published; blocks are reported from several hundred requests on
+_FIRST_PAUSE_S: Final = 120.0
+_LONGEST_PAUSE_S: Final = 1_800.0
+_OPEN_RATIO: Final = 6  # a share trades less than a fifth of the week
+_MARGIN: Final = timedelta(days=5)  # a weekend with its holidays
+_INTERVALS: Final[Mapping[Timeframe, str]] = {
+    Timeframe.M1: "1m",
+    Timeframe.M5: "5m",
+    Timeframe.M15: "15m",
+    Timeframe.M30: "30m",
+    Timeframe.H1: "1h",
+    Timeframe.H4: "1h",  # four of them, counted from the first of the session
+    Timeframe.D1: "1d",
+}
+# How far back the venue answers, less a little for the time that a request takes.
+_LOOK_BACK: Final[Mapping[Timeframe, timedelta]] = {
+    Timeframe.M1: timedelta(days=7),
+    Timeframe.M5: timedelta(days=59),
+    Timeframe.M15: timedelta(days=59),
+    Timeframe.M30: timedelta(days=59),
+    Timeframe.H1: timedelta(days=729),
+    Timeframe.H4: timedelta(days=729),
+    Timeframe.D1: timedelta(days=36_500),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """What one question was answered: rows of (opened at, open, high, low, close, volume), and facts of the symbol."""
+
+    rows: tuple[tuple[datetime, float, float, float, float, float], ...]
+    facts: Mapping[str, Any]
+
+
+class YahooSource:
+    """A source of prices without account or key. Its quotes are made of the last price and the typical spread.
+
+    It can stand behind simulated fills (`PriceSource`), and beside IG for the candles of shares.
+    """
+
+    def __init__(
+        self,
+        *,
+        instruments: Sequence[Instrument],
+        clock: Clock,
+        cache_directory: Path,
+        url: str = "",
+        timeout_s: float = 10.0,
+        settle_s: float = 20.0,
+        calls_an_hour: int = _CALLS_AN_HOUR,
+    ) -> None:
+        """`settle_s`: a candle may still change so long after its close. `url`: a fake on this machine."""
+        if url and not _is_loopback(url):
+            raise ConfigError(f"yahoo: {url!r} is not an http address of this machine; leave it empty for Yahoo itself")
+        self._instruments = {each.symbol: each for each in instruments if each.asset_class is AssetClass.STOCK}
+        self._clock = clock
+        self._settle = timedelta(seconds=settle_s)
+        self._client = _Client(cache_directory, url, timeout_s)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="yahoo")
+        self._limiter = RequestLimiter(clock, name="yahoo calls per hour", allowed=calls_an_hour, window_s=_HOUR_S)
+        self._pause_s = _FIRST_PAUSE_S
+        self._blocked_until_s = 0.0
+
+    @property
+    def rate_budget(self) -> RateBudget | None:
+        """Our own bound, since the venue names none."""
+        return self._limiter.budget
+
+    async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
+        """Nothing is traded here, so there are none."""
+        return ()
+
+    async def server_time(self) -> datetime:
+        """Our own clock: Yahoo tells no time."""
+        return self._clock.now()
+
+    async def candles(
+        self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int
+    ) -> Sequence[Candle]:
+        """Closed ones of the regular session, as traded (not adjusted). Days begin at midnight of the exchange.
+
+        History that is older than the venue keeps is not there: the answer begins where it does.
+        """
+        instrument, now = self._instrument(symbol), self._clock.now()
+        start = since or now - timeframe.duration * limit * _OPEN_RATIO - _MARGIN
+        start = max(start, now - _LOOK_BACK[timeframe])
+        table = await self._ask(instrument, _INTERVALS[timeframe], start, now)
+        scale = _scale(instrument, table.facts)
+        found = [each for row in table.rows if (each := _candle(row, instrument, timeframe, scale)) is not None]
+        if timeframe is Timeframe.H4:
+            found = _by_four(found)
+        closed = [each for each in found if each.closed_at + self._settle <= now]
+        if since is None:
+            return tuple(closed[-limit:])
+        return tuple(each for each in closed if each.opened_at >= since)[:limit]
+
+    async def quote(self, symbol: Symbol) -> Quote:
+        """The last price with half the typical spread on each side; its instant says how old that is."""
+        instrument, now = self._instrument(symbol), self._clock.now()
+        table = await self._ask(instrument, "1d", now - _MARGIN, now)
+        try:
+            price = decimal_of(table.facts["regularMarketPrice"]) * _scale(instrument, table.facts)
+            at = table.facts["regularMarketTime"].to_pydatetime().astimezone(UTC)  # the library made it a Timestamp
+        except (KeyError, AttributeError, ValueError) as error:
+            raise BrokerUnavailable(f"yahoo: the last price of {symbol} was not told: {error!r}") from error
+        half = max(instrument.typical_spread.at(price) / 2, instrument.tick / 2)
+        bid = instrument.round_price(price - half, Rounding.DOWN)
+        return Quote(symbol=symbol, bid=bid, ask=instrument.round_price(price + half, Rounding.UP), at=at)
+
+    async def check_connectivity(self) -> None:
+        """Ask for the last days of the first symbol."""
+        if self._instruments:
+            await self.quote(next(iter(self._instruments)))
+
+    async def close(self) -> None:
+        """End the worker thread; a request that is on its way there is left to its time-out."""
+        await self._limiter.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    # -------------------------------------------------------------------------------------------------------- inside
+
+    def _instrument(self, symbol: Symbol) -> Instrument:
+        found = self._instruments.get(symbol)
+        if found is None:
+            raise BrokerUnavailable(f"yahoo: {symbol} is not one of the shares that are read here")
+        return found
+
+    async def _ask(self, instrument: Instrument, interval: str, start: datetime, end: datetime) -> _Table:
+        blocked_s = self._blocked_until_s - self._clock.monotonic()
+        if blocked_s > 0:
+            raise BrokerUnavailable(f"yahoo: {instrument.symbol} is not asked for: blocked for {blocked_s:.0f} s more")
+        await self._limiter.acquire(Priority.HISTORY)
+        ask = partial(self._client.table, instrument.symbol, interval, start, end)
+        try:
+            table = await asyncio.get_running_loop().run_in_executor(self._thread, ask)
+        except RuntimeError as error:
+            raise BrokerUnavailable(f"yahoo: {instrument.symbol} was not asked for: {error}") from error
+        except _TooMany as error:
+            self._blocked_until_s = self._clock.monotonic() + self._pause_s
+            words = f"yahoo: too many requests; nothing is asked for {self._pause_s:.0f} s"
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            raise BrokerUnavailable(words) from error
+        self._pause_s = _FIRST_PAUSE_S
+        return table
+
+
+class _TooMany(Exception):
+    """The venue blocks us for a while."""
+
+
+class _Client:
+    """yfinance, as it is used in the worker thread; importing it takes a second, so that happens there too."""
+
+    def __init__(self, cache_directory: Path, url: str, timeout_s: float) -> None:
+        self._cache_directory = cache_directory
+        self._url = url
+        self._timeout_s = timeout_s
+        self._session: Session | None = None
+        self._library: Any = None
+
+    def table(self, ticker: str, interval: str, start: datetime, end: datetime) -> _Table:
+        """Rows within the range. Raises _TooMany, or BrokerUnavailable with the venue's words."""
+        library = self._opened()
+        from pandas.errors import Pandas4Warning
+        from yfinance.exceptions import YFPricesMissingError, YFRateLimitError
+
+        # yfinance switches these on when it is imported, and pandas tells it of its version 4.
+        warnings.filterwarnings("ignore", category=Pandas4Warning, module="yfinance")
+        library.data.YfData.cache_get.cache_clear()  # it keeps empty and wrong answers too
+        asked = library.Ticker(ticker, session=self._session)
+        try:
+            frame = asked.history(
+                interval=interval,
+                start=start,
+                end=end,
+                auto_adjust=False,
+                actions=False,
+                timeout=self._timeout_s,
+            )
+            return _Table(rows=_rows(frame), facts=dict(asked.get_history_metadata()))
+        except YFRateLimitError as error:
+            raise _TooMany from error
+        except YFPricesMissingError as error:
+            facts = _facts(asked)
+            if error.yahoo_reason is None and facts.get("symbol") == ticker:
+                return _Table(rows=(), facts=facts)  # it knows the symbol, and has nothing in that range
+            words = error.yahoo_reason or f"no usable answer ({error})"
+            raise BrokerUnavailable(f"yahoo: {interval} of {ticker}: {words}") from error
+        except Exception as error:  # the backend's, the library's and its parsers': none leaves this place
+            words = f"{type(error).__name__} {error}".replace("\n", " ")[:200]
+            raise BrokerUnavailable(f"yahoo: {interval} of {ticker} was not answered: {words}") from error
+
+    def _opened(self) -> Any:
+        if self._library is None:
+            import yfinance
+
+            self._cache_directory.mkdir(parents=True, exist_ok=True)
+            yfinance.set_tz_cache_location(str(self._cache_directory))
+            yfinance.config.debug.hide_exceptions = False
+            self._session = _loopback_session(self._url) if self._url else None
+            self._library = yfinance
+        return self._library
+
+
+def _facts(asked: Any) -> dict[str, Any]:
+    try:
+        return dict(asked.get_history_metadata())
+    except Exception:  # it was already refused: what it knows besides is a bonus
+        return {}
+
+
+def _rows(frame: Any) -> tuple[tuple[datetime, float, float, float, float, float], ...]:
+    if frame.empty:
+        return ()
+    columns = [frame[name].tolist() for name in ("Open", "High", "Low", "Close", "Volume")]
+    instants = [each.to_pydatetime() for each in frame.index.tz_convert("UTC")]
+    return tuple(zip(instants, *columns, strict=True))
+
+
+def _scale(instrument: Instrument, facts: Mapping[str, Any]) -> Decimal:
+    """London is quoted in pence ("GBp"). Any other currency than the instrument's is refused."""
+    told, wanted = str(facts.get("currency")), str(instrument.quote_currency)
+    if told == wanted:
+        return Decimal(1)
+    if told.upper() == wanted and told != wanted:
+        return Decimal("0.01")
+    raise BrokerUnavailable(f"yahoo: {instrument.symbol} is quoted in {told}, and the registry has it in {wanted}")
+
+
+def _candle(
+    row: tuple[datetime, float, float, float, float, float],
+    instrument: Instrument,
+    timeframe: Timeframe,
+    scale: Decimal,
+) -> Candle | None:
+    """On the tick grid, for the venue's prices carry the noise of short floats. None: a row with a hole."""
+    opened_at, *prices, volume = row
+    if not all(isfinite(each) for each in prices):
+        return None
+    first, high, low, last = (instrument.round_price(decimal_of(each) * scale, Rounding.NEAREST) for each in prices)
+    length = Timeframe.H1 if timeframe is Timeframe.H4 else timeframe
+    return Candle(
+        opened_at=opened_at.astimezone(UTC),
+        closed_at=opened_at.astimezone(UTC) + length.duration,
+        open=first,
+        high=high,
+        low=low,
+        close=last,
+        volume=decimal_of(volume) if isfinite(volume) else Decimal(0),
+    )
+
+
+def _by_four(hours: Sequence[Candle]) -> list[Candle]:
+    """Hours of one session in fours; the last ones of a session make a shorter candle that ends on the grid."""
+    groups: list[list[Candle]] = []
+    for each in hours:
+        first = groups[-1][0] if groups else None
+        if first is None or each.opened_at - first.opened_at >= Timeframe.H4.duration:
+            groups.append([each])
+        else:
+            groups[-1].append(each)
+    return [
+        Candle(
+            opened_at=group[0].opened_at,
+            closed_at=group[0].opened_at + Timeframe.H4.duration,
+            open=group[0].open,
+            high=max(each.high for each in group),
+            low=min(each.low for each in group),
+            close=group[-1].close,
+            volume=sum((each.volume for each in group), Decimal(0)),
+        )
+        for group in groups
+    ]
+
+
+def _loopback_session(url: str) -> "Session":
+    """Sends to `url` whatever was meant for one of the venue's hosts, and tells which one that was."""
+    from requests import PreparedRequest, Response, Session
+    from requests.adapters import HTTPAdapter
+
+    class Loopback(HTTPAdapter):
+        def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+            sent, parts = request.copy(), urlsplit(str(request.url))
+            sent.headers["X-Original-Host"] = str(parts.hostname)
+            sent.url = f"{url.rstrip('/')}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+            answer = super().send(sent, *args, **{**kwargs, "proxies": {}})
+            answer.url, answer.request = str(request.url), request
+            return answer
+
+    session = Session()
+    session.mount("https://", Loopback())
+    return session
+
+
+def _is_loopback(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        return parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
