@@ -39,16 +39,27 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "flatten": Command("bot.commands.kill:flatten", "Close every position at market and stop new entries."),
     "halt": Command("bot.commands.kill:halt", "Send nothing that increases risk; keep positions and stops."),
     "resume": Command("bot.commands.kill:resume", "Let entries go on after pause, flatten or halt."),
+    "reconcile": Command("bot.commands.reconcile:reconcile", "Compare our book with the venues; answer differences."),
     "replay": Command("bot.commands.replay:replay", "Run recorded candles through the pipeline and report."),
     "detect": Command("bot.commands.detect:detect_command", "Find every event in candles: table, JSON or chart."),
     "judge": Command("bot.commands.judge:judge_command", "Judge a hand-written signal by all 27 rules."),
     "why": Command("bot.commands.why:why", "Explain what was decided about a signal, rule by rule."),
     "rules": Command("bot.commands.rules:rules", "Report what each rule rejects, saves and costs."),
+    "alerts": Command("bot.commands.alerts:alerts", "Show alerts, take note of one, or test the ways to people."),
     "simulate": Command(
         "bot.commands.simulate:simulate", "Try to break the order path with seeded faults and crashes."
     ),
     "lookahead": Command("bot.commands.lookahead:lookahead", "Prove that a strategy never looks ahead."),
     "exits": Command("bot.commands.exits:exits", "Try an exit plan on recorded candles or quotes."),
+    "doctor": Command("bot.commands.doctor:doctor", "Check keys, venues, database and disk; say what to do."),
+    "candles": Command("bot.commands.venues:candles", "Fetch closed candles from the venue of a symbol."),
+    "quote": Command("bot.commands.venues:quote", "Show best bid and ask of symbols, now."),
+    "orders": Command("bot.commands.venues:orders", "Show working orders and stops as the venues have them."),
+    "positions": Command("bot.commands.venues:positions", "Show open positions as the venues have them."),
+    "account": Command("bot.commands.venues:account", "Show balance and equity as the venues have them."),
+    "analyst": Command(
+        "bot.commands.analyst:analyst", "Show what models cost, which there are, and what they are worth."
+    ),
     "check-config": Command("bot.commands.check_config:check_config", "Show every setting and where it comes from."),
     "bench": Command("bot.commands.bench:bench", "Measure the speed of the pipeline on this machine."),
     "version": Command("bot.commands.version:version", "Show the version."),

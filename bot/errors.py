@@ -69,6 +69,8 @@ class NotFound(BotError):
 class BrokerError(BotError):
     """Root of what a broker adapter raises."""
 
+    exit_code = 8
+
 
 class BrokerUnavailable(BrokerError):
     """The venue was not reached, or refused to answer a question. Nothing was done: asking again is safe."""
@@ -80,6 +82,22 @@ class OrderFateUnknown(BrokerError):
 
 class IllegalTransition(BotError):
     """An order was moved in a way the state table does not know. Our bug: quarantine the order and alert."""
+
+
+class AlertFailed(BotError):
+    """Root of what a way to tell people raises. The message is not taken and never will be: drop it, say so."""
+
+
+class AlertNotSent(AlertFailed):
+    """The message surely did not go out. Send it again after `retry_after_s`."""
+
+    def __init__(self, text: str, *, retry_after_s: float) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class AlertFateUnknown(AlertFailed):
+    """The message may have gone out. A text message is looked up, never sent again."""
 
 
 class AnalystUnavailable(BotError):

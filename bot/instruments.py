@@ -13,9 +13,16 @@ Symbol = NewType("Symbol", str)
 BrokerId = NewType("BrokerId", str)
 Currency = NewType("Currency", str)
 
+_COUNTED_AS: Final[Mapping[str, Currency]] = {"USDT": Currency("USD")}
+
 BINANCE: Final = BrokerId("binance")
 OANDA: Final = BrokerId("oanda")
 IG: Final = BrokerId("ig")
+
+
+def counted_as(currency: str) -> Currency:
+    """What `currency` is counted as, everywhere: the one stable coin of the registry is its dollar, at par."""
+    return _COUNTED_AS.get(currency, Currency(currency))
 
 
 class AssetClass(StrEnum):

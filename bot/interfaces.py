@@ -1,11 +1,14 @@
 """Every boundary but the broker's: time, what is written down, who is told. Constructors take these."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
+from bot.alerts import Alert, DeskState
+from bot.analyst_calls import AnalystCall, CallCosts, SpendCaps, SpendRefused, SpendWindow
+from bot.differences import Answer
 from bot.instruments import BrokerId, Symbol
 from bot.models import (
     CandleSeries,
@@ -28,6 +31,7 @@ from bot.models import (
     Timeframe,
     TradingSetup,
 )
+from bot.opinions import AnalystGate, OpinionRecord
 
 
 class Clock(Protocol):
@@ -70,11 +74,38 @@ class EventStream(Protocol):
         """Entries from now on, while the context is open."""
 
 
-class Notifier(Protocol):
-    """Tells a person."""
+class AlertStore(Protocol):
+    """Alerts, and what the desk remembers over a restart."""
 
-    async def alert(self, severity: str, text: str) -> None:
-        """Send one alert; `severity` is info, warning or critical. Never raises, never delays the caller for long."""
+    async def save(self, alert: Alert) -> None:
+        """Insert or replace by id; whoever took note first stays."""
+
+    async def acknowledge(self, alert_id: str, *, by: str, at: datetime) -> bool:
+        """Somebody took note; False if somebody had before. Raises NotFound."""
+
+    async def acknowledged(self, ids: Collection[str]) -> Sequence[tuple[str, str, datetime]]:
+        """(id, by, at) of those among `ids` that somebody took note of."""
+
+    async def since(self, instant: datetime) -> Sequence[Alert]:
+        """Those raised again at or after `instant`, and all that wait for somebody, oldest first."""
+
+    async def recent(self, limit: int) -> Sequence[Alert]:
+        """Newest first."""
+
+    async def sms_since(self, instant: datetime) -> int:
+        """How many text messages were, or may have been, sent at or after `instant`."""
+
+    async def take_update(self, update: int) -> bool:
+        """From now on this update of Telegram is acted on; False if it, or a later one, was before."""
+
+    async def newest_update(self) -> int:
+        """The newest update that was taken; 0 at first."""
+
+    async def state(self) -> DeskState:
+        """What the desk remembers."""
+
+    async def save_state(self, state: DeskState) -> None:
+        """Remember it."""
 
 
 class SignalStore(Protocol):
@@ -240,6 +271,71 @@ class KillNews(Protocol):
         """Call `changed` now and after each change, until cancelled. Raises DatabaseUnavailable when that ends."""
 
 
+class AnswerStore(Protocol):
+    """What people answered to differences between our record and a venue; rows that are never removed."""
+
+    async def give(self, answer: Answer) -> Answer:
+        """Store a new answer, durably; with its number. One to the same fingerprint that still waits is superseded.
+
+        Number 0, and nothing stored, if one is being carried out already.
+        """
+
+    async def unfinished(self) -> Sequence[Answer]:
+        """Those that were given and not carried out yet, oldest first."""
+
+    async def begin(self, number: int) -> bool:
+        """From now on it is carried out, whatever a later comparison says; False if it is not waiting any more."""
+
+    async def end(self, number: int, *, done: bool, outcome: str, at: datetime) -> None:
+        """Say what came of it; one that has ended stays as it is."""
+
+    async def ignored(self) -> Sequence[Answer]:
+        """Of each fingerprint the newest answer that was carried out, where that is "ignore"."""
+
+    async def recent(self, limit: int) -> Sequence[Answer]:
+        """Newest first."""
+
+
+class AccountStore(Protocol):
+    """Which account at each venue the orders and positions of this database belong to."""
+
+    async def bind(self, broker_id: BrokerId, *, fingerprint: str, account: str, at: datetime) -> tuple[str, str]:
+        """Bind the venue to an account, unless it is bound; the fingerprint and name that it is bound to now."""
+
+
+class AnalystCallStore(Protocol):
+    """Requests to models: the budget's ledger, and the recordings that answers are replayed from."""
+
+    async def reserve(self, call: AnalystCall, caps: SpendCaps) -> int | SpendRefused:
+        """Store a call at the most it can cost, unless that passes a cap; its number, or the cap. Durable and atomic:
+        whoever reserves at the same time, the sum never passes."""
+
+    async def settle(self, call: AnalystCall) -> None:
+        """Say what came of a reserved call, by its number; one that was settled stays as it is."""
+
+    async def expire(self, before: datetime) -> int:
+        """Mark those reserved before `before`, of which nobody ever heard again, as unknown; how many. They stay
+        counted in full: nothing proves that they cost less."""
+
+    async def add(self, call: AnalystCall) -> bool:
+        """Store a recording from elsewhere, which costs nothing here; False if key and model have that answer."""
+
+    async def answered(self, key: str, model: str, *, origin: str) -> AnalystCall | None:
+        """The newest answer of a model to a question, among those of one origin."""
+
+    async def about(self, signal_id: SignalId) -> Sequence[AnalystCall]:
+        """The calls of one signal, oldest first."""
+
+    async def recent(self, limit: int) -> Sequence[AnalystCall]:
+        """Newest first."""
+
+    async def spent(self, at: datetime) -> Mapping[SpendWindow, Decimal]:
+        """Dollars counted in the hour, day and month of `at`."""
+
+    async def costs(self, since: datetime) -> Sequence[CallCosts]:
+        """What was counted from `since` on, by day (UTC), symbol and model, in that order."""
+
+
 class SetupStore(Protocol):
     """4h setups that wait for a 1h confirmation; at most one live setup per symbol."""
 
@@ -272,6 +368,28 @@ class TaskStore(Protocol):
         """Remember it."""
 
 
+class OpinionStore(Protocol):
+    """What analysts made of candles, and which models have a say; rows that are only ever added."""
+
+    async def record(self, opinion: OpinionRecord) -> bool:
+        """Store one opinion; False if that candle of that task has one already (it is then left as it was)."""
+
+    async def of_candle(self, task_id: TaskId, candle_closed_at: datetime) -> OpinionRecord | None:
+        """The opinion on one candle, if there is one."""
+
+    async def recent(self, limit: int) -> Sequence[OpinionRecord]:
+        """Newest first."""
+
+    async def entered_since(self, instant: datetime) -> int:
+        """How many opinions from `instant` on let an entry go on."""
+
+    async def gate(self, model: str) -> AnalystGate | None:
+        """What that model may do, as it was set last; None if it never was."""
+
+    async def set_gate(self, gate: AnalystGate) -> None:
+        """Open or close the gate of a model."""
+
+
 class JournalStore(Protocol):
     """The journal as rows."""
 
@@ -290,9 +408,14 @@ class Stores(Protocol):
     outcomes: OutcomeStore
     snapshots: SnapshotStore
     kills: KillStore
+    answers: AnswerStore
+    accounts: AccountStore
+    analyst_calls: AnalystCallStore
     setups: SetupStore
     tasks: TaskStore
+    opinions: OpinionStore
     journal: JournalStore
+    alerts: AlertStore
 
     async def check(self) -> None:
         """Ask the backend the cheapest question. Raises DatabaseUnavailable."""
@@ -324,4 +447,4 @@ class Scheduler(Protocol):
         """Begin."""
 
     async def stop(self) -> None:
-        """End; a running job is awaited."""
+        """End; a running job is awaited for a while, then cancelled."""

@@ -9,12 +9,13 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bot.config import Loaded, find_env_file, load_settings
+from bot.config import Loaded, find_env_file, load_settings, project_directory
 from bot.errors import BotError, ConfigError, StorageError
 from bot.layer5_monitoring.health import HealthPort, HealthState
 
@@ -29,7 +30,6 @@ _OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "--speed": ("DEV_SPEED", "market seconds per real second in dev mode"),
     "--seed": ("DEV_SEED", "seed of the market that follows the recorded candles in dev mode"),
 }
-STOP_WITHIN_S: Final = 10.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,15 +37,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="botctl run", description="Start the daemon; Ctrl-C stops it cleanly.")
     for option, (name, text) in _OPTIONS.items():
         parser.add_argument(option, dest=name, help=text)
+    parser.add_argument("--fakes", action="store_true", help="in paper mode: talk to fakes of the venues, offline")
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    with_fakes = given.pop("fakes")
     try:
-        loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=given)
-        if loaded.settings.run.mode != "dev":
-            raise ConfigError(
-                f"MODE={loaded.settings.run.mode} is not available yet: no venue adapter is built in; use MODE=dev"
-            )
-        with _only_daemon_of(loaded.data_directory):
-            asyncio.run(_run(loaded))
+        with contextlib.ExitStack() as stack:
+            fakes = stack.enter_context(_fake_venues()) if with_fakes else {}
+            loaded = load_settings({**os.environ, **fakes}, find_env_file(Path.cwd()), command_line=given)
+            if with_fakes and loaded.settings.run.mode != "paper":
+                raise ConfigError(f"--fakes needs MODE=paper, not {loaded.settings.run.mode}; add --mode paper")
+            with _only_daemon_of(loaded.data_directory):
+                asyncio.run(_run(loaded))
     except BotError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 the log is not set up yet, or not read
         return error.exit_code
@@ -86,7 +88,10 @@ async def _daemon(loaded: Loaded, url: str, state: HealthState, stop: asyncio.Ev
 
 def _introduce(daemon: "Daemon", loaded: Loaded, url: str) -> None:
     mode = loaded.settings.run.mode
-    told = "simulated venues, real recorded candles at speed, then a seeded market; no key, no outside call"
+    told = {
+        "dev": "simulated venues, real recorded candles at speed, then a seeded market; no key, no outside call",
+        "paper": f"{daemon.market.note()}; no real money",
+    }.get(mode, daemon.market.note())
     _say(
         f"\n  mode      {mode}: {told}"
         f"\n  page      {url}/login?token={daemon.one_time_token}   (opens once, within 15 minutes)"
@@ -105,6 +110,24 @@ def _host_of_url(host: str) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 an address to open, not one to bind
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
+
+
+@contextlib.contextmanager
+def _fake_venues() -> Iterator[Mapping[str, str]]:
+    """Fakes of the venues in a process of their own, and the settings that lead to them; they end with us."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.fakes"], cwd=project_directory(), stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None  # noqa: S101 it was asked for
+        line = process.stdout.readline()
+        if not line:
+            raise ConfigError("--fakes: the fakes of the venues did not start; they need a checkout with its tests")
+        settings: Mapping[str, str] = json.loads(line)
+        yield settings
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextlib.contextmanager

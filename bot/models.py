@@ -540,12 +540,13 @@ class KillLevel(StrEnum):
 
 
 class KillCause(StrEnum):
-    """What pressed the kill switch: a person by one of three ways, or a limit."""
+    """What pressed the kill switch: a person by one of four ways, or a limit."""
 
     NOTHING = "nothing"
     COMMAND = "command"
     PAGE = "page"
     FILE = "file"
+    TELEGRAM = "telegram"
     DRAWDOWN = "drawdown"
     DAILY_LOSS = "daily loss"
 
@@ -647,14 +648,18 @@ def client_order_id(
     (docs/decisions/0003).
     """
     event = "|".join((account, strategy, symbol, timeframe, candle_closed_at.isoformat(), side.value))
-    bits = int.from_bytes(hashlib.sha256(event.encode()).digest()[:10], "big")
-    body = "".join(_CROCKFORD[(bits >> shift) & 31] for shift in range(75, -1, -5))
-    return ClientOrderId(f"{ORDER_ID_PREFIX}{environment}{body}{leg}{attempt}")
+    return ClientOrderId(f"{ORDER_ID_PREFIX}{environment}{_body_of(event)}{leg}{attempt}")
 
 
 def leg_of(entry: ClientOrderId, leg: str, attempt: int = 0) -> ClientOrderId:
-    """Id of another leg (two characters) of the same logical event as `entry`."""
-    return ClientOrderId(f"{entry[:19]}{leg}{attempt % 10}")
+    """Id of another leg (two characters) of the same logical event as `entry`; ours also where the entry was not."""
+    stem = entry[:19] if entry.startswith(ORDER_ID_PREFIX) else f"{ORDER_ID_PREFIX}x{_body_of(entry)}"
+    return ClientOrderId(f"{stem}{leg}{attempt % 10}")
+
+
+def _body_of(event: str) -> str:
+    bits = int.from_bytes(hashlib.sha256(event.encode()).digest()[:10], "big")
+    return "".join(_CROCKFORD[(bits >> shift) & 31] for shift in range(75, -1, -5))
 
 
 # ----------------------------------------------------------------------------------------------------------- doing it
@@ -730,7 +735,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderAck:
-    """A venue's answer to an order: WORKING, FILLED or REJECTED with the venue's own words."""
+    """A venue's answer: WORKING, FILLED, CANCELED, EXPIRED (taken, ended unfilled) or REJECTED, with its own words."""
 
     client_order_id: ClientOrderId
     state: OrderState

@@ -5,22 +5,27 @@
 What happens to a position afterwards is told by prices, not by candles: `layer3_execution/protection.py`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from bot.config import DivergenceSettings, Settings, ValidationSettings
+from bot.differences import ForeignStake
 from bot.errors import BrokerError
 from bot.instruments import BrokerId, Currency, Instrument, InstrumentRegistry, Symbol
-from bot.interfaces import Clock, Journal, SetupStore, SignalStore
+from bot.interfaces import Clock, Journal, SetupStore, SignalStore, SnapshotStore
 from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer2_intelligence.analyst.advice import Advice
+from bot.layer2_intelligence.analyst.desk import AnalystDesk
 from bot.layer2_intelligence.strategies.catalogue import Strategy
 from bot.layer2_intelligence.validator import judge
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine
-from bot.layer4_risk.conversion import conversion_pairs, conversion_rate
+from bot.layer4_risk.conversion import Conversion, conversion
 from bot.layer4_risk.daily_loss import DailyLossWatch
+from bot.layer4_risk.entry_ledger import EntryLedger
 from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer4_risk.limits import RiskView
 from bot.layer4_risk.manager import RiskManager
@@ -59,17 +64,21 @@ class PipelineParts:
     journal: Journal
     signals: SignalStore
     setups: SetupStore
+    snapshots: SnapshotStore
     book: Book
     kill: KillSwitch
     daily_loss: DailyLossWatch
     risk: RiskManager
+    ledger: EntryLedger
     engine: ExecutionEngine
     outcomes: OutcomeTracker
     strategies: Mapping[str, Strategy]
     broker_of: Callable[[BrokerId], BrokerInterface]
     quote_of: Callable[[Symbol], Awaitable[Quote | None]]
-    entries_blocked: Callable[[BrokerId], str]
+    entries_blocked: Callable[[BrokerId, Symbol], str]
+    foreign: Callable[[], tuple[ForeignStake, ...]]
     judge: Judge = judge
+    analyst: AnalystDesk | None = None
 
 
 class Pipeline:
@@ -78,27 +87,43 @@ class Pipeline:
     def __init__(self, parts: PipelineParts) -> None:
         self._parts = parts
         self._setup_ttl = timedelta(hours=parts.settings.tasks.setup_ttl_hours)
+        self._turn = asyncio.Lock()  # answers of an analyst come at any time, and one candle is decided after the other
 
     async def on_candle(self, task: StrategyTask, features: FeatureSet) -> bool:
-        """Judge whatever the task's strategy says at this close, and act on what is left of it; True if it spoke."""
-        if task.timeframe is TRIGGER_TIMEFRAME and self._confirms(task):
-            await self._end_broken_setup(task, features)
-        instrument = self._parts.registry.get(task.symbol)
-        signals = self._parts.strategies[task.strategy].signals(task, features, instrument)
-        for signal in signals:
-            await self._consider(task, signal, features)
+        """Judge whatever the task's strategy says at this close, and act on what is left of it; True if it spoke.
+
+        Where an analyst is asked, signals may wait for its answer and be judged later; other candles do not wait.
+        """
+        async with self._turn:
+            if task.timeframe is TRIGGER_TIMEFRAME and self._confirms(task):
+                await self._end_broken_setup(task, features)
+            instrument, analyst = self._parts.registry.get(task.symbol), self._parts.analyst
+            signals = self._parts.strategies[task.strategy].signals(task, features, instrument)
+            now = signals if analyst is None else await analyst.take(task, features, instrument, signals, self._advised)
+            for signal in now:
+                await self._consider(task, signal, features)
         return bool(signals)
+
+    async def _advised(self, task: StrategyTask, features: FeatureSet, advice: Advice) -> None:
+        """What an analyst's answer leaves of a candle, whenever it comes."""
+        async with self._turn:
+            for each in advice.signals:
+                await self._consider(task, each.signal, features, withheld=each.withheld)
 
     async def record(self, kind: str, task_id: TaskId | None, data: Mapping[str, object]) -> None:
         """Write one fact into the journal at the clock's now."""
         entry = JournalEntry(at=self._parts.clock.now(), kind=kind, task_id=task_id, data=data)
         await self._parts.journal.record(entry)
 
-    async def _consider(self, task: StrategyTask, signal: EntrySignal, features: FeatureSet) -> None:
+    async def _consider(
+        self, task: StrategyTask, signal: EntrySignal, features: FeatureSet, *, withheld: str = ""
+    ) -> None:
         quote = await self._parts.quote_of(signal.symbol)
         verdict = self._judged(signal, features, quote)
         record = _record_of(verdict, signal)
-        if isinstance(verdict, Endorsed) and await self._lacks_setup(task, signal):
+        if isinstance(verdict, Endorsed) and withheld:
+            record = replace(record, status="vetoed", rejected_by="AN", reason=withheld)
+        elif isinstance(verdict, Endorsed) and await self._lacks_setup(task, signal):
             reason = f"no live 4h setup {signal.direction}"
             record = replace(record, status="vetoed", rejected_by="MTF", reason=reason)
         if not await self._parts.signals.record(record):
@@ -109,15 +134,21 @@ class Pipeline:
             failed = verdict.failed if isinstance(verdict, Vetoed) else ()
             await self._tell(signal, "vetoed", record.rejected_by, record.reason, verdict.score, failed)
         elif not await self._becomes_setup(task, verdict):
-            await self._execute(task, verdict, quote)
+            await self._execute(task, verdict, quote, _last_close(features))
 
     def _judged(self, signal: EntrySignal, features: FeatureSet, quote: Quote | None) -> Verdict:
         settings, instrument = self._parts.settings, self._parts.registry.get(signal.symbol)
         return self._parts.judge(signal, features, quote, instrument, settings.validation, settings.divergence)
 
-    async def _execute(self, task: StrategyTask, endorsed: Endorsed, quote: Quote | None) -> None:
-        signal = endorsed.signal
-        decision = self._parts.risk.decide(endorsed, await self._view(signal, quote))
+    async def _execute(
+        self, task: StrategyTask, endorsed: Endorsed, quote: Quote | None, last_close: Decimal | None
+    ) -> None:
+        signal, ledger = endorsed.signal, self._parts.ledger
+        async with ledger.deciding(self._parts.clock.now()):
+            view = await self._view(signal, quote, last_close)
+            decision = self._parts.risk.decide(endorsed, view)
+            if isinstance(decision, ApprovedOrder):
+                ledger.reserve(decision, view.now)
         if isinstance(decision, Refused):
             await self._set_status(signal, "refused", decision.code, decision.says, endorsed.score)
             return
@@ -125,38 +156,42 @@ class Pipeline:
             await self._consume_setup(signal)
         await self._set_status(signal, "ordered", "", _approval(decision), endorsed.score)
         await self._parts.engine.submit(decision)
+        ledger.settle(decision)
 
-    async def _view(self, signal: EntrySignal, quote: Quote | None) -> RiskView:
+    async def _view(self, signal: EntrySignal, quote: Quote | None, last_close: Decimal | None) -> RiskView:
         parts, now = self._parts, self._parts.clock.now()
         try:
             account = await parts.broker_of(signal.broker_id).account()
         except BrokerError:
             account = None
-        conversion = None
-        if account is not None and quote is not None:
-            instrument = parts.registry.get(signal.symbol)
-            known = await self._conversion_prices(signal, account.currency)
-            conversion = conversion_rate(instrument, quote.mid, account.currency, known.get)
-        return RiskView(
+        snapshot = await parts.snapshots.latest()
+        realised = await parts.daily_loss.observe(account, now) if account is not None else Decimal(0)
+        rate = await self._conversion(quote, account.currency if account is not None else None, now)
+        kill = await parts.kill.state(signal.broker_id)
+        return RiskView(  # nothing is awaited from here on: a fill between two of these would count nowhere
             now=now,
             account=account,
             positions=parts.book.positions(),
-            realised_today=await parts.daily_loss.observe(account, now) if account is not None else Decimal(0),
+            realised_today=realised,
             quote=quote,
-            kill=await parts.kill.state(signal.broker_id),
-            entries_blocked=parts.entries_blocked(signal.broker_id),
-            conversion=conversion,
+            kill=kill,
+            entries_blocked=parts.entries_blocked(signal.broker_id, signal.symbol),
+            conversion=rate,
+            orders=parts.book.orders(),
+            reserved=parts.ledger.reserved(now),
+            foreign=parts.foreign(),
+            entries=parts.ledger.entries(now),
+            last_close=last_close,
+            total_equity=snapshot.equity if snapshot is not None else None,
+            allows_short=parts.broker_of(signal.broker_id).capabilities.allows_short,
         )
 
-    async def _conversion_prices(self, signal: EntrySignal, account: Currency) -> dict[Symbol, Decimal]:
-        """Mid prices of the pairs that could turn the quote currency into account currency."""
-        found: dict[Symbol, Decimal] = {}
-        for name in conversion_pairs(self._parts.registry.get(signal.symbol), account):
-            if name in self._parts.registry:
-                quote = await self._parts.quote_of(name)
-                if quote is not None:
-                    found[name] = quote.mid
-        return found
+    async def _conversion(self, quote: Quote | None, account: Currency | None, now: datetime) -> Conversion:
+        """Of the quote currency into account currency, over the pairs that are quoted now."""
+        if quote is None or account is None:
+            return Conversion(rate=None, at=now, says="no quote or no account to convert for")
+        max_age = timedelta(seconds=self._parts.settings.risk.max_conversion_age_s)
+        return await conversion(quote, account, self._parts.registry, self._parts.quote_of, now=now, max_age=max_age)
 
     # ------------------------------------------------------------------ 4h setups, 1h triggers (SPEC section 15)
 
@@ -258,6 +293,11 @@ def _record_of(verdict: Verdict, signal: EntrySignal) -> SignalRecord:
         reason=verdict.reason if isinstance(verdict, Vetoed) else "",
         decided_at=signal.candle_closed_at,
     )
+
+
+def _last_close(features: FeatureSet) -> Decimal | None:
+    closes = features.series.close
+    return Decimal(str(closes[features.k])) if 0 <= features.k < len(closes) else None
 
 
 def _approval(order: ApprovedOrder) -> str:

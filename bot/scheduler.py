@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Job = Callable[[], Awaitable[None]]
 LEAST_INTERVAL_S: Final = 0.1
+STOP_GRACE_S: Final = 4.0  # and as much again for a send under way: a daemon has 10 s to stop
 _WARNING_PAUSE_S: Final = 10.0  # real seconds; a job of a fast market can miss ten runs a second
 
 
@@ -39,6 +40,7 @@ class IntervalScheduler:
     """Jobs by interval on the running event loop; an `interfaces.Scheduler`.
 
     `speed` is the clock's seconds per real second. `least_interval_s` (real) is the floor that a fast market meets.
+    A run under way may last `stop_grace_s` (real) when told to stop; then it is cancelled, and may last as long again.
     `on_problem` is told the job's name and a sentence about each failure and, at most every 10 s, about its misses; it
     must not raise.
     """
@@ -50,14 +52,16 @@ class IntervalScheduler:
         speed: float = 1.0,
         on_problem: Callable[[str, str], None] = lambda job, text: None,
         least_interval_s: float = LEAST_INTERVAL_S,
+        stop_grace_s: float = STOP_GRACE_S,
     ) -> None:
         self._clock = clock
         self._speed = speed
         self._on_problem = on_problem
         self._least_interval_s = least_interval_s
+        self._stop_grace_s = stop_grace_s
         self._schedules: dict[str, _Schedule] = {}
         self._scheduler: AsyncIOScheduler | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}
 
     def every(self, name: str, interval: timedelta, job: Job) -> None:
         """Add a job; its first run is at the start, or now if started. Raises ValueError for a name used before."""
@@ -96,15 +100,22 @@ class IntervalScheduler:
             self._add(scheduler, name)
 
     async def stop(self) -> None:
-        """End. No run begins any more; those under way are awaited. Does nothing if it was not started."""
+        """End. No run begins any more; those under way may end, then are cancelled. Does nothing if not started."""
         if self._scheduler is None:
             return
         self._scheduler.pause()
         await self._clock.sleep(0)  # a run submitted in this turn of the loop begins, and so is among those awaited
-        while self._running:  # before the shutdown: APScheduler's cancels what still runs
-            await asyncio.wait(self._running)
+        await self._wait_for_runs()  # before the shutdown: APScheduler's cancels what still runs
+        for run, name in self._running.items():
+            logger.bind(job=name).warning("job {} takes more than {} s to end: cancelled", name, self._stop_grace_s)
+            run.cancel()
+        await self._wait_for_runs()  # an order that is being sent is sent to its end
         self._scheduler.shutdown(wait=False)
         self._scheduler = None
+
+    async def _wait_for_runs(self) -> None:
+        if self._running:
+            await asyncio.wait(self._running, timeout=self._stop_grace_s)
 
     def _add(self, scheduler: "AsyncIOScheduler", name: str) -> None:
         schedule = self._schedules[name]
@@ -130,10 +141,12 @@ class IntervalScheduler:
         schedule.health = replace(schedule.health, last_run_at=self._clock.now())
         task = asyncio.current_task()
         if task is not None:
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running[task] = schedule.health.name
+            task.add_done_callback(self._running.pop)
         try:
             await schedule.job()
+        except asyncio.CancelledError:
+            return  # told to end, which is no failure: APScheduler would count one
         finally:
             duration_s = (self._clock.monotonic() - begun_s) / self._speed
             schedule.health = replace(schedule.health, last_duration_s=duration_s)

@@ -15,6 +15,7 @@ from typing import Final
 from loguru import logger
 
 from bot.config import Settings
+from bot.differences import Reconciliation
 from bot.errors import BotError, BrokerError, BrokerUnavailable
 from bot.instruments import BrokerId, InstrumentRegistry, Symbol
 from bot.interfaces import Clock, Scheduler, Stores
@@ -24,11 +25,14 @@ from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.candle_cache import CandleCache
 from bot.layer1_data.feeds.candle_feed import CandleFeed
 from bot.layer1_data.quality import QuoteScreen
+from bot.layer2_intelligence.analyst.desk import NO_ANALYST, AnalystDesk
 from bot.layer2_intelligence.features import LiveFeatures
+from bot.layer3_execution.answers import AnswerDesk
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.order_tracker import OrderTracker
 from bot.layer3_execution.protection import PositionGuard
-from bot.layer3_execution.reconciliation import Reconciler, ReconcileReport
+from bot.layer3_execution.reconcile_report import ReconcileReport
+from bot.layer3_execution.reconciliation import Reconciler
 from bot.layer4_risk.daily_loss import DailyLossWatch
 from bot.layer4_risk.drawdown import DrawdownWatch
 from bot.layer4_risk.kill_switch import KillSwitch
@@ -38,6 +42,7 @@ from bot.pipeline import Pipeline
 
 _STREAM_PAUSE_S: Final = 1.0
 _PROTECTION_EVERY: Final = timedelta(seconds=1)
+_ANSWERS_EVERY: Final = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,7 @@ class SupervisorParts:
     tracker: OrderTracker
     guard: PositionGuard
     reconciler: Reconciler
+    answers: AnswerDesk
     kill: KillSwitch
     kill_watch: KillWatch
     daily_loss: DailyLossWatch
@@ -65,16 +71,25 @@ class SupervisorParts:
     tasks: Sequence[StrategyTask]
     new_features: Callable[[], LiveFeatures]
     screen: type[QuoteScreen] = QuoteScreen
+    analyst: AnalystDesk | None = None
 
 
 @dataclass(slots=True)
 class EntryGate:
-    """Which brokers may take entries: none before its first clean reconciliation (invariant I14)."""
+    """Which entries may leave: none at a broker before its first clean reconciliation (invariant I14), none while it
+    does not answer, and afterwards none of a symbol about which our record and the venue differ."""
 
     reports: dict[BrokerId, ReconcileReport] = field(default_factory=dict)
+    opened: set[BrokerId] = field(default_factory=set)
 
-    def blocked(self, broker_id: BrokerId) -> str:
-        """Why entries are blocked at a broker; empty if they are not."""
+    def note(self, report: ReconcileReport) -> None:
+        """The newest comparison of one broker."""
+        self.reports[report.broker_id] = report
+        if report.clean:
+            self.opened.add(report.broker_id)
+
+    def blocked(self, broker_id: BrokerId, symbol: Symbol | None = None) -> str:
+        """Why entries of `symbol` (None: of any) are blocked at a broker; empty if they are not."""
         report = self.reports.get(broker_id)
         if report is None:
             return f"{broker_id} is not reconciled yet"
@@ -82,8 +97,11 @@ class EntryGate:
             return ""
         if not report.complete:
             return f"{broker_id} did not answer: {report.error}"
-        found = len(report.unresolved) + len(report.unknown_positions) + len(report.lost_positions)
-        return f"{broker_id}: {found} differences between the venue and our record"
+        found = [each for each in report.differences if each.is_open]
+        if broker_id in self.opened:
+            found = [each for each in found if each.counts and symbol in (None, each.symbol)]
+        named = ", ".join(f"{each.id} {each.kind.value} {each.symbol}" for each in found)
+        return f"{broker_id}: {named}; see ./botctl reconcile" if found else ""
 
 
 class Supervisor:
@@ -107,6 +125,7 @@ class Supervisor:
         """Load what is known, reconcile every venue, then let the jobs run."""
         parts = self._parts
         await parts.tracker.load()
+        await parts.answers.load()
         await parts.kill_watch.start()  # before reconciliation: what was pressed closes positions at once
         await asyncio.gather(*(self._attempt("reconciliation", self._reconcile(broker)) for broker in parts.router))
         await self.protect_all()
@@ -118,6 +137,7 @@ class Supervisor:
         schedule = parts.settings.schedule
         parts.scheduler.every("monitor", timedelta(seconds=schedule.monitor_interval_s), self.monitor)
         parts.scheduler.every("protection", _PROTECTION_EVERY, self.protection)
+        parts.scheduler.every("answers", _ANSWERS_EVERY, self.answers)
         parts.scheduler.every("analysis", timedelta(seconds=schedule.analysis_interval_s), self.analysis)
         parts.scheduler.every("outcomes", timedelta(seconds=schedule.outcome_interval_s), self.follow_outcomes)
         await parts.scheduler.start()
@@ -130,6 +150,8 @@ class Supervisor:
     async def stop(self) -> None:
         """No new decision; what is open stays protected at the venue."""
         await self._attempt("stop", self._parts.scheduler.stop())
+        if self._parts.analyst is not None:
+            await self._attempt("stop", self._parts.analyst.close())
         await self._attempt("stop", self._parts.kill_watch.stop())
         for stream in self._streams:
             stream.cancel()
@@ -180,6 +202,12 @@ class Supervisor:
         looks = (self._attempt(f"protection at {name}", guard.attend(name)) for name in brokers)
         _raise_if_failed("protection", await asyncio.gather(*looks))
 
+    async def answers(self) -> None:
+        """What people have answered to differences: carried out, protected and compared at once. Usually nothing."""
+        for broker_id in await self._parts.answers.attend():
+            await self._attempt(f"stops at {broker_id}", self._verify(broker_id))
+            await self.settle(broker_id)
+
     async def follow_outcomes(self) -> None:
         """Take the candles that have closed into the outcomes of signals."""
         for outcome in await self._parts.outcomes.update():
@@ -206,8 +234,12 @@ class Supervisor:
         return self._parts.clock.now()
 
     def entries_blocked(self, broker_id: BrokerId) -> str:
-        """Why entries are blocked at a broker until it is reconciled; empty if they are not."""
+        """Why some entries are blocked at a broker; empty if none are."""
         return self._gate.blocked(broker_id)
+
+    def reconciliations(self) -> Sequence[Reconciliation]:
+        """Each venue against our record, as compared last."""
+        return [self._reconciliation(each.broker_id) for each in self._parts.router]
 
     def accounts(self) -> Mapping[BrokerId, AccountState]:
         """Each account as it was read last; one that never answered is missing."""
@@ -260,6 +292,7 @@ class Supervisor:
                 "worst": round(self._parts.guard.unprotected.worst_s, 3),
             },
             "faults": dict(self._faults),
+            "analyst": self._parts.analyst.health() if self._parts.analyst else NO_ANALYST,
             "last_analysis": self._last_analysis.isoformat() if self._last_analysis else None,
         }
 
@@ -328,9 +361,23 @@ class Supervisor:
         try:
             report = await self._parts.reconciler.run(broker.broker_id)
         finally:
-            self._gate.reports[broker.broker_id] = report
+            self._gate.note(report)
         if not report.clean and (before is None or before.clean):
             self._note_error(f"reconciliation: {self._gate.blocked(broker.broker_id)}")
+
+    def _reconciliation(self, broker_id: BrokerId) -> Reconciliation:
+        report = self._gate.reports.get(broker_id)
+        not_yet = ReconcileReport(broker_id, complete=False, error="not compared yet")
+        shown = report or not_yet
+        return Reconciliation(
+            broker_id=broker_id,
+            compared_at=shown.compared_at,
+            complete=shown.complete,
+            error=shown.error,
+            matched=shown.matched,
+            blocked=self._gate.blocked(broker_id),
+            differences=shown.differences,
+        )
 
     async def _stream(self, broker: BrokerInterface) -> None:
         """Prices of one venue to the guard, for as long as the daemon runs; a fault ends neither."""

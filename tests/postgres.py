@@ -36,6 +36,11 @@ class Databases:
         self._server = server
         self._numbers = count()
 
+    @property
+    def server(self) -> EmbeddedPostgres:
+        """The shared server, which has the migrated database as `TEMPLATE`."""
+        return self._server
+
     @asynccontextmanager
     async def fresh(self, *, template: str = TEMPLATE) -> AsyncIterator[str]:
         """DSN of a database that nobody else uses: a copy of the migrated one, or empty (`template1`)."""

@@ -95,7 +95,7 @@ async def _stored(loaded: Loaded, level: KillLevel, reason: str) -> bool:
 
     if not loaded.settings.run.database_url:
         _needs_daemon(loaded)  # else the embedded server would be started, and left behind
-    state = KillState(level=level, by=_person(), cause=KillCause.COMMAND, reason=reason, at=SystemClock().now())
+    state = KillState(level=level, by=person(), cause=KillCause.COMMAND, reason=reason, at=SystemClock().now())
     async with asyncio.timeout(_PATIENCE_S), stores_of_running_daemon(loaded) as stores:
         return await stores.kills.set(state)
 
@@ -117,7 +117,7 @@ async def _resume(loaded: Loaded, file: KillFile, up_to: KillLevel, reason: str)
             stores.snapshots,
             file,
             up_to=up_to,
-            by=_person(),
+            by=person(),
             reason=f"resumed on the command line{': ' if reason else ''}{reason}",
             clock=SystemClock(),
         )
@@ -158,7 +158,8 @@ def _needs_daemon(loaded: Loaded) -> None:
         raise DatabaseUnavailable(f"{error}; what was pressed before holds from its first moment on") from error
 
 
-def _person() -> str:
+def person() -> str:
+    """Who calls, for what is kept."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a user id without a name

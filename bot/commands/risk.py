@@ -44,11 +44,14 @@ def show(report: Mapping[str, Any]) -> None:
         console.print(Text(told, style="bold red"))
     for why in report["entries_blocked"]:
         console.print(Text(f"Entries are blocked: {why}", style="bold red"))
-    limits = Table("limit", "where", "used", "allowed", title="Limits; pending and unknown entries count in full")
+    limits = Table(
+        "limit", "where", "used", "allowed", "share", title="Limits; pending and unknown entries count in full"
+    )
     for each in report["limits"]:
         used, allowed = (_amount(each[name], each["unit"]) for name in ("used", "allowed"))
         full = each["used"] is not None and Decimal(each["used"]) >= Decimal(each["allowed"])
-        limits.add_row(each["name"], each["scope"], Text(used, style="bold red" if full else ""), allowed)
+        style = "bold red" if full else ""
+        limits.add_row(each["name"], each["scope"], Text(used, style=style), allowed, _share(each["share"]))
     console.print(limits)
     exposure = Table("by", "name", "open", "worst case", "positions", title=f"Signed exposure, {report['currency']}")
     for kind, name in (("currency", "currencies"), ("group", "groups"), ("strategy", "strategies")):
@@ -68,4 +71,9 @@ def show(report: Mapping[str, Any]) -> None:
 def _amount(value: str | None, unit: str) -> str:
     if value is None:
         return "not known yet"
-    return f"{Decimal(value):.2%}" if unit == "share" else value
+    number = Decimal(value)
+    return {"share": f"{number:.2%}", "x equity": f"{number:.2f} x equity"}.get(unit, f"{number} {unit}")
+
+
+def _share(value: str | None) -> str:
+    return "" if value is None else f"{Decimal(value):.0%}"

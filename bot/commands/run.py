@@ -13,9 +13,11 @@ def run(
     data: Annotated[str | None, Parameter(help="Folder for database and state.")] = None,
     speed: Annotated[str | None, Parameter(help="Market seconds per real second in dev mode.")] = None,
     seed: Annotated[str | None, Parameter(help="Seed of the simulated market of dev mode.")] = None,
+    fakes: Annotated[bool, Parameter(help="In paper mode: talk to fakes of the venues, offline.", negative="")] = False,
 ) -> int:
     """Start the daemon; Ctrl-C stops it cleanly. Each option wins over the setting of the same meaning."""
     from bot.main import main
 
     options = {"--mode": mode, "--host": host, "--port": port, "--data": data, "--speed": speed, "--seed": seed}
-    return main([word for name, value in options.items() if value is not None for word in (name, value)])
+    words = [word for name, value in options.items() if value is not None for word in (name, value)]
+    return main([*words, *(["--fakes"] if fakes else [])])

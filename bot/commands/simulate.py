@@ -3,8 +3,10 @@
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,84 +17,95 @@ from rich.table import Table
 
 from bot.clock import SystemClock
 from bot.commands.output import ProgressBar, check_writable, write_json
+from bot.commands.simulate_b import EXIT_VIOLATION, crash_everywhere, seeds_over_postgres, until_broken
+from bot.commands.simulate_c import seeds_of_processes
 from bot.errors import UsageError
 from bot.simulation.campaign import INVARIANTS, Case, Report, SeedResult, smaller
-from bot.simulation.catalogue import FAULTS
+from bot.simulation.catalogue import DEFAULT_FAULTS, FAULTS
 from bot.simulation.tape import NO_FAULTS, Throws, parse_faults
+from bot.simulation.tier_c import TIER_C_FAULTS
 
-EXIT_VIOLATION: Final = 4
 _BATCH: Final = 20
 _MOST_SEEDS: Final = 10_000_000
+_SEEDS: Final = "1..200"
 
 
 def simulate(
     *,
-    seeds: Annotated[str, Parameter(help="FROM..TO, or one seed")] = "1..200",
-    tier: Annotated[str, Parameter(help="a: everything in memory, on virtual time")] = "a",
+    seeds: Annotated[str | None, Parameter(help="FROM..TO, or one seed; 1..200 if not given")] = None,
+    tier: Annotated[str, Parameter(help="a: all in memory; b: over a real PostgreSQL; c: real processes")] = "a",
     json: Annotated[Path | None, Parameter(help="write the report to this file")] = None,
     faults: Annotated[str | None, Parameter(help="only these, such as N2,B4:1+3 (throws 1 and 3 of B4); none")] = None,
     signals: Annotated[str | None, Parameter(help="only these signals, by number; none")] = None,
     jobs: Annotated[int, Parameter(help="processes; 0: one per core")] = 0,
+    every_boundary: Annotated[
+        bool, Parameter(name="--enumerate", negative=(), help="kill one scenario at each of its boundaries")
+    ] = False,
+    kinds: Annotated[str | None, Parameter(help="with --enumerate: only venues named so, such as OANDA,spot")] = None,
+    crash_at: Annotated[int | None, Parameter(help="with --enumerate: only at this boundary; 0: never")] = None,
 ) -> int:
     """Run the order path under a seeded clock, market, faults and crashes, and check all invariants throughout."""
-    first, last = _range(seeds)
-    if tier != "a":
-        raise UsageError(f"--tier {tier!r} is not there yet; use a")
+    first, last = _range(seeds or _SEEDS)
+    if tier not in TIERS:
+        raise UsageError(f"--tier {tier!r} is not there; use {' or '.join(TIERS)}")
     thrown = None if faults is None else parse_faults(faults)
     numbers = None if signals is None else _numbers(signals)
     check_writable(json)
     workers = jobs if jobs > 0 else (os.cpu_count() or 1)
+    if every_boundary:
+        only = None if seeds is None else first
+        return crash_everywhere(
+            tier=tier, seed=only, kinds=kinds, faults=thrown, crash_at=crash_at, workers=workers, json=json
+        )
     print(f"seeds {first}..{last}, tier {tier}, {workers} processes")
     begun_s, report = SystemClock().monotonic(), Report()
-    for result in _results(range(first, last + 1), thrown, numbers, workers):
-        report.add(result)
+    with TIERS[tier]() as run_tier:
+        for result in _results(range(first, last + 1), partial(run_tier, faults=thrown, numbers=numbers), workers):
+            report.add(result)
+            if report.failed:
+                break
+        seconds = SystemClock().monotonic() - begun_s
+        asked = tuple(thrown if thrown is not None else TIER_C_FAULTS if tier == "c" else DEFAULT_FAULTS)
+        figures = _figures(report, first, last, seconds, asked)
+        _show(report, seconds, asked)
         if report.failed:
-            break
-    seconds = SystemClock().monotonic() - begun_s
-    figures = _figures(report, first, last, seconds)
-    _show(report, seconds)
-    if report.failed:
-        figures["violation"] = _told(report.failed[0], thrown is None and numbers is None)
+            can_shrink = thrown is None and numbers is None and tier != "c"  # a run of c takes minutes and varies
+            figures["violation"] = _told(report.failed[0], tier, run_tier if can_shrink else None)
     if json is not None:
         write_json(json, figures)
     return EXIT_VIOLATION if report.failed else 0
 
 
 def run_seeds(seeds: Sequence[int], faults: Throws | None, numbers: frozenset[int] | None) -> list[SeedResult]:
-    """Some seeds in this process, up to the first that fails; the log is silent meanwhile."""
-    from loguru import logger
-
+    """Some seeds in this process, up to the first that fails."""
     from bot.wiring.simulate import run_seed
 
-    logger.disable("bot")
-    try:
-        done = []
-        for seed in seeds:
-            done.append(run_seed(seed, faults=faults, numbers=numbers))
-            if done[-1].violation is not None:
-                break
-        return done
-    finally:
-        logger.enable("bot")
+    return until_broken(seeds, partial(run_seed, faults=faults, numbers=numbers))
 
 
-def _results(seeds: range, faults: Throws | None, numbers: frozenset[int] | None, workers: int) -> Iterator[SeedResult]:
+# What runs some seeds of each tier, in any process, while its block lasts.
+TIERS: Final[Mapping[str, Callable[[], AbstractContextManager[Callable[..., list[SeedResult]]]]]] = {
+    "a": lambda: nullcontext(run_seeds),
+    "b": seeds_over_postgres,
+    "c": seeds_of_processes,
+}
+
+RunSeeds = Callable[[Sequence[int]], list[SeedResult]]
+
+
+def _results(seeds: range, run: RunSeeds, workers: int) -> Iterator[SeedResult]:
     """Results in the order of the seeds, whoever computes them."""
     batches = [seeds[start : start + _BATCH] for start in range(0, len(seeds), _BATCH)]
     with ProgressBar("simulate, no violation so far", "seeds", len(seeds)) as bar:
         if workers == 1 or len(batches) == 1:
-            yield from _counted((run_seeds(batch, faults, numbers) for batch in batches), bar.done)
+            yield from _counted(map(run, batches), bar.done)
             return
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield from _counted(_in_order(pool, batches, faults, numbers, workers), bar.done)
+            yield from _counted(_in_order(pool, batches, run, workers), bar.done)
 
 
 def _in_order(
-    pool: ProcessPoolExecutor,
-    batches: Sequence[Sequence[int]],
-    faults: Throws | None,
-    numbers: frozenset[int] | None,
-    workers: int,
+    pool: ProcessPoolExecutor, batches: Sequence[Sequence[int]], run: RunSeeds, workers: int
 ) -> Iterator[list[SeedResult]]:
     """A few batches ahead of what is asked for, so that stopping early wastes little."""
     ahead: deque[Future[list[SeedResult]]] = deque()
@@ -100,7 +113,7 @@ def _in_order(
     try:
         while True:
             while len(ahead) < 2 * workers and (batch := next(coming, None)) is not None:
-                ahead.append(pool.submit(run_seeds, batch, faults, numbers))
+                ahead.append(pool.submit(run, batch))
             if not ahead:
                 return
             yield ahead.popleft().result()
@@ -116,19 +129,16 @@ def _counted(batches: Iterator[list[SeedResult]], tell: Callable[[int], None]) -
         yield from batch
 
 
-def _told(failed: SeedResult, may_shrink: bool) -> dict[str, object]:
-    """Say what broke, and how to see it again."""
+def _told(failed: SeedResult, tier: str, run: Callable[..., list[SeedResult]] | None) -> dict[str, object]:
+    """Say what broke, and how to see it again; made smaller if `run` is given."""
     case = Case(failed.seed, dict.fromkeys(failed.thrown), None)
     print(f"\nseed {failed.seed}: {failed.violation}")
-    if may_shrink:
+    if run is not None:
         print("making it smaller ...")
-        case, failed = smaller(failed, _run_case)
-        print(f"smallest: {failed.violation}\nsee it again with: {case.command}")
-    return {"seed": failed.seed, "says": str(failed.violation), "command": case.command}
-
-
-def _run_case(case: Case) -> SeedResult:
-    return run_seeds([case.seed], case.faults, case.numbers)[0]
+        case, failed = smaller(failed, lambda each: run([each.seed], each.faults, each.numbers)[0])
+    command = case.command if tier == "a" else f"{case.command} --tier {tier}"
+    print(f"smallest: {failed.violation}\nsee it again with: {command}")
+    return {"seed": failed.seed, "says": str(failed.violation), "command": command}
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -149,7 +159,7 @@ def _numbers(text: str) -> frozenset[int]:
         raise UsageError(f"--signals {text!r} is not a list of numbers, such as 4,7") from None
 
 
-def _figures(report: Report, first: int, last: int, seconds: float) -> dict[str, Any]:
+def _figures(report: Report, first: int, last: int, seconds: float, asked: Sequence[str]) -> dict[str, Any]:
     return {
         "seeds": {"first": first, "last": last, "run": report.seeds},
         "seconds": round(seconds, 1),
@@ -157,11 +167,13 @@ def _figures(report: Report, first: int, last: int, seconds: float) -> dict[str,
         "violations": len(report.failed),
         "faults": {name: report.thrown.get(name, 0) for name in FAULTS},
         "invariants": {name: report.checked.get(name, 0) for name in INVARIANTS},
+        "never_fired": report.never_fired(asked),
+        "never_checked": report.never_checked(),
         "seen": dict(sorted(report.seen.items())),
     }
 
 
-def _show(report: Report, seconds: float) -> None:
+def _show(report: Report, seconds: float, asked: Sequence[str]) -> None:
     """Three tables for a person."""
     console = Console(file=sys.stdout)
     faults = Table(title="faults that fired", box=None)
@@ -174,6 +186,8 @@ def _show(report: Report, seconds: float) -> None:
     seen = ", ".join(f"{name} {count:,}" for name, count in sorted(report.seen.items()))
     console.print(f"invariants checked: {checked}")
     console.print(f"seen: {seen}")
+    console.print(f"faults that never fired: {', '.join(report.never_fired(asked)) or 'none'}")
+    console.print(f"invariants that were never checked: {', '.join(report.never_checked()) or 'none'}")
     speed = report.seeds / seconds if seconds else 0.0
     console.print(
         f"{report.seeds:,} seeds in {seconds:.1f} s ({speed:.1f} per second), violations: {len(report.failed)}"

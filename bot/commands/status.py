@@ -79,8 +79,8 @@ def find_daemon(data_directory: Path) -> RunningDaemon:
     return daemon
 
 
-def ask(daemon: RunningDaemon, path: str = "/api/status") -> dict[str, Any]:
-    """Its answer to `path`, an object. Raises NoDaemon if it does not answer within 2 s, or not with that."""
+def ask(daemon: RunningDaemon, path: str = "/api/status", timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
+    """Its answer to `path`, an object. Raises NoDaemon if it does not answer in time, or not with that."""
     if not daemon.url.startswith(("http://", "https://")):
         raise NoDaemon(f"run.json of process {daemon.pid} names no http address; stop it and start ./botctl run")
     request = urllib.request.Request(  # noqa: S310 the scheme was just checked
@@ -89,7 +89,7 @@ def ask(daemon: RunningDaemon, path: str = "/api/status") -> dict[str, Any]:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # our token is not for a proxy
     of_daemon = f"the daemon (process {daemon.pid}) at {daemon.url}"
     try:
-        with direct.open(request, timeout=_TIMEOUT_S) as response:
+        with direct.open(request, timeout=timeout_s) as response:
             facts = json.load(response)
     except urllib.error.HTTPError as error:
         told = "is starting; ask again in a second" if error.code == 503 else f"answered {error.code} {error.reason}"

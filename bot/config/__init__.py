@@ -4,6 +4,8 @@
 `example` writes `.env.example`.
 """
 
+from bot.config.alerts import AlertSettings
+from bot.config.analyst import AnalystSettings
 from bot.config.environment import Loaded, find_env_file, load_settings, project_directory
 from bot.config.example import example_text
 from bot.config.section import Secrecy, Section
@@ -25,6 +27,8 @@ from bot.config.venues import VENUES, VenueSettings
 
 __all__ = [
     "VENUES",
+    "AlertSettings",
+    "AnalystSettings",
     "DashboardSettings",
     "DevSettings",
     "DivergenceSettings",

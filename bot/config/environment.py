@@ -30,9 +30,14 @@ class Loaded:
 
     @property
     def data_directory(self) -> Path:
-        """`data_directory` as an absolute path: relative to the project, or to where we stand if typed just now."""
-        base = Path.cwd() if self.origins["DATA_DIRECTORY"] == COMMAND_LINE else project_directory()
-        return (base / Path(self.settings.run.data_directory).expanduser()).absolute()
+        """`data_directory` as an absolute path: relative to the project, or to where we stand if typed just now.
+
+        Paper and live have a default of their own each, because a database belongs to one set of accounts.
+        """
+        origin, run = self.origins["DATA_DIRECTORY"], self.settings.run
+        base = Path.cwd() if origin == COMMAND_LINE else project_directory()
+        suffix = f"-{run.mode}" if origin == DEFAULT and run.mode != "dev" else ""
+        return (base / Path(run.data_directory + suffix).expanduser()).absolute()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

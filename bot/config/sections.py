@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
+from bot.config.alerts import AlertSettings
+from bot.config.analyst import AnalystSettings
 from bot.config.section import Ratio, Secrecy, Section
 from bot.config.venues import VenueSettings
 from bot.errors import ConfigError
@@ -169,7 +172,7 @@ class ValidationSettings(Section):
 
 
 class RiskSettings(Section):
-    """How much may be risked."""
+    """How much may be risked. "times equity" is a plain number: 30 is thirty times what the account is worth."""
 
     starting_balance: Decimal = Field(
         Decimal(10_000), gt=0, description="balance of each simulated account, account currency"
@@ -178,20 +181,84 @@ class RiskSettings(Section):
     risk_per_trade_ratio: Decimal = Field(
         Decimal("0.01"), gt=0, le=Decimal("0.05"), description="share of equity lost at the stop; at most 0.05"
     )
+    max_open_risk_ratio: Decimal = Field(
+        Decimal("0.10"), gt=0, le=Decimal("0.5"), description="share of a broker's equity lost if all its stops are hit"
+    )
     max_open_positions_binance: int = Field(
         2, ge=0, le=100, description="open positions and unfinished entries at Binance"
     )
     max_open_positions_oanda: int = Field(5, ge=0, le=100, description="open positions and unfinished entries at OANDA")
     max_open_positions_ig: int = Field(5, ge=0, le=100, description="open positions and unfinished entries at IG")
+    max_positions_per_strategy: int = Field(
+        12, ge=0, le=100, description="open positions and unfinished entries of one strategy, all brokers"
+    )
     max_correlated_exposure: int = Field(
         3, ge=0, le=100, description="open positions of one correlation group and direction at one broker"
+    )
+    max_correlated_exposure_binance: int | None = Field(
+        None, ge=0, le=100, description="the same at Binance; empty: max_correlated_exposure"
+    )
+    max_correlated_exposure_oanda: int | None = Field(
+        None, ge=0, le=100, description="the same at OANDA; empty: max_correlated_exposure"
+    )
+    max_correlated_exposure_ig: int | None = Field(
+        None, ge=0, le=100, description="the same at IG; empty: max_correlated_exposure"
+    )
+    max_correlated_everywhere: int = Field(
+        6, ge=0, le=100, description="open positions of one correlation group and direction, all brokers together"
+    )
+    max_currency_exposure: Decimal = Field(
+        Decimal(30),
+        gt=0,
+        le=100,
+        description="net amount long or short in one currency other than the account's, all brokers, times all equity",
+    )
+    max_order_notional: Decimal = Field(
+        Decimal(30),
+        gt=0,
+        le=50,
+        description="value (price x quantity x contract size) of one entry, times equity; catches wrong sizes",
+    )
+    max_gross_leverage: Decimal = Field(
+        Decimal(30), gt=0, le=50, description="value of all that is open or may open at one broker, times its equity"
+    )
+    max_leverage_forex: Decimal = Field(Decimal(30), ge=1, le=30, description="leverage used for forex")
+    max_leverage_index: Decimal = Field(Decimal(20), ge=1, le=20, description="leverage used for indices")
+    max_leverage_metal: Decimal = Field(Decimal(20), ge=1, le=20, description="leverage used for metals")
+    max_leverage_commodity: Decimal = Field(Decimal(10), ge=1, le=10, description="leverage used for commodities")
+    max_leverage_bond: Decimal = Field(Decimal(5), ge=1, le=5, description="leverage used for bonds")
+    max_leverage_stock: Decimal = Field(Decimal(5), ge=1, le=5, description="leverage used for stocks")
+    max_leverage_crypto: Decimal = Field(Decimal(2), ge=1, le=2, description="leverage used for crypto")
+    max_entries_per_minute: int = Field(
+        10, ge=1, le=600, description="entries approved at one broker within a minute of market time"
+    )
+    max_entries_per_minute_strategy: int = Field(
+        12, ge=1, le=600, description="entries of one strategy approved within a minute of market time, all brokers"
+    )
+    max_turnover_hour: Decimal = Field(
+        Decimal(60), gt=0, le=1_000, description="value of the entries approved at one broker in an hour, times equity"
+    )
+    max_turnover_day: Decimal = Field(
+        Decimal(300), gt=0, le=10_000, description="value of the entries approved at one broker in 24 h, times equity"
+    )
+    max_price_deviation_ratio: Decimal = Field(
+        Decimal("0.05"),
+        gt=0,
+        le=Decimal("0.5"),
+        description="how far the price may be from the signal's and from the last close, as a share of those",
+    )
+    max_spread_to_stop_ratio: Decimal = Field(
+        Decimal("0.5"), gt=0, le=1, description="greatest spread an entry may pay, as a share of its stop distance"
     )
     daily_loss_limit_ratio: Ratio = Field(
         Decimal("0.03"),
         description="loss of the session day, as a share of balance, that pauses entries at a broker until the next",
     )
-    session_day_start_utc: int = Field(
-        0, ge=0, le=23, description="hour (UTC) at which the day of the daily loss limit begins; 21 or 22: New York"
+    session_day_start_hour: int = Field(
+        0, ge=0, le=23, description="hour at which the day of the daily loss limit begins, in session_day_zone"
+    )
+    session_day_zone: str = Field(
+        "UTC", description="time zone of that hour, as in America/New_York (with 17: the day of forex, also over DST)"
     )
     max_drawdown_ratio: Ratio = Field(
         Decimal("0.15"), description="fall from the equity peak that pauses entries until a person resumes"
@@ -199,12 +266,55 @@ class RiskSettings(Section):
     max_quote_age_s: float = Field(
         900, gt=0, description="oldest quote an entry may be decided on, seconds of market time"
     )
+    max_conversion_age_s: float = Field(
+        900, gt=0, le=86_400, description="oldest price a conversion of currencies may use, seconds of market time"
+    )
     protect_within_s: float = Field(
         10, ge=1, le=300, description="seconds a position may be without a stop for all of it before it is closed"
+    )
+    adopted_stop_ratio: Ratio = Field(
+        Decimal("0.02"),
+        description="distance of the stop of an adopted position that has none, as a share of the price at that moment",
     )
     entry_validity_s: float = Field(
         3_600, gt=0, description="seconds of market time after the candle's close in which an entry may still be sent"
     )
+
+    @field_validator("session_day_zone")
+    @classmethod
+    def _known_zone(cls, text: str) -> str:
+        try:
+            ZoneInfo(text)
+        except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+            raise ValueError("must be a time zone like UTC or America/New_York") from error
+        return text
+
+    def open_positions_at(self, broker_id: str) -> int:
+        """Most open positions and unfinished entries at one broker. Raises ConfigError: no limit is no permission."""
+        limits = {
+            "binance": self.max_open_positions_binance,
+            "oanda": self.max_open_positions_oanda,
+            "ig": self.max_open_positions_ig,
+        }
+        if broker_id not in limits:
+            raise ConfigError(
+                f"broker {broker_id!r} has no limit of open positions; brokers with one: {', '.join(limits)}"
+            )
+        return limits[broker_id]
+
+    def correlated_at(self, broker_id: str) -> int:
+        """Most positions of one group and direction at one broker: its own setting, or the general one."""
+        own = {
+            "binance": self.max_correlated_exposure_binance,
+            "oanda": self.max_correlated_exposure_oanda,
+            "ig": self.max_correlated_exposure_ig,
+        }.get(broker_id)
+        return self.max_correlated_exposure if own is None else own
+
+    def leverage_of(self, asset_class: str) -> Decimal:
+        """Most leverage that is used for one kind of instrument, whatever the venue allows."""
+        found: Decimal = getattr(self, f"max_leverage_{asset_class}")
+        return found
 
 
 class ExitSettings(Section):
@@ -264,19 +374,12 @@ class Settings(Section):
     exits: ExitSettings = ExitSettings()
     outcomes: OutcomeSettings = OutcomeSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    analyst: AnalystSettings = AnalystSettings()
+    alerts: AlertSettings = AlertSettings()
 
     def get_max_open_positions(self, broker_id: str) -> int:
         """Most open positions and unfinished entries at one broker. Raises ConfigError: no limit is no permission."""
-        limits = {
-            "binance": self.risk.max_open_positions_binance,
-            "oanda": self.risk.max_open_positions_oanda,
-            "ig": self.risk.max_open_positions_ig,
-        }
-        if broker_id not in limits:
-            raise ConfigError(
-                f"broker {broker_id!r} has no limit of open positions; brokers with one: {', '.join(limits)}"
-            )
-        return limits[broker_id]
+        return self.risk.open_positions_at(broker_id)
 
     def get_min_confidence(self, broker_id: str) -> float:
         """Least confidence (0..1) of a signal for one broker: its own setting, or the general one."""
@@ -297,11 +400,50 @@ class CrossCheck:
     says: str
 
 
+def _environment_fits(environment: str) -> CrossCheck:
+    """Keys of a venue belong to the mode: real money to live only, and live has nothing else. Dev asks no venue."""
+
+    def holds(settings: Settings) -> bool:
+        real = getattr(settings.venues, environment) == "live"
+        return settings.run.mode == "dev" or real == (settings.run.mode == "live")
+
+    return CrossCheck(
+        names=("mode", environment),
+        holds=holds,
+        says="real money (live) is for MODE=live only, and MODE=live for nothing else; use a demo key, or another mode",
+    )
+
+
 CROSS_CHECKS: Final[tuple[CrossCheck, ...]] = (
     CrossCheck(
         names=("mode",),
         holds=lambda settings: settings.run.mode != "live",
         says="live is not available yet: real money needs an explicit arm that does not exist; use paper or dev",
+    ),
+    *(_environment_fits(each) for each in ("binance_environment", "oanda_environment", "ig_environment")),
+    CrossCheck(
+        names=("max_order_notional", "max_gross_leverage"),
+        holds=lambda settings: settings.risk.max_order_notional <= settings.risk.max_gross_leverage,
+        says="needs MAX_ORDER_NOTIONAL <= MAX_GROSS_LEVERAGE: one entry is part of all that is open",
+    ),
+    CrossCheck(
+        names=("max_turnover_hour", "max_turnover_day"),
+        holds=lambda settings: settings.risk.max_turnover_hour <= settings.risk.max_turnover_day,
+        says="needs MAX_TURNOVER_HOUR <= MAX_TURNOVER_DAY",
+    ),
+    CrossCheck(
+        names=("risk_per_trade_ratio", "max_open_risk_ratio"),
+        holds=lambda settings: settings.risk.risk_per_trade_ratio <= settings.risk.max_open_risk_ratio,
+        says="needs RISK_PER_TRADE_RATIO <= MAX_OPEN_RISK_RATIO: no entry would fit",
+    ),
+    CrossCheck(
+        names=("analyst_budget_hour", "analyst_budget_day", "analyst_budget_month"),
+        holds=lambda settings: (
+            settings.analyst.analyst_budget_hour
+            <= settings.analyst.analyst_budget_day
+            <= settings.analyst.analyst_budget_month
+        ),
+        says="needs ANALYST_BUDGET_HOUR <= ANALYST_BUDGET_DAY <= ANALYST_BUDGET_MONTH",
     ),
     CrossCheck(
         names=("osc_win", "confirm", "right"),

@@ -1,12 +1,10 @@
 """Settings of the venues: which are used, in which environment, with which keys."""
 
-from ipaddress import ip_address
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from bot.config.section import Secrecy, Section
+from bot.config.section import Secrecy, Section, is_loopback
 
 VENUES: Final = ("binance", "oanda", "ig")
 _FAKE: Final = (
@@ -56,15 +54,6 @@ class VenueSettings(Section):
     @field_validator("binance_url", "oanda_url", "ig_url", "yahoo_url")
     @classmethod
     def _loopback_only(cls, text: str) -> str:
-        if text and not _is_loopback(text):
+        if text and not is_loopback(text):
             raise ValueError("must be empty or an http address of this machine, such as http://127.0.0.1:9000")
         return text
-
-
-def _is_loopback(url: str) -> bool:
-    """Keys are sent there: a name that could lead anywhere else is not taken."""
-    parts = urlsplit(url)
-    try:
-        return parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False

@@ -8,7 +8,7 @@ import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
-from bot.dashboard.api import health, lists, risk, status
+from bot.dashboard.api import differences, health, lists, risk, status, venues
 from bot.dashboard.live import add_live_page, events
 from bot.dashboard.middleware import add_headers, answer_errors, require_login, require_same_origin
 from bot.dashboard.parts import PARTS, DashboardParts
@@ -33,9 +33,11 @@ _ROUTES: Final = (
     web.get("/events", events, allow_head=False),
     web.get("/api/status", status.status),
     web.get("/api/risk", risk.risk),
+    web.get("/api/differences", differences.differences),
     web.get("/api/positions", lists.positions),
     web.get("/api/signals", lists.signals),
     web.get("/api/orders", lists.orders),
+    web.get("/api/venues/{what}", venues.ask),
     web.get("/health", health.health),
     web.get("/health/deep", health.deep_health),
     web.static("/static", _HERE / "static"),

@@ -1,14 +1,16 @@
 """What the dashboard is made of; wiring fills it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 
 from bot.dashboard.sessions import OneTimeLogin
+from bot.differences import Reconciliation
 from bot.instruments import InstrumentRegistry
 from bot.interfaces import Clock, EventStream, Stores
+from bot.layer1_data.venue_desk import VenueDesk
 from bot.layer4_risk.exposure import RiskReport
 from bot.layer4_risk.kill_file import KillFile
 from bot.layer4_risk.kill_switch import KillSwitch
@@ -38,6 +40,8 @@ class DashboardParts:
     kill: KillSwitch
     kill_file: KillFile | None
     risk: Callable[[], Awaitable[RiskReport]]
+    venues: VenueDesk
+    reconciliations: Callable[[], Sequence[Reconciliation]] = tuple
     one_time_login: OneTimeLogin | None = None
 
 

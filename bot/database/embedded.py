@@ -152,9 +152,13 @@ class EmbeddedPostgres:
     def dsn(self, database: str = DATABASE) -> str:
         """Connection string for asyncpg. Raises DatabaseUnavailable before a start."""
         if self._socket_directory is None:
-            raise DatabaseUnavailable(f"embedded database {self._directory}: not started; next step: await start()")
+            raise DatabaseUnavailable(self._not_started)
         query = {"host": str(self._socket_directory), "port": str(PORT), "user": ROLE}
         return f"postgresql:///{database}?{urlencode(query, quote_via=quote)}"
+
+    @property
+    def _not_started(self) -> str:
+        return f"embedded database {self._directory}: not started; next step: await start()"
 
     async def start(self) -> str:
         """Make the cluster if there is none, start its server or find it running; return the DSN of database `bot`.
@@ -203,7 +207,15 @@ class EmbeddedPostgres:
 
     async def drop_database(self, name: str) -> None:
         """Remove a database and end its sessions; nothing if there is none. Raises ValueError for a wrong name."""
-        await self._administer(f"DROP DATABASE IF EXISTS {_plain_name(name)} WITH (FORCE)")
+        statement = f"DROP DATABASE IF EXISTS {_plain_name(name)} WITH (FORCE)"
+        if self._socket_directory is None:
+            raise DatabaseUnavailable(self._not_started)
+        # `bot` may not end an autovacuum worker that happens to be in it.
+        connection = await self._connect_as_superuser(self._socket_directory)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
 
     async def _administer(self, statement: str) -> None:
         """Run one statement as `bot` from the spare database: the others may be the template, which must be idle."""

@@ -24,11 +24,20 @@ from bot.database.contract import (
     unknown_signal,
     unknown_task,
 )
+from bot.database.memory_alerts import MemoryAlerts
+from bot.database.memory_analyst_calls import MemoryAnalystCalls
+from bot.database.memory_answers import MemoryAnswers
+from bot.database.memory_opinions import MemoryOpinions
 from bot.database.memory_orders import MemoryOrders
 from bot.instruments import BrokerId, Symbol
 from bot.interfaces import (
+    AccountStore,
+    AlertStore,
+    AnalystCallStore,
+    AnswerStore,
     JournalStore,
     KillStore,
+    OpinionStore,
     OrderStore,
     OutcomeStore,
     SetupStore,
@@ -257,6 +266,17 @@ class MemoryJournal:
         return self._entries[: -limit - 1 : -1]
 
 
+class MemoryAccounts:
+    """Accounts that this database belongs to."""
+
+    def __init__(self) -> None:
+        self._bound: dict[BrokerId, tuple[str, str]] = {}
+
+    async def bind(self, broker_id: BrokerId, *, fingerprint: str, account: str, at: datetime) -> tuple[str, str]:
+        """Bind if nobody did; the fingerprint and name of the account it is bound to."""
+        return self._bound.setdefault(broker_id, (fingerprint, account))
+
+
 class MemoryStores:
     """`Stores` in memory."""
 
@@ -266,9 +286,14 @@ class MemoryStores:
         self.outcomes: OutcomeStore = MemoryOutcomes()
         self.snapshots: SnapshotStore = MemorySnapshots()
         self.kills: KillStore = MemoryKills()
+        self.answers: AnswerStore = MemoryAnswers()
+        self.accounts: AccountStore = MemoryAccounts()
+        self.analyst_calls: AnalystCallStore = MemoryAnalystCalls()
         self.setups: SetupStore = MemorySetups()
         self.tasks: TaskStore = MemoryTasks()
+        self.opinions: OpinionStore = MemoryOpinions()
         self.journal: JournalStore = MemoryJournal()
+        self.alerts: AlertStore = MemoryAlerts()
 
     async def check(self) -> None:
         """Always well."""

@@ -31,10 +31,16 @@ _SESSION: Final[Mapping[str, str]] = {
 _JSONB_VERSION: Final = b"\x01"
 
 
-async def open_pool(dsn: str, *, timeout_s: float | None = 15.0) -> Pool:
+async def open_pool(
+    dsn: str,
+    *,
+    timeout_s: float | None = 15.0,
+    connection_class: "type[asyncpg.Connection[asyncpg.Record]] | None" = None,
+) -> Pool:
     """A pool of 1 to 6 connections to the PostgreSQL at `dsn` (postgresql://user:password@host:port/name).
 
     `timeout_s` bounds each connect and each answer, in seconds of the event loop's clock; None where that clock jumps.
+    `connection_class` is asyncpg's own if None.
     Raises DatabaseUnavailable when the server does not let us in, ConfigError when `dsn` is not an address.
     """
     import asyncpg
@@ -50,6 +56,7 @@ async def open_pool(dsn: str, *, timeout_s: float | None = 15.0) -> Pool:
             command_timeout=timeout_s,
             server_settings=dict(_SESSION),
             init=_prepare,
+            connection_class=connection_class or asyncpg.Connection,
         )
     except ValueError as error:  # asyncpg's ClientConfigurationError, and urllib's complaints
         raise ConfigError(

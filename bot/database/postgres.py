@@ -4,8 +4,13 @@ from collections.abc import Callable
 
 from bot.database.access import Database
 from bot.database.pool import Pool
+from bot.database.postgres_accounts import PostgresAccounts
+from bot.database.postgres_alerts import PostgresAlerts
+from bot.database.postgres_analyst_calls import PostgresAnalystCalls
+from bot.database.postgres_answers import PostgresAnswers
 from bot.database.postgres_journal import PostgresJournal
 from bot.database.postgres_kills import PostgresKills
+from bot.database.postgres_opinions import PostgresOpinions
 from bot.database.postgres_orders import PostgresOrders
 from bot.database.postgres_outcomes import PostgresOutcomes
 from bot.database.postgres_setups import PostgresSetups
@@ -13,8 +18,13 @@ from bot.database.postgres_signals import PostgresSignals
 from bot.database.postgres_snapshots import PostgresSnapshots
 from bot.database.postgres_tasks import PostgresTasks
 from bot.interfaces import (
+    AccountStore,
+    AlertStore,
+    AnalystCallStore,
+    AnswerStore,
     JournalStore,
     KillStore,
+    OpinionStore,
     OrderStore,
     OutcomeStore,
     SetupStore,
@@ -35,9 +45,14 @@ class PostgresStores:
         self.outcomes: OutcomeStore = PostgresOutcomes(self._database)
         self.snapshots: SnapshotStore = PostgresSnapshots(self._database)
         self.kills: KillStore = PostgresKills(self._database)
+        self.answers: AnswerStore = PostgresAnswers(self._database)
+        self.accounts: AccountStore = PostgresAccounts(self._database)
+        self.analyst_calls: AnalystCallStore = PostgresAnalystCalls(self._database)
         self.setups: SetupStore = PostgresSetups(self._database)
         self.tasks: TaskStore = PostgresTasks(self._database)
+        self.opinions: OpinionStore = PostgresOpinions(self._database)
         self.journal: JournalStore = PostgresJournal(self._database)
+        self.alerts: AlertStore = PostgresAlerts(self._database)
 
     async def check(self) -> None:
         """Ask the database the cheapest question. Raises DatabaseUnavailable."""

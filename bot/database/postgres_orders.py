@@ -66,9 +66,10 @@ _SELECT_STATE: Final = "SELECT state FROM orders WHERE client_order_id = $1"
 
 _INSERT_FILL: Final = """
     INSERT INTO fills (
-        broker_id, venue_fill_id, client_order_id, symbol, side, quantity, price, fee, filled_at, cause
+        broker_id, venue_fill_id, client_order_id, symbol, side, quantity, price, fee, filled_at, cause,
+        withheld
     )
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
     ON CONFLICT (broker_id, venue_fill_id) DO NOTHING
     RETURNING true
 """
@@ -299,6 +300,7 @@ def _fill_values(fill: Fill) -> tuple[object, ...]:
         fill.fee,
         fill.filled_at,
         storable(fill.cause),
+        fill.withheld,
     )
 
 

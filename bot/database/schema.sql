@@ -1,6 +1,136 @@
 -- Made from the migrations by bot.database.schema.write_schema: do not edit.
 -- A test compares it with a migrated database.
 
+CREATE TABLE accounts (
+    broker_id text NOT NULL,
+    fingerprint text NOT NULL,
+    account text NOT NULL,
+    bound_at timestamp with time zone NOT NULL,
+    CONSTRAINT accounts_fingerprint_check CHECK ((fingerprint <> ''::text)),
+    CONSTRAINT accounts_pkey PRIMARY KEY (broker_id)
+);
+
+CREATE TABLE alert_desk (
+    only_row boolean NOT NULL DEFAULT true,
+    newest_update bigint NOT NULL,
+    muted_until timestamp with time zone,
+    daily_digest_on date,
+    weekly_digest_on date,
+    CONSTRAINT alert_desk_only_row_check CHECK (only_row),
+    CONSTRAINT alert_desk_pkey PRIMARY KEY (only_row)
+);
+
+CREATE TABLE alerts (
+    id text COLLATE "C" NOT NULL,
+    key text NOT NULL,
+    severity text NOT NULL,
+    title text NOT NULL,
+    body text NOT NULL,
+    lasts boolean NOT NULL,
+    raised_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    count bigint NOT NULL,
+    resolved_at timestamp with time zone,
+    acked_at timestamp with time zone,
+    acked_by text NOT NULL,
+    deliveries jsonb NOT NULL,
+    CONSTRAINT alerts_check CHECK ((last_at >= raised_at)),
+    CONSTRAINT alerts_check1 CHECK (((acked_by = ''::text) = (acked_at IS NULL))),
+    CONSTRAINT alerts_count_check CHECK ((count >= 1)),
+    CONSTRAINT alerts_key_check CHECK ((key <> ''::text)),
+    CONSTRAINT alerts_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text]))),
+    CONSTRAINT alerts_pkey PRIMARY KEY (id)
+);
+CREATE INDEX alerts_by_time ON public.alerts USING btree (raised_at);
+CREATE INDEX alerts_by_use ON public.alerts USING btree (last_at);
+CREATE INDEX alerts_waiting ON public.alerts USING btree (raised_at) WHERE ((severity = 'critical'::text) AND (resolved_at IS NULL) AND (acked_at IS NULL));
+
+CREATE TABLE analyst_calls (
+    number bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    key text NOT NULL,
+    model text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    symbol text NOT NULL,
+    signal_id text NOT NULL,
+    attempt integer NOT NULL,
+    state text NOT NULL,
+    reserved numeric NOT NULL,
+    counted numeric NOT NULL,
+    cost numeric NOT NULL,
+    outcome text NOT NULL,
+    says text NOT NULL,
+    request_body jsonb NOT NULL,
+    reply_body jsonb,
+    input_tokens bigint NOT NULL,
+    cache_write_tokens bigint NOT NULL,
+    cache_read_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    latency_s double precision NOT NULL,
+    request_id text NOT NULL,
+    origin text NOT NULL,
+    CONSTRAINT analyst_calls_attempt_check CHECK ((attempt >= 1)),
+    CONSTRAINT analyst_calls_cost_check CHECK (((cost >= (0)::numeric) AND (cost < 'Infinity'::numeric))),
+    CONSTRAINT analyst_calls_counted_check CHECK (((counted >= (0)::numeric) AND (counted < 'Infinity'::numeric))),
+    CONSTRAINT analyst_calls_origin_check CHECK ((origin <> ''::text)),
+    CONSTRAINT analyst_calls_reserved_check CHECK (((reserved >= (0)::numeric) AND (reserved < 'Infinity'::numeric))),
+    CONSTRAINT analyst_calls_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text, 'unknown'::text, 'imported'::text]))),
+    CONSTRAINT analyst_calls_pkey PRIMARY KEY (number)
+);
+CREATE INDEX analyst_calls_answered ON public.analyst_calls USING btree (key, model, number) WHERE (outcome = 'answered'::text);
+CREATE INDEX analyst_calls_by_time ON public.analyst_calls USING btree (at);
+CREATE INDEX analyst_calls_of_signal ON public.analyst_calls USING btree (signal_id) WHERE (signal_id <> ''::text);
+
+CREATE TABLE analyst_gates (
+    number bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    model text COLLATE "C" NOT NULL,
+    may_decide boolean NOT NULL,
+    confidence_counts boolean NOT NULL,
+    by text NOT NULL,
+    says text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT analyst_gates_by_check CHECK ((by <> ''::text)),
+    CONSTRAINT analyst_gates_check CHECK ((may_decide OR (NOT confidence_counts))),
+    CONSTRAINT analyst_gates_model_check CHECK ((model <> ''::text)),
+    CONSTRAINT analyst_gates_pkey PRIMARY KEY (number)
+);
+CREATE INDEX analyst_gates_newest ON public.analyst_gates USING btree (model, number DESC);
+
+CREATE TABLE analyst_opinions (
+    task_id text COLLATE "C" NOT NULL,
+    candle_closed_at timestamp with time zone NOT NULL,
+    symbol text NOT NULL,
+    timeframe text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    rung text NOT NULL,
+    effect text NOT NULL,
+    lets_enter boolean NOT NULL,
+    why text NOT NULL,
+    model text NOT NULL,
+    sent text NOT NULL,
+    said jsonb,
+    direction text,
+    confidence double precision,
+    fault text NOT NULL,
+    untrue jsonb NOT NULL,
+    struck_out jsonb NOT NULL,
+    steps jsonb NOT NULL,
+    usage jsonb NOT NULL,
+    latency_s double precision NOT NULL,
+    request_key text NOT NULL,
+    origin text NOT NULL,
+    CONSTRAINT analyst_opinions_confidence_check CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
+    CONSTRAINT analyst_opinions_direction_check CHECK ((direction = ANY (ARRAY['long'::text, 'short'::text]))),
+    CONSTRAINT analyst_opinions_pkey PRIMARY KEY (task_id, candle_closed_at)
+);
+CREATE INDEX analyst_opinions_entered ON public.analyst_opinions USING btree (at) WHERE lets_enter;
+CREATE INDEX analyst_opinions_newest ON public.analyst_opinions USING btree (at DESC, task_id DESC);
+
+CREATE TABLE analyst_spending (
+    hour timestamp with time zone NOT NULL,
+    counted numeric NOT NULL,
+    CONSTRAINT analyst_spending_pkey PRIMARY KEY (hour)
+);
+
 CREATE TABLE fill_cursors (
     broker_id text NOT NULL,
     cursor text NOT NULL,
@@ -18,6 +148,8 @@ CREATE TABLE fills (
     fee numeric NOT NULL,
     filled_at timestamp with time zone NOT NULL,
     cause text NOT NULL,
+    withheld numeric NOT NULL DEFAULT 0,
+    CONSTRAINT fills_check CHECK (((withheld >= (0)::numeric) AND (withheld <= quantity))),
     CONSTRAINT fills_fee_check CHECK ((fee < 'Infinity'::numeric)),
     CONSTRAINT fills_price_check CHECK ((price < 'Infinity'::numeric)),
     CONSTRAINT fills_quantity_check CHECK (((quantity > (0)::numeric) AND (quantity < 'Infinity'::numeric))),
@@ -44,7 +176,7 @@ CREATE TABLE kill_events (
     reason text NOT NULL,
     at timestamp with time zone NOT NULL,
     CONSTRAINT kill_events_by_check CHECK ((by <> ''::text)),
-    CONSTRAINT kill_events_cause_check CHECK ((cause = ANY (ARRAY['command'::text, 'page'::text, 'file'::text, 'drawdown'::text, 'daily loss'::text]))),
+    CONSTRAINT kill_events_cause_check CHECK ((cause = ANY (ARRAY['command'::text, 'page'::text, 'file'::text, 'telegram'::text, 'drawdown'::text, 'daily loss'::text]))),
     CONSTRAINT kill_events_level_check CHECK ((level = ANY (ARRAY['none'::text, 'pause'::text, 'flatten'::text, 'halt'::text]))),
     CONSTRAINT kill_events_pkey PRIMARY KEY (sequence)
 );
@@ -192,6 +324,29 @@ CREATE INDEX positions_closed ON public.positions USING btree (closed_at DESC, i
 CREATE INDEX positions_closed_of_broker ON public.positions USING btree (broker_id, closed_at) WHERE ((closed_at IS NOT NULL) AND (first_quantity > (0)::numeric));
 CREATE INDEX positions_open ON public.positions USING btree (opened_at, id) WHERE (closed_at IS NULL);
 
+CREATE TABLE reconcile_answers (
+    number bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    broker_id text NOT NULL,
+    difference_id text NOT NULL,
+    fingerprint text COLLATE "C" NOT NULL,
+    kind text NOT NULL,
+    about text NOT NULL,
+    subject text NOT NULL,
+    says text NOT NULL,
+    by text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    outcome text NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT reconcile_answers_by_check CHECK ((by <> ''::text)),
+    CONSTRAINT reconcile_answers_check CHECK (((ended_at IS NULL) = (state = ANY (ARRAY['given'::text, 'begun'::text])))),
+    CONSTRAINT reconcile_answers_kind_check CHECK ((kind = ANY (ARRAY['adopt'::text, 'ignore'::text, 'flatten'::text]))),
+    CONSTRAINT reconcile_answers_state_check CHECK ((state = ANY (ARRAY['given'::text, 'begun'::text, 'done'::text, 'refused'::text]))),
+    CONSTRAINT reconcile_answers_pkey PRIMARY KEY (number)
+);
+CREATE INDEX reconcile_answers_done ON public.reconcile_answers USING btree (fingerprint, number) WHERE (state = 'done'::text);
+CREATE UNIQUE INDEX reconcile_answers_unfinished ON public.reconcile_answers USING btree (fingerprint) WHERE (state = ANY (ARRAY['given'::text, 'begun'::text]));
+
 CREATE TABLE schema_migrations (
     number integer NOT NULL,
     name text NOT NULL,
@@ -288,6 +443,18 @@ ALTER TABLE positions ADD CONSTRAINT positions_entry_order_id_fkey FOREIGN KEY (
 
 ALTER TABLE signal_findings ADD CONSTRAINT signal_findings_signal_id_fkey FOREIGN KEY (signal_id) REFERENCES signals(id) ON DELETE CASCADE;
 
+CREATE OR REPLACE FUNCTION public.count_analyst_call()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO analyst_spending AS spending (hour, counted)
+    VALUES (date_trunc('hour', new.at, 'UTC'), new.counted - CASE TG_OP WHEN 'UPDATE' THEN old.counted ELSE 0 END)
+    ON CONFLICT (hour) DO UPDATE SET counted = spending.counted + excluded.counted;
+    RETURN NULL;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION public.refuse_change()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -308,6 +475,12 @@ BEGIN
 END
 $function$;
 
+CREATE TRIGGER analyst_calls_counted AFTER INSERT OR UPDATE OF counted ON public.analyst_calls FOR EACH ROW EXECUTE FUNCTION count_analyst_call();
+
+CREATE TRIGGER analyst_gates_kept BEFORE DELETE OR UPDATE OR TRUNCATE ON public.analyst_gates FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER analyst_opinions_kept BEFORE DELETE OR UPDATE OR TRUNCATE ON public.analyst_opinions FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 CREATE TRIGGER fills_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.fills FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER journal_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.journal FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -316,3 +489,5 @@ CREATE TRIGGER kill_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON pu
 CREATE TRIGGER kill_events_told AFTER INSERT ON public.kill_events FOR EACH ROW EXECUTE FUNCTION tell_of_kill();
 
 CREATE TRIGGER order_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.order_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER reconcile_answers_kept BEFORE DELETE OR TRUNCATE ON public.reconcile_answers FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -47,6 +47,9 @@ class BrokerCapabilities:
 
     `stop_reserves`: a resting stop locks what it would sell, so nothing else can be sold beside it (spot).
     `request_expires_after_s`: the venue throws away a request older than that; None if it says nothing of the kind.
+    `allows_short`: what is not held can be sold; a spot account has nothing to sell short with.
+    `limit_exits`: a reduction may name its price; elsewhere every one of them closes at the market.
+    `exits_end_with_position`: what rests to reduce a position is cancelled with it; elsewhere it would reduce another.
     """
 
     duplicate_ids: DuplicateIds
@@ -56,6 +59,9 @@ class BrokerCapabilities:
     streams_quotes: bool
     stop_reserves: bool = False
     request_expires_after_s: float | None = None
+    allows_short: bool = True
+    limit_exits: bool = True
+    exits_end_with_position: bool = True
 
     @property
     def keeps_stops(self) -> bool:

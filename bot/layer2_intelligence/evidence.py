@@ -239,6 +239,21 @@ def _lacks_volume(case: Case, found: Shape) -> bool:
     return bool(volumes.count(0.0) > _ZERO_VOLUME_SHARE * len(volumes))
 
 
+EVIDENCE: Final = (
+    shape,
+    times,
+    prices,
+    pivots,
+    separation,
+    price_slope,
+    oscillator_slope,
+    line_of_sight,
+    swing,
+    fresh_and_alive,
+    data,
+)
+
+
 class ModelFault(StrEnum):
     """What went wrong when a model's claim does not hold."""
 

@@ -28,17 +28,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rules.zero_volume,
     rules.low_volume,
     rules.candle_pattern,
-    evidence.shape,
-    evidence.times,
-    evidence.prices,
-    evidence.pivots,
-    evidence.separation,
-    evidence.price_slope,
-    evidence.oscillator_slope,
-    evidence.line_of_sight,
-    evidence.swing,
-    evidence.fresh_and_alive,
-    evidence.data,
+    *evidence.EVIDENCE,
     rules.quality_gate,
 )
 _STATUS: Final = itemgetter(Finding._fields.index("status"))

@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from itertools import takewhile
 from operator import attrgetter
-from typing import Final
 
 from loguru import logger
 
@@ -21,34 +20,33 @@ from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer3_execution.book import Book
+from bot.layer3_execution.legs import (
+    entry_rows,
+    exit_name,
+    exit_request,
+    exit_row,
+    is_attached,
+    is_attempt,
+    is_target,
+    stop_request,
+    stop_row,
+)
 from bot.layer3_execution.order_state import OrderEvent
 from bot.layer3_execution.order_tracker import OrderTracker
+from bot.layer3_execution.pauses import Ages, pause_after_s
 from bot.layer3_execution.positions import pending_position
 from bot.models import (
     ApprovedOrder,
     ClientOrderId,
     Order,
     OrderAck,
-    OrderKind,
     OrderRole,
     OrderState,
     Position,
-    ReduceOrder,
-    Side,
-    VenuePosition,
-    leg_of,
 )
 
-_TARGET: Final = "TARGET_"
-# Legs of one entry: E0, S0 attached, S1.. and 11.. to 9Z rested later, T1.. targets, X0.. closes. Further letters
-# follow where ten attempts were not enough: thousands of closes, one every 10 s, before a name would come again.
-_TARGET_LETTERS: Final = "TFLOI"
-_CLOSE_LETTERS: Final = "XYZWVUQRPNMKJHGDCBA"
-_STOP_LETTERS: Final = "S123456789"
-_PLACES: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAUSES_S: Final = (1, 2, 5, 10)
-
 Legs = tuple[Order, ...]  # an entry, and its stop where that travels with it
+Send = Callable[[BrokerInterface, Order], Awaitable[OrderAck]]
 
 
 class ExecutionEngine:
@@ -71,6 +69,7 @@ class ExecutionEngine:
         self._broker_of = broker_of
         self._clock = clock
         self._entry_refusal = entry_refusal
+        self._ages = Ages(clock)
         self._in_flight: Counter[ClientOrderId] = Counter()
         self.make_room: Callable[[Position, Decimal], Awaitable[None]] | None = None
         """Called before a reduction where resting stops lock what is to be sold."""
@@ -81,7 +80,7 @@ class ExecutionEngine:
 
     async def submit(self, approved: ApprovedOrder) -> Order:
         """Open or add as approved. The same approval given twice is sent once."""
-        entry, stop = _entry_rows(approved, self._clock.now())
+        entry, stop = entry_rows(approved, self._clock.now())
         attached = self._broker_of(approved.broker_id).capabilities.attached_stop
         position = pending_position(approved, at=self._clock.now())
         return await _to_the_end(self._submit((entry, stop) if attached else (entry,), position, approved))
@@ -117,18 +116,25 @@ class ExecutionEngine:
         the answer is the failed one.
         """
         rows = await self._store.orders_of(position.id)
-        ended = [each for each in rows if _is_attempt(each, reason)]
-        if quantity >= position.quantity and not reason.startswith(_TARGET):
+        ended = [each for each in rows if is_attempt(each, reason)]
+        if quantity >= position.quantity and not is_target(reason):
             ended = sorted(ended + await self._absent_closes(rows), key=attrgetter("created_at", "client_order_id"))
         failed = list(takewhile(lambda each: not each.filled_quantity, reversed(ended)))
-        if failed and self._clock.now() - failed[0].updated_at < _pause_after(len(failed)):
+        if failed and self._age_s(failed[0]) < pause_after_s(len(failed)):
             return failed[0]
-        name = _leg_name(position, reason, len(ended))
-        if self.make_room is not None and self._broker_of(position.broker_id).capabilities.stop_reserves:
+        name = exit_name(position, reason, len(ended))
+        asked = next((each for each in rows if each.client_order_id == name), None)
+        if asked is not None and asked.state is not OrderState.INTENT:
+            return asked  # nothing will be sent, so no stop makes room for it
+        able = self._broker_of(position.broker_id).capabilities
+        if self.make_room is not None and able.stop_reserves:
             await self.make_room(position, quantity)
-        row = _reduce_row(position, name, quantity, limit_price, reason, self._clock.now())
-        request = _reduce_request(row, position)
-        return await _to_the_end(self._once(row, lambda broker: broker.place(request)))
+        limit = limit_price if able.limit_exits else None  # the price is there: that is why it is closed now
+        row = exit_row(position, name, quantity, limit, reason, self._clock.now())
+        return await _to_the_end(self._once(row, lambda broker, stored: broker.place(exit_request(stored, position))))
+
+    def _age_s(self, row: Order) -> float:
+        return self._ages.of_s(row.client_order_id, row.updated_at)
 
     async def _absent_closes(self, rows: Sequence[Order]) -> list[Order]:
         """Closes of unknown fate that the venue, asked cleanly, does not have: another attempt may follow at once.
@@ -137,11 +143,7 @@ class ExecutionEngine:
         """
         absent = []
         for row in rows:
-            if (
-                row.role is not OrderRole.EXIT
-                or row.reason.startswith(_TARGET)
-                or self.is_in_flight(row.client_order_id)
-            ):
+            if row.role is not OrderRole.EXIT or is_target(row.reason) or self.is_in_flight(row.client_order_id):
                 continue
             if row.state in (OrderState.SENDING, OrderState.UNKNOWN):
                 with suppress(BrokerUnavailable):
@@ -157,10 +159,8 @@ class ExecutionEngine:
         rows = [each for each in await self._store.orders_of(position.id) if each.role is OrderRole.STOP]
         # One found in INTENT was never sent, because its commit was not confirmed to us: its name is used now.
         tried = sum(1 for each in rows if not is_attached(each) and each.state is not OrderState.INTENT)
-        row = _stop_row(position, quantity, price, tried, self._clock.now())
-        claimed = _as_venue_tells(position, quantity)
-        name = row.client_order_id
-        row = await self._once(row, lambda broker: broker.place_stop(claimed, name, price))
+        row = stop_row(position, quantity, price, tried, self._clock.now())
+        row = await self._once(row, lambda broker, stored: broker.place_stop(*stop_request(stored, position)))
         if is_acknowledged(row):
             await self._tracker.change(position.id, lambda now: replace(now, stop_order_id=row.client_order_id))
         return row
@@ -177,8 +177,8 @@ class ExecutionEngine:
         await self._tracker.move(stop, OrderEvent.ACK, f"resized to {quantity} at {price}", terms=terms)
         return ""
 
-    async def _once(self, row: Order, send: Callable[[BrokerInterface], Awaitable[OrderAck]]) -> Order:
-        """Store the intent, then send; whoever comes second gets what the first one has."""
+    async def _once(self, row: Order, send: Send) -> Order:
+        """Store the intent, then send what is stored; whoever comes second gets what the first one has."""
         with self._sending(row):
             if not await self._store.record_intent((row,), signal_id=None):
                 row = await self._store.order(row.client_order_id)
@@ -187,13 +187,10 @@ class ExecutionEngine:
             self._book.put_order(row)
             return await self._send(row, send)
 
-    async def move_stop(self, position: Position, stop: Decimal) -> bool:
-        """Put a stop that follows its position at `stop`; False if the venue did not take it (it stays as it was)."""
-        try:
-            ack = await self._broker_of(position.broker_id).amend_stop(position.entry_order_id, stop)
-        except (BrokerUnavailable, OrderFateUnknown):
-            return False  # the next observation asks again; the old stop still rests
-        return ack.state is not OrderState.REJECTED
+    async def move_stop(self, position: Position, stop: Decimal) -> str:
+        """Put a stop that follows its position at `stop`. Answers and raises as `resize_stop`."""
+        ack = await self._broker_of(position.broker_id).amend_stop(position.entry_order_id, stop)
+        return (ack.reason or "REJECTED") if ack.state is OrderState.REJECTED else ""
 
     async def _send_entry(self, legs: Legs, approved: ApprovedOrder) -> Order:
         entry, *attached = legs
@@ -217,10 +214,10 @@ class ExecutionEngine:
             await self._tracker.move(stop, OrderEvent.ACK, "attached")
         return await self._acknowledged(entry, ack)
 
-    async def _send(self, row: Order, send: Callable[[BrokerInterface], Awaitable[OrderAck]]) -> Order:
+    async def _send(self, row: Order, send: Send) -> Order:
         row = await self._tracker.move(row, OrderEvent.SEND, row.reason)
         try:
-            ack = await send(self._broker_of(row.broker_id))
+            ack = await send(self._broker_of(row.broker_id), row)
         except OrderFateUnknown as error:
             return await self._tracker.move(row, OrderEvent.NO_ANSWER, str(error))
         except BrokerUnavailable as error:
@@ -282,16 +279,6 @@ async def _to_the_end(sending: Coroutine[None, None, Order]) -> Order:
         raise
 
 
-def is_attached(stop: Order) -> bool:
-    """It travelled with its entry, and shares its fate."""
-    return is_attached_id(stop.client_order_id)
-
-
-def is_attached_id(client_order_id: ClientOrderId) -> bool:
-    """It names the stop that travels with its entry."""
-    return client_order_id == leg_of(client_order_id, "S0")
-
-
 def is_acknowledged(order: Order) -> bool:
     """The venue is known to have it."""
     return (
@@ -303,117 +290,3 @@ def _not_opened(position: Position, cause: str, at: datetime) -> Position:
     if not position.is_pending or position.closed_quantity:
         return position  # a fill came first
     return replace(position, closed_at=at, exit_reason=f"NOT_OPENED: {cause}")
-
-
-def _is_attempt(row: Order, reason: str) -> bool:
-    """`row` is an ended attempt at what `reason` wants: a target is wanted once, a close until nothing is left."""
-    if row.role is not OrderRole.EXIT or not row.state.is_terminal:
-        return False
-    if reason.startswith(_TARGET):
-        return row.reason == reason and not row.filled_quantity
-    return not row.reason.startswith(_TARGET)
-
-
-def _pause_after(failures: int) -> timedelta:
-    return timedelta(seconds=_PAUSES_S[min(failures, len(_PAUSES_S)) - 1])
-
-
-def _leg_name(position: Position, reason: str, ended: int) -> ClientOrderId:
-    """The leg's own name, so that the same close decided twice collides.
-
-    Only attempts that have ended without the wanted effect count; while one is unresolved its name is used again and
-    so blocks a second one.
-    """
-    tens = ended // 10
-    if reason.startswith(_TARGET):
-        leg = _TARGET_LETTERS[tens % len(_TARGET_LETTERS)] + reason[-1]
-    else:
-        leg = _CLOSE_LETTERS[tens // len(_PLACES) % len(_CLOSE_LETTERS)] + _PLACES[tens % len(_PLACES)]
-    return leg_of(position.entry_order_id, leg, ended % 10)
-
-
-def _reduce_row(
-    position: Position, name: ClientOrderId, quantity: Decimal, limit: Decimal | None, reason: str, now: datetime
-) -> Order:
-    return Order(
-        client_order_id=name,
-        position_id=position.id,
-        signal_id=None,
-        task_id=position.task_id,
-        broker_id=position.broker_id,
-        symbol=position.symbol,
-        role=OrderRole.EXIT,
-        side=Side.closing(position.direction),
-        kind=OrderKind.MARKET if limit is None else OrderKind.LIMIT,
-        quantity=quantity,
-        price=limit,
-        state=OrderState.INTENT,
-        reason=reason,
-        created_at=now,
-        updated_at=now,
-    )
-
-
-def _reduce_request(row: Order, position: Position) -> ReduceOrder:
-    return ReduceOrder(
-        client_order_id=row.client_order_id,
-        position_id=position.id,
-        entry_order_id=position.entry_order_id,
-        broker_id=row.broker_id,
-        symbol=row.symbol,
-        side=row.side,
-        kind=row.kind,
-        quantity=row.quantity,
-        limit_price=row.price,
-        reason=row.reason,
-    )
-
-
-def _stop_row(position: Position, quantity: Decimal, price: Decimal, tried: int, now: datetime) -> Order:
-    places = len(_PLACES) - 1
-    leg = _STOP_LETTERS[tried // 10 // places % len(_STOP_LETTERS)] + _PLACES[1 + tried // 10 % places]
-    row = _reduce_row(position, leg_of(position.entry_order_id, leg, tried % 10), quantity, price, "STOP", now)
-    return replace(row, role=OrderRole.STOP, kind=OrderKind.STOP)
-
-
-def _as_venue_tells(position: Position, quantity: Decimal) -> VenuePosition:
-    """What a stop is asked for: so much of the position."""
-    return VenuePosition(
-        entry_order_id=position.entry_order_id,
-        symbol=position.symbol,
-        direction=position.direction,
-        quantity=quantity,
-        average_price=position.entry_price,
-        stop_price=None,
-        stop_order_id=None,
-    )
-
-
-def _entry_rows(approved: ApprovedOrder, now: datetime) -> tuple[Order, Order]:
-    entry = Order(
-        client_order_id=approved.client_order_id,
-        position_id=approved.position_id,
-        signal_id=approved.signal_id,
-        task_id=approved.task_id,
-        broker_id=approved.broker_id,
-        symbol=approved.symbol,
-        role=OrderRole.ENTRY,
-        side=approved.side,
-        kind=approved.kind,
-        quantity=approved.quantity,
-        price=approved.limit_price,
-        state=OrderState.INTENT,
-        reason="ENTRY",
-        created_at=now,
-        updated_at=now,
-    )
-    stop = replace(
-        entry,
-        client_order_id=approved.stop_order_id,
-        role=OrderRole.STOP,
-        side=Side.closing(approved.plan.direction),
-        kind=OrderKind.STOP,
-        price=approved.plan.stop,
-        reason="STOP",
-    )
-    return entry, stop

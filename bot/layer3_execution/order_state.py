@@ -36,6 +36,7 @@ E = OrderEvent
 _LIVE: Final = (S.WORKING, S.TRIGGERED, S.PARTIAL)
 _PENDING: Final = (S.CANCEL_PENDING, S.REPLACE_PENDING)
 _ENDED_UNFILLED: Final = (S.CANCELED, S.EXPIRED, S.NOT_PLACED, S.REJECTED)
+_LATE_WORDS: Final = (E.REJECT, E.NO_ANSWER, E.CANCELED, E.EXPIRED, E.NEGATIVE_EVIDENCE)
 
 
 def _table() -> dict[tuple[S, E], S]:
@@ -43,42 +44,40 @@ def _table() -> dict[tuple[S, E], S]:
         (S.INTENT, E.SEND): S.SENDING,  # committed before the first byte leaves
         (S.INTENT, E.STALE): S.DENIED,  # found at start-up past its validity: never sent
         (S.INTENT, E.CANCEL_SENT): S.DENIED,  # nothing was sent, so nothing needs cancelling
-        (S.INTENT, E.REJECT): S.DENIED,  # refused by ourselves at the last moment
         (S.SENDING, E.NOT_SENT): S.INTENT,  # proven: the connection was never made
         (S.SENDING, E.NEGATIVE_EVIDENCE): S.NOT_PLACED,  # a crash in SENDING is resolved like UNKNOWN
-        (S.UNKNOWN, E.NO_ANSWER): S.UNKNOWN,  # a failed query is no information
         (S.UNKNOWN, E.NEGATIVE_EVIDENCE): S.NOT_PLACED,  # evidence, never elapsed time alone
         (S.WORKING, E.REJECT): S.REJECTED,  # rare: acknowledged, then thrown out
         (S.TRIGGERED, E.REJECT): S.REJECTED,
         (S.WORKING, E.NEGATIVE_EVIDENCE): S.CANCELED,
         (S.TRIGGERED, E.NEGATIVE_EVIDENCE): S.CANCELED,
         (S.PARTIAL, E.NEGATIVE_EVIDENCE): S.CANCELED,  # keeps its fills; never REJECTED
+        (S.CANCEL_PENDING, E.ACK): S.CANCEL_PENDING,  # the answer to its placing came late: the cancel is under way
+        (S.CANCEL_PENDING, E.CANCEL_SENT): S.CANCEL_PENDING,  # sent again: the first one got no answer
+        (S.REPLACE_PENDING, E.ACK): S.WORKING,  # with its new terms
+        (S.REPLACE_PENDING, E.REPLACE_SENT): S.REPLACE_PENDING,
+        (S.REPLACE_PENDING, E.CANCEL_SENT): S.CANCEL_PENDING,
         (S.FILLED, E.ACK): S.FILLED,  # the fill was read before the answer to our call
-        (S.FILLED, E.NO_ANSWER): S.FILLED,  # silence takes no fact back
-        (
-            S.FILLED,
-            E.PART_FILL,
-        ): S.FILLED,  # read again after a restart, or more than was ordered: the store tells which
+        (S.FILLED, E.PART_FILL): S.FILLED,  # read again, or more than was ordered: the store tells which
         (S.FILLED, E.FULL_FILL): S.FILLED,
     }
     for state in (S.SENDING, S.UNKNOWN):
         table |= {(state, E.ACK): S.WORKING, (state, E.REJECT): S.REJECTED, (state, E.NO_ANSWER): S.UNKNOWN}
+        table[state, E.CANCEL_SENT] = state  # by its id, in case it has arrived; its fate is as unknown as before
     for state in (S.SENDING, S.UNKNOWN, *_LIVE, *_PENDING):
         table |= {(state, E.CANCELED): S.CANCELED, (state, E.EXPIRED): S.EXPIRED, (state, E.FULL_FILL): S.FILLED}
     for state in (S.SENDING, S.UNKNOWN, *_LIVE):
         table[state, E.PART_FILL] = S.PARTIAL
-    for state in _PENDING:
-        table |= {(state, E.PART_FILL): state, (state, E.NO_ANSWER): state}  # still waits for the venue's word
-        table |= {(state, E.ACK): S.WORKING, (state, E.REJECT): S.WORKING}  # the change was refused: as before
+    for state in _PENDING:  # still waits for the venue's word
+        table |= {(state, E.PART_FILL): state, (state, E.NO_ANSWER): state, (state, E.NEGATIVE_EVIDENCE): state}
+        table[state, E.REJECT] = S.WORKING  # the change was refused: as before
     for state in _LIVE:
         table |= {(state, E.ACK): state, (state, E.NO_ANSWER): state}
         table |= {(state, E.CANCEL_SENT): S.CANCEL_PENDING, (state, E.REPLACE_SENT): S.REPLACE_PENDING}
-    table[S.REPLACE_PENDING, E.CANCEL_SENT] = S.CANCEL_PENDING
-    table[S.CANCEL_PENDING, E.CANCEL_SENT] = S.CANCEL_PENDING  # sent again: the first one got no answer
-    for state in _ENDED_UNFILLED:  # a fill can overtake our cancel on the wire: facts win
-        table |= {(state, E.PART_FILL): S.PARTIAL, (state, E.FULL_FILL): S.FILLED}
-        table[state, E.LATE_ARRIVAL] = S.WORKING  # given up here, and found working there: the venue's word wins
-    table[S.DENIED, E.LATE_ARRIVAL] = S.WORKING  # thought never to have left; an incident, but it is there
+    for state in (S.INTENT, S.DENIED, *_ENDED_UNFILLED):  # ended or never sent here, and there all the same: facts win
+        table |= {(state, E.PART_FILL): S.PARTIAL, (state, E.FULL_FILL): S.FILLED, (state, E.LATE_ARRIVAL): S.WORKING}
+    for state in (S.FILLED, *_ENDED_UNFILLED):  # what else is told of it comes too late to matter
+        table |= {(state, event): state for event in _LATE_WORDS}
     return table
 
 

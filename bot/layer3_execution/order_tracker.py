@@ -1,6 +1,7 @@
 """The venue's events into order states and positions, each once, whatever their order."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ Resized = Callable[[Position, datetime], Awaitable[None]]
 
 
 _ENDS: Final = (OrderEvent.CANCELED, OrderEvent.EXPIRED, OrderEvent.NEGATIVE_EVIDENCE, OrderEvent.CANCEL_SENT)
+_UNCLAIMED_KEPT: Final = 1_000
 
 
 class _NotAsRemembered(IllegalTransition):
@@ -54,6 +56,8 @@ class OrderTracker:
         self._doubted: set[PositionId] = set()
         self.resized: Resized | None = None
         """Told of each position that fills have changed, with the instant of the last one, when all were applied."""
+        self.unclaimed: deque[Fill] = deque(maxlen=_UNCLAIMED_KEPT)
+        """Fills of orders that we do not know: a person may have closed something of ours."""
 
     async def load(self) -> None:
         """Take what the store knows into the book. Call once, before anything else."""
@@ -197,6 +201,12 @@ class OrderTracker:
         finally:  # outside of the lock: what follows may read fills itself
             await self._tell_resized(changed)
 
+    async def apply(self, fill: Fill) -> None:
+        """Apply one fill that was told before its order was known here."""
+        changed: dict[PositionId, datetime] = {}
+        await self._apply(fill, changed)
+        await self._tell_resized(changed)
+
     async def _tell_resized(self, changed: Mapping[PositionId, datetime]) -> None:
         if self.resized is None:
             return
@@ -231,6 +241,9 @@ class OrderTracker:
                 self._book.put_order(moved)
                 after = self._remembered(after, before)
         except NotFound:
+            if any(_is_same(each, fill) for each in self.unclaimed):
+                return False
+            self.unclaimed.append(fill)
             await self._record("incident", None, {"what": "fill of an unknown order", **_fill_facts(fill)})
             return False
         changed[after.id] = fill.filled_at
@@ -270,6 +283,9 @@ class OrderTracker:
         if order.state.is_terminal or order.state is OrderState.INTENT:
             facts = {"what": "fill of an order that had ended", "state": order.state.value, **_fill_facts(fill)}
             await self._record("incident", order.task_id, facts)
+        if moved.filled_quantity > moved.quantity:
+            facts = {"what": "more was filled than ordered", "ordered": str(moved.quantity), **_fill_facts(fill)}
+            await self._record("incident", order.task_id, facts)
         if after.closed_quantity > after.first_quantity and self._book.order(after.entry_order_id) is None:
             facts = {"what": "more closed than was opened", "position": after.id, **_fill_facts(fill)}
             await self._record("incident", order.task_id, facts)
@@ -292,8 +308,9 @@ def _order_after(order: Order, fill: Fill, position: Position, now: datetime) ->
     filled = order.filled_quantity + fill.quantity
     paid = (order.filled_price or 0) * order.filled_quantity + fill.price * fill.quantity
     # A stop follows its position: what it had to close is what was left, so flat means filled.
-    full = filled >= order.quantity or (order.role is OrderRole.STOP and position.closed_at is not None)
-    quantity = filled if full else order.quantity
+    is_stop = order.role is OrderRole.STOP
+    full = filled >= order.quantity or (is_stop and position.closed_at is not None)
+    quantity = filled if is_stop and full else order.quantity
     return replace(
         order,
         quantity=quantity,
@@ -349,6 +366,10 @@ def _closed_facts(position: Position) -> dict[str, object]:
         "r": round(position.r_multiple, 6),
         "opened_at": position.opened_at.isoformat(),
     }
+
+
+def _is_same(one: Fill, other: Fill) -> bool:
+    return (one.broker_id, one.venue_fill_id) == (other.broker_id, other.venue_fill_id)
 
 
 def is_unresolved(order: Order) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from bot.models import ApprovedOrder, Direction, Fill, Position, Side
 
@@ -47,28 +47,33 @@ def pending_position(order: ApprovedOrder, *, at: datetime) -> Position:
 def with_entry(position: Position, fill: Fill) -> Position:
     """After one more fill of the entry: the average price moves, and what was closed before is counted from it anew.
 
-    Fills come in any order: a close may have been told first, and an entry that was given up may fill after all.
+    Fills come in any order: a close may have been told first, and an entry that was given up may fill after all. What
+    the venue withheld as its fee was never ours. Less than one step cannot be sold: it stays behind, and is not open.
+    An extreme that was only the average so far follows it: the market may never have been where a part was filled.
     """
-    opened = position.first_quantity + fill.quantity
-    average = (position.entry_price * position.first_quantity + fill.price * fill.quantity) / opened
+    grown = fill.quantity - fill.withheld
+    opened = position.first_quantity + grown
+    average = (position.entry_price * position.first_quantity + fill.price * grown) / opened
     shift = (position.entry_price - average) * position.direction.sign * position.value_per_point
-    left = opened - position.closed_quantity
+    left = _tradable(opened - position.closed_quantity, position)
     first = position.first_quantity == 0
     entered = replace(
         position,
         first_quantity=opened,
-        quantity=max(left, ZERO),
+        quantity=left,
         entry_price=average,
         realised=position.realised + shift * position.closed_quantity,
         fees=position.fees + fill.fee,
         mark_price=fill.price,
         opened_at=fill.filled_at if first else min(position.opened_at, fill.filled_at),
-        closed_at=None if left > 0 else position.closed_at or fill.filled_at,
+        closed_at=None if left else position.closed_at or fill.filled_at,
         exit_reason=position.exit_reason if position.closed_quantity else "",
     )
-    if first or position.best_price == position.worst_price == position.entry_price:  # no price was seen yet
-        return replace(entered, best_price=average, worst_price=average)
-    return entered
+    return replace(
+        entered,
+        best_price=average if first or position.best_price == position.entry_price else position.best_price,
+        worst_price=average if first or position.worst_price == position.entry_price else position.worst_price,
+    )
 
 
 def with_exit(position: Position, fill: Fill, reason: str) -> Position:
@@ -79,11 +84,11 @@ def with_exit(position: Position, fill: Fill, reason: str) -> Position:
     closed = position.closed_quantity + fill.quantity
     earned = (position.exit_price or ZERO) * position.closed_quantity + fill.price * fill.quantity
     gain = (fill.price - position.entry_price) * position.direction.sign * fill.quantity * position.value_per_point
-    left = position.first_quantity - closed
-    ended = left <= 0 and position.first_quantity > 0
+    left = _tradable(position.first_quantity - closed, position)
+    ended = not left and position.first_quantity > 0
     return replace(
         position,
-        quantity=max(left, ZERO),
+        quantity=left,
         exit_price=earned / closed,
         closed_quantity=closed,
         realised=position.realised + gain,
@@ -104,8 +109,20 @@ def marked(position: Position, price: Decimal) -> Position:
 
 
 def with_extremes_of(position: Position, seen: Position) -> Position:
-    """With the mark of `seen`, and the extremes of both: the same position as prices have left it meanwhile."""
-    return replace(marked(marked(position, seen.best_price), seen.worst_price), mark_price=seen.mark_price)
+    """With the mark of `seen`, and the extremes of both: the same position as prices have left it meanwhile.
+
+    An extreme of `seen` that is only its average was no price.
+    """
+    for extreme in (seen.best_price, seen.worst_price):
+        if extreme != seen.entry_price:
+            position = marked(position, extreme)
+    return replace(position, mark_price=seen.mark_price)
+
+
+def _tradable(quantity: Decimal, position: Position) -> Decimal:
+    """As much of `quantity` as can be sold: whole steps, never below zero."""
+    step = position.plan.quantity_step
+    return max((quantity / step).to_integral_value(ROUND_FLOOR) * step, ZERO)
 
 
 def _target_number(reason: str) -> int:

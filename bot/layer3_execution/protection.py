@@ -8,16 +8,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from bot.errors import BotError, BrokerUnavailable, OrderFateUnknown
+from bot.errors import BotError, BrokerError, BrokerUnavailable, OrderFateUnknown
 from bot.instruments import BrokerId, Symbol
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine
 from bot.layer3_execution.exits import Close, ExitState, MoveStop, on_price, stop_touched
+from bot.layer3_execution.missing import MissingPositions
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder, never_failing
 from bot.layer3_execution.positions import marked
 from bot.layer3_execution.stops import StopKeeper
+from bot.layer3_execution.surplus import Surplus
 from bot.layer3_execution.unprotected import UnprotectedTime
 from bot.models import (
     Direction,
@@ -55,6 +57,7 @@ class PositionGuard:
         self._clock = clock
         self._record = never_failing(record)
         self.unprotected = UnprotectedTime(clock)
+        self._missing = MissingPositions(clock)
         self._stops = StopKeeper(
             store=store,
             book=book,
@@ -64,11 +67,23 @@ class PositionGuard:
             clock=clock,
             record=self._record,
             unprotected=self.unprotected,
+            missing=self._missing,
             protect_within_s=protect_within_s,
         )
-        tracker.resized = self._stops.on_resized
+        self._surplus = Surplus(
+            store=store, book=book, engine=engine, broker_of=broker_of, clock=clock, record=self._record
+        )
+        tracker.resized = self._on_resized
         engine.make_room = self._stops.make_room
         self._watching: dict[Symbol, asyncio.Lock] = {}
+
+    async def _on_resized(self, position: Position, filled_at: datetime) -> None:
+        """Fills have changed a position: its stop first, then what it may have too much."""
+        self._surplus.note_fills(position)
+        await self._stops.on_resized(position, filled_at)
+        if not self._stops.is_keeping(position.id):  # else these fills were read while its stop is changed: `attend`
+            with suppress(BrokerError):
+                await self._surplus.look(position.id)
 
     async def on_price(
         self,
@@ -111,7 +126,8 @@ class PositionGuard:
 
         False if there was nothing to look after. Raises as `verify`.
         """
-        if not (self.unprotected.is_open(broker_id) or self._may_need_stops(broker_id)):
+        waits = self.unprotected.is_open(broker_id) or self._surplus.waits(broker_id)
+        if not (waits or self._may_need_stops(broker_id)):
             return False
         await self._tracker.collect(broker_id)
         await self.verify(broker_id)
@@ -132,22 +148,27 @@ class PositionGuard:
         Raises BrokerUnavailable when the venue does not answer: then nothing is known, and nothing is changed.
         """
         broker = self._broker_of(broker_id)
-        keeps, resting = (
-            broker.capabilities.keeps_stops,
-            {each.entry_order_id: each for each in await broker.positions()},
-        )
+        keeps, asked = broker.capabilities.keeps_stops, {each.id: each for each in self._book.positions()}
+        resting = {each.entry_order_id: each for each in await broker.positions()}
         ours = {each.entry_order_id: each for each in self._book.positions() if each.broker_id == broker_id}
         longest = 0.0
         for entry_id, position in ours.items():
             venue = resting.get(entry_id)
-            if not keeps and (position.is_open or venue is not None):
-                longest = max(longest, await self._sized(position, venue))
+            self._missing.note(position, Decimal(0) if venue is None else venue.quantity)
+            if self._missing.is_gone(position):
+                await self._stops.clear_of(position)
+            elif not keeps and (position.is_open or venue is not None):
+                longest = max(longest, await self._sized(asked.get(position.id, position), venue))
             elif keeps and venue is not None and not self._engine.is_in_flight(entry_id):
-                longest = max(longest, await self._verified(position, venue))
+                longest = max(longest, await self._verified(asked.get(position.id, position), venue))
         if not keeps:
             opened = {entry_id: each.quantity for entry_id, each in resting.items()}
             await self._stops.clear(broker_id, await broker.protective_orders(), opened)
+        for position in ours.values():
+            await self._surplus.look(position.id)
         self.unprotected.keep_only([each.entry_order_id for each in self._book.positions()])
+        self._surplus.keep_only([each.id for each in self._book.positions()])
+        self._missing.keep_only([each.id for each in self._book.positions()])
         return longest
 
     async def _verified(self, position: Position, venue: VenuePosition) -> float:
@@ -159,14 +180,20 @@ class PositionGuard:
             return 0.0
         return await self._sized(position, venue)
 
-    async def _sized(self, position: Position, venue: VenuePosition | None) -> float:
-        """See that a stop rests for all of one position, or that it is closed; for how long it has had none."""
-        async with self._watching.setdefault(position.symbol, asyncio.Lock()):
-            now = self._book.position(position.id)
+    async def _sized(self, asked: Position, venue: VenuePosition | None) -> float:
+        """See that a stop rests for all of one position, or that it is closed; for how long it has had none.
+
+        `asked` is the position as it was when the venue was asked: what fills have changed since, its answer lacks.
+        """
+        async with self._watching.setdefault(asked.symbol, asyncio.Lock()):
+            now = self._book.position(asked.id)
             if now is None:
                 return 0.0  # it has closed meanwhile
             before_s = self.unprotected.of(now.entry_order_id)
-            await self._stops.keep(now, at_venue=Decimal(0) if venue is None else venue.quantity)
+            is_current = (now.first_quantity, now.closed_quantity) == (asked.first_quantity, asked.closed_quantity)
+            await self._stops.keep(now, at_venue=venue.quantity if venue is not None and is_current else Decimal(0))
+            if self._stops.was_beyond(now.id):
+                await self._close(now.id, ExitState.of(now).stop_reason)
             return max(before_s, self.unprotected.of(now.entry_order_id))
 
     async def _note_protected(self, position: Position) -> None:
@@ -190,6 +217,8 @@ class PositionGuard:
                 await self._move_stop(now, now.stop_price)
 
     async def _watch(self, position: Position, price: Decimal, check_deadline: bool) -> None:
+        if self._missing.is_gone(position):
+            return
         before = ExitState.of(position)
         now = self._clock.now()
         if stop_touched(position.plan, before, price):
@@ -213,7 +242,7 @@ class PositionGuard:
             return
         if move is not None and not await self._move_stop(position, move.price):
             if self._stops.was_beyond(position_id):  # too late to rest it there: what it would have done is done now
-                await self._engine.reduce(position, position.quantity, None, move.reason)
+                await self._close(position_id, move.reason)
             return
         changed = await self._tracker.change(position_id, lambda now: _following(now, after))
         if move is not None and changed is not None:
@@ -224,7 +253,7 @@ class PositionGuard:
         """Put its stop at `price`; False if it was not read back there: the next price asks again."""
         able = self._broker_of(position.broker_id).capabilities
         if able.stop_follows_position and able.amends_stop:
-            return await self._engine.move_stop(position, price)
+            return await self._stops.amend(position, price)
         try:
             return await self._stops.keep(position, price=price)
         except (BrokerUnavailable, OrderFateUnknown):
@@ -238,8 +267,14 @@ class PositionGuard:
             return
         venue = await self._broker_of(position.broker_id).positions()
         still = self._book.position(position.id)
-        if still is not None and still.is_open and any(each.entry_order_id == still.entry_order_id for each in venue):
-            await self._engine.reduce(still, still.quantity, None, ExitState.of(still).stop_reason)
+        if still is not None and any(each.entry_order_id == still.entry_order_id for each in venue):
+            await self._close(still.id, ExitState.of(still).stop_reason)
+
+    async def _close(self, position_id: PositionId, reason: str) -> None:
+        """At market, what is left of it now."""
+        position = self._book.position(position_id)
+        if position is not None and position.is_open:
+            await self._engine.reduce(position, position.quantity, None, reason)
 
     def _is_still_open(self, position: Position) -> bool:
         still = self._book.position(position.id)

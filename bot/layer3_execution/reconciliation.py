@@ -5,48 +5,40 @@ succeeded: a venue that does not answer is unknown, never flat.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
+from bot.differences import DifferenceKind
 from bot.errors import BrokerError, IllegalTransition
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
+from bot.layer3_execution.adoption import TermsOf
 from bot.layer3_execution.book import Book
-from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged, is_attached
+from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
+from bot.layer3_execution.foreign import ForeignStakes
 from bot.layer3_execution.late_arrivals import LateArrivals
+from bot.layer3_execution.legs import is_attached
+from bot.layer3_execution.lost_positions import LostPositions
 from bot.layer3_execution.order_state import OrderEvent
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder, is_unresolved, never_failing
-from bot.models import ORDER_ID_PREFIX, ClientOrderId, Order, OrderRole, OrderState, VenuePosition, leg_of
+from bot.layer3_execution.reconcile_report import ReconcileReport, facts_of_report, lost_seen, position_seen
+from bot.layer3_execution.sightings import DifferenceLog
+from bot.models import (
+    ORDER_ID_PREFIX,
+    ClientOrderId,
+    Order,
+    OrderRole,
+    OrderState,
+    PositionId,
+    leg_of,
+)
+
+K = DifferenceKind
 
 CLEAN_ANSWERS_NEEDED: Final = 3
 ABSENCE_NEEDED_S: Final = 120.0
+ANSWERS_APART_S: Final = 2.0
 VENUE_TIMEOUT_S: Final = 15.0  # Binance: its engine gives up after 10 s; and some for the difference of clocks
-
-
-@dataclass(slots=True)
-class ReconcileReport:
-    """What was found at one venue. `complete` is False when it did not answer; then nothing follows from absence."""
-
-    broker_id: BrokerId
-    complete: bool = True
-    matched: int = 0
-    resolved: list[str] = field(default_factory=list)
-    unresolved: list[str] = field(default_factory=list)
-    unknown_positions: list[VenuePosition] = field(default_factory=list)
-    lost_positions: list[str] = field(default_factory=list)
-    foreign_orders: list[VenueOrder] = field(default_factory=list)
-    error: str = ""
-
-    def note_unresolved(self, client_order_id: ClientOrderId) -> None:
-        """Add it once."""
-        if client_order_id not in self.unresolved:
-            self.unresolved.append(client_order_id)
-
-    @property
-    def clean(self) -> bool:
-        """Entries may go on: the venue answered, and nothing is unexplained."""
-        return self.complete and not (self.unresolved or self.unknown_positions or self.lost_positions)
 
 
 class Reconciler:
@@ -62,6 +54,7 @@ class Reconciler:
         broker_of: Callable[[BrokerId], BrokerInterface],
         clock: Clock,
         record: Recorder,
+        terms_of: TermsOf,
     ) -> None:
         self._store = store
         self._book = book
@@ -79,11 +72,14 @@ class Reconciler:
             clock=clock,
             record=self._record,
         )
-        self._absent: dict[ClientOrderId, tuple[int, float]] = {}
+        self._lost = LostPositions(store=store, book=book, tracker=tracker, clock=clock, record=self._record)
+        self.log = DifferenceLog(broker_of=broker_of, clock=clock, record=self._record)
+        self.foreign = ForeignStakes(terms_of)
+        self._absent: dict[ClientOrderId, list[float]] = {}
 
     async def run(self, broker_id: BrokerId) -> ReconcileReport:
         """Compare one venue with our record; never raises for a venue that is down."""
-        report = ReconcileReport(broker_id)
+        report = ReconcileReport(broker_id, compared_at=self._clock.now())
         try:
             await self._tracker.recall(self._engine.is_in_flight)
             await self._tracker.collect(broker_id)
@@ -94,12 +90,15 @@ class Reconciler:
                 await self._positions_match(broker_id, report)
             await self._compare_working(broker_id, report)
             for name in await self._late.look(broker_id):
-                report.note_unresolved(name)
+                report.note(K.MISSING_FILL, await self._store.order(name))
+            report.differences = await self.log.note(broker_id, report.sightings)
+            await self._end_lost(report)
+            await self.foreign.count(broker_id, report.sightings)
         except BrokerError as error:
             report.complete = False
             report.error = str(error)
         if not report.clean:
-            await self._record("reconcile", None, _facts(report))
+            await self._record("reconcile", None, facts_of_report(report))
         return report
 
     async def _settle_orders(self, broker_id: BrokerId, report: ReconcileReport) -> None:
@@ -110,7 +109,7 @@ class Reconciler:
             try:
                 await self._settle(order, report)
             except IllegalTransition as error:
-                report.note_unresolved(name)
+                report.note(K.UNKNOWN_FATE, order)
                 await self._record("incident", order.task_id, {"what": "order cannot be settled", "error": str(error)})
 
         await self._end_orphaned(broker_id)
@@ -149,6 +148,11 @@ class Reconciler:
         report.resolved.append(order.client_order_id)
 
     async def _resolve(self, order: Order, report: ReconcileReport) -> None:
+        stored = await self._store.order(order.client_order_id)
+        if stored.state.is_terminal:  # the commit that ended it got no answer: its fate is no question
+            self._book.put_order(stored)
+            report.resolved.append(order.client_order_id)
+            return
         if order.role is OrderRole.STOP and is_attached(order):
             await self._resolve_attached(order)
             return
@@ -162,7 +166,7 @@ class Reconciler:
         elif self._absence_is_final(order):
             await self._end(order, OrderEvent.NEGATIVE_EVIDENCE, "absent in complete answers (presumed)")
         else:
-            report.note_unresolved(order.client_order_id)
+            report.note(K.UNKNOWN_FATE, order)
             return
         self._absent.pop(order.client_order_id, None)
         report.resolved.append(order.client_order_id)
@@ -209,30 +213,46 @@ class Reconciler:
         """One more clean answer does not have it: is that proof?
 
         E3, presumptive: three such answers over two minutes. E2, authoritative, where the venue throws away what is
-        older than it says: two answers from when even the slowest request is too old.
+        older than it says: two answers, some seconds apart, both from when even the slowest request is too old.
         """
         now_s = self._clock.monotonic()  # the wall clock may be set while we count
-        answers, first_s = self._absent.get(order.client_order_id, (0, now_s))
-        self._absent[order.client_order_id] = (answers + 1, first_s)
+        answers = self._absent.setdefault(order.client_order_id, [])
+        answers.append(now_s)
         expires_s = self._broker_of(order.broker_id).capabilities.request_expires_after_s
         if expires_s is None or is_acknowledged(order):
-            return answers + 1 >= CLEAN_ANSWERS_NEEDED and now_s - first_s >= ABSENCE_NEEDED_S
-        return answers > 0 and now_s - first_s >= expires_s + VENUE_TIMEOUT_S
+            return len(answers) >= CLEAN_ANSWERS_NEEDED and now_s - answers[0] >= ABSENCE_NEEDED_S
+        expired_s = answers[0] + expires_s + VENUE_TIMEOUT_S  # it had left before it was first asked for
+        first_after_s = next((each for each in answers if each >= expired_s), now_s)
+        return now_s - first_after_s >= ANSWERS_APART_S
 
     async def _positions_match(self, broker_id: BrokerId, report: ReconcileReport) -> bool:
         venue = {each.entry_order_id: each for each in await self._broker_of(broker_id).positions()}
         ours = {each.entry_order_id: each for each in self._book.positions() if each.broker_id == broker_id}
-        report.unknown_positions = [
-            theirs
+        report.positions = [
+            position_seen(theirs, ours.get(entry_id))
             for entry_id, theirs in venue.items()
             if entry_id not in ours or ours[entry_id].quantity != theirs.quantity
         ]
-        report.lost_positions = [each.id for entry_id, each in ours.items() if each.is_open and entry_id not in venue]
-        report.matched += len(venue) - len(report.unknown_positions)
+        report.matched += len(venue) - len(report.positions)
+        lost = [each for entry_id, each in ours.items() if each.is_open and entry_id not in venue]
+        report.positions += [lost_seen(each) for each in lost]
         for entry_id, theirs in venue.items():
             if entry_id in ours:
                 await self._late.adopt_stop(theirs)
-        return not (report.unknown_positions or report.lost_positions)
+        return not report.positions
+
+    async def _end_lost(self, report: ReconcileReport) -> None:
+        """Each lost position ends by the fills that tell of it, or when it was missing for long enough."""
+        left = []
+        for each in report.differences:
+            if each.kind is not K.LOST_POSITION:
+                left.append(each)
+            elif not await self._lost.claim(PositionId(each.subject)):
+                if each.counts and each.is_open:
+                    await self._lost.end(PositionId(each.subject))
+                else:
+                    left.append(each)
+        report.differences = tuple(left)
 
     async def _compare_working(self, broker_id: BrokerId, report: ReconcileReport) -> None:
         """Orders that work at the venue but not here, and here but not at the venue."""
@@ -240,8 +260,8 @@ class Reconciler:
         working = await self._broker_of(broker_id).open_orders()
         for theirs in working:
             name = theirs.client_order_id
-            if name is None or not name.startswith(ORDER_ID_PREFIX):
-                report.foreign_orders.append(theirs)
+            if name is None or not (name.startswith(ORDER_ID_PREFIX) or name in before):
+                report.note_unrecorded(K.FOREIGN_ORDER, theirs)
             elif name not in before and self._book.order(name) is None and not self._engine.is_in_flight(name):
                 await self._not_in_our_book(theirs, name, report)
             elif (ours := self._book.order(name)) is not None and ours.state is OrderState.CANCEL_PENDING:
@@ -256,9 +276,7 @@ class Reconciler:
         if await self._late.settle(theirs):
             report.resolved.append(name)
             return
-        report.note_unresolved(name)
-        facts = {"what": "order of ours at the venue that was never recorded", "order": name}
-        await self._record("incident", None, facts)
+        report.note_unrecorded(K.ORPHAN_ORDER, theirs)
 
     async def _look_up_missing(self, order: Order, report: ReconcileReport) -> None:
         """It works here and is not among the venue's open orders: one question about it, and no verdict without."""
@@ -274,20 +292,9 @@ class Reconciler:
             report.resolved.append(order.client_order_id)
             return
         if found is None or found.filled_quantity > now.filled_quantity:
-            report.note_unresolved(order.client_order_id)  # not shown, or its fills are not told yet
+            report.note(K.LOST_ORDER if found is None else K.MISSING_FILL, now, found)
             return  # FILLED with no more than we know: the venue cut it down to what was left to reduce
         self._absent.pop(order.client_order_id, None)
         event = OrderEvent.EXPIRED if found.state is OrderState.EXPIRED else OrderEvent.CANCELED
         await self._end(now, event, f"{found.state.value} at the venue")
         report.resolved.append(order.client_order_id)
-
-
-def _facts(report: ReconcileReport) -> dict[str, object]:
-    return {
-        "broker": report.broker_id,
-        "complete": report.complete,
-        "unresolved": list(report.unresolved),
-        "unknown_positions": [each.entry_order_id for each in report.unknown_positions],
-        "lost_positions": list(report.lost_positions),
-        "error": report.error,
-    }

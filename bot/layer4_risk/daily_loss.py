@@ -1,21 +1,16 @@
 """The daily loss limit: what was lost at one broker since its session day began. Beyond it, no entry until the next."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from bot.instruments import BrokerId
 from bot.layer4_risk.kill_switch import KillSwitch
+from bot.layer4_risk.session_day import SessionDay
 from bot.models import AccountState, KillCause, KillLevel, KillState
 
 ZERO = Decimal(0)
 RealisedSince = Callable[[BrokerId, datetime], Awaitable[Decimal]]
-
-
-def session_day(now: datetime, start_hour_utc: int) -> datetime:
-    """Begin of the session day that `now` lies in: the last `start_hour_utc` o'clock UTC, this instant included."""
-    start = now.replace(hour=start_hour_utc, minute=0, second=0, microsecond=0)
-    return start if start <= now else start - timedelta(days=1)
 
 
 def loss_ratio(account: AccountState, realised: Decimal) -> Decimal:
@@ -32,18 +27,18 @@ class DailyLossWatch:
     """
 
     def __init__(
-        self, switch: KillSwitch, realised_since: RealisedSince, *, limit_ratio: Decimal, start_hour_utc: int
+        self, switch: KillSwitch, realised_since: RealisedSince, *, limit_ratio: Decimal, day: SessionDay
     ) -> None:
         self._switch = switch
         self._realised_since = realised_since
         self._limit = limit_ratio
-        self._start_hour = start_hour_utc
+        self._day = day
 
     async def observe(self, account: AccountState, now: datetime) -> Decimal:
         """Look at one broker at `now` (market time); what was realised there since its day began."""
-        broker_id, day = account.broker_id, session_day(now, self._start_hour)
+        broker_id, day = account.broker_id, self._day.began(now)
         held = self._switch.latch(KillCause.DAILY_LOSS, broker_id)
-        if held is not None and session_day(held.at, self._start_hour) < day:
+        if held is not None and self._day.began(held.at) < day:
             await self._switch.release(
                 KillCause.DAILY_LOSS, broker_id, reason=f"session day of {day:%Y-%m-%d %H:%M} UTC"
             )
@@ -51,7 +46,7 @@ class DailyLossWatch:
         realised = await self._realised_since(broker_id, day)
         ratio = loss_ratio(account, realised)
         if held is None and ratio > self._limit:
-            next_day = day + timedelta(days=1)
+            next_day = self._day.ends(now)
             reason = (
                 f"{ratio:.2%} of the balance lost since {day:%Y-%m-%d %H:%M} UTC, limit {self._limit:.2%}; "
                 f"entries go on at {next_day:%Y-%m-%d %H:%M} UTC"

@@ -1,44 +1,31 @@
 """What is at stake: limits used against allowed, and signed exposure per currency, group and strategy. Pure.
 
-Everything is counted twice: what is surely open now, and the worst case, in which every order that can still open
-something (being sent, of unknown fate, working, being cancelled) fills whole and no order of unknown fate has closed
-anything (RELIABILITY I5).
+Everything is counted twice: what is surely open now, and the worst case (`stakes`).
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from bot.config import RiskSettings
+from bot.differences import ForeignStake
 from bot.instruments import BrokerId, InstrumentRegistry
 from bot.layer4_risk.daily_loss import loss_ratio
+from bot.layer4_risk.stakes import ZERO, Stake, all_stakes
+from bot.layer4_risk.usage import EVERYWHERE, Books, PastEntry, UsedLimit, used_limits
 from bot.models import (
     AccountState,
-    Direction,
+    ApprovedOrder,
     KillState,
     Order,
-    OrderRole,
     OrderState,
     PortfolioSnapshot,
     Position,
-    PositionId,
     strongest,
 )
 
-ZERO = Decimal(0)
 _UNRESOLVED = (OrderState.SENDING, OrderState.UNKNOWN)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsedLimit:
-    """One limit: how much of it is used, in `unit` ("positions", or "share" for ratios). None: not known now."""
-
-    name: str
-    scope: str
-    used: Decimal | None
-    allowed: Decimal
-    unit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +43,6 @@ class BrokerStake:
     """What is known of one broker."""
 
     broker_id: BrokerId
-    max_positions: int
     account: AccountState | None
     realised: Decimal
     entries_blocked: str
@@ -64,18 +50,18 @@ class BrokerStake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StakeView:
-    """All that the report is made of, taken at one instant."""
+    """All that the report is made of, taken at one instant. `reserved`, `foreign` and `entries` as in RiskView."""
 
     at: datetime
-    currency: str
+    settings: RiskSettings
     positions: Sequence[Position]
     orders: Sequence[Order]
+    reserved: Sequence[ApprovedOrder]
+    foreign: Sequence[ForeignStake]
+    entries: Sequence[PastEntry]
     brokers: Sequence[BrokerStake]
     latches: Sequence[KillState]
     snapshot: PortfolioSnapshot | None
-    daily_loss_limit_ratio: Decimal
-    max_drawdown_ratio: Decimal
-    max_correlated: int
     session_day_began_at: datetime
 
 
@@ -100,31 +86,19 @@ class RiskReport:
     session_day_began_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class _Stake:
-    """One position with its notional and its loss at the stop, now and in the worst case."""
-
-    position: Position
-    open: Decimal
-    worst: Decimal
-    risk_open: Decimal
-    risk_worst: Decimal
-
-
 def risk_report(view: StakeView, registry: InstrumentRegistry) -> RiskReport:
     """The report over `view`; positions of instruments that are not registered count under their own symbol."""
-    rests = _still_to_open(view.orders)
-    stakes = [_stake(each, rests.get(each.id, ZERO)) for each in view.positions]
+    stakes = all_stakes(view.positions, view.orders, view.reserved, view.foreign)
     return RiskReport(
         at=view.at,
-        currency=view.currency,
+        currency=view.settings.account_currency,
         kill=strongest(view.latches),
         latches=tuple(view.latches),
         entries_blocked=tuple(each.entries_blocked for each in view.brokers if each.entries_blocked),
-        limits=tuple(_limits(view, registry)),
-        currencies=_summed(stakes, lambda stake: _currencies(stake.position, registry)),
-        groups=_summed(stakes, lambda stake: {_group(stake.position, registry): 1}),
-        strategies=_summed(stakes, lambda stake: {stake.position.strategy: 1}),
+        limits=tuple(_limits(view, stakes, registry)),
+        currencies=_summed(stakes, lambda stake: stake.currencies(registry)),
+        groups=_summed(stakes, lambda stake: {stake.group(registry): 1}),
+        strategies=_summed(stakes, lambda stake: {stake.strategy: 1}),
         gross_open=sum((abs(each.open) for each in stakes), ZERO),
         gross_worst=sum((abs(each.worst) for each in stakes), ZERO),
         risk_open=sum((each.risk_open for each in stakes), ZERO),
@@ -134,41 +108,7 @@ def risk_report(view: StakeView, registry: InstrumentRegistry) -> RiskReport:
     )
 
 
-def _still_to_open(orders: Iterable[Order]) -> Mapping[PositionId, Decimal]:
-    """By position: what its unfinished entry may still add, at full size whatever is known of its fate."""
-    rests: dict[PositionId, Decimal] = defaultdict(lambda: ZERO)
-    for order in orders:
-        if order.role is OrderRole.ENTRY and not order.state.is_terminal:
-            rests[order.position_id] += max(order.quantity - order.filled_quantity, ZERO)
-    return rests
-
-
-def _stake(position: Position, rest: Decimal) -> _Stake:
-    def notional(quantity: Decimal) -> Decimal:
-        return quantity * position.mark_price * position.value_per_point * position.direction.sign
-
-    def loss(quantity: Decimal) -> Decimal:
-        distance = (position.mark_price - position.stop_price) * position.direction.sign
-        return max(distance, ZERO) * quantity * position.value_per_point
-
-    whole = position.quantity + rest
-    return _Stake(position, notional(position.quantity), notional(whole), loss(position.quantity), loss(whole))
-
-
-def _currencies(position: Position, registry: InstrumentRegistry) -> Mapping[str, int]:
-    """Long a pair is long its base and short its quote; anything else is long itself and short what it is paid in."""
-    if position.symbol not in registry:
-        return {position.symbol: 1}
-    instrument = registry.get(position.symbol)
-    return {instrument.base_currency: 1, instrument.quote_currency: -1}
-
-
-def _group(position: Position, registry: InstrumentRegistry) -> str:
-    known = position.symbol in registry
-    return (registry.get(position.symbol).correlation_group if known else "") or position.symbol
-
-
-def _summed(stakes: Sequence[_Stake], names_of: Callable[[_Stake], Mapping[str, int]]) -> tuple[Exposure, ...]:
+def _summed(stakes: Sequence[Stake], names_of: Callable[[Stake], Mapping[str, int]]) -> tuple[Exposure, ...]:
     found: dict[str, Exposure] = {}
     for stake in stakes:
         for name, sign in names_of(stake).items():
@@ -182,26 +122,29 @@ def _summed(stakes: Sequence[_Stake], names_of: Callable[[_Stake], Mapping[str, 
     return tuple(sorted(found.values(), key=lambda each: (-abs(each.worst), each.name)))
 
 
-def _limits(view: StakeView, registry: InstrumentRegistry) -> Iterable[UsedLimit]:
+def _limits(view: StakeView, stakes: Sequence[Stake], registry: InstrumentRegistry) -> Iterable[UsedLimit]:
+    """Those of the gate, and those that press the kill switch."""
+    settings, accounts = view.settings, {each.broker_id: each.account for each in view.brokers}
+    books = Books(
+        now=view.at,
+        settings=settings,
+        registry=registry,
+        currency=settings.account_currency,
+        equity={name: each.equity for name, each in accounts.items() if each is not None},
+        total_equity=view.snapshot.equity if view.snapshot is not None else None,
+        stakes=stakes,
+        entries=view.entries,
+    )
+    yield from used_limits(books, tuple(accounts))
     for broker in view.brokers:
-        ours = [each for each in view.positions if each.broker_id == broker.broker_id]
-        yield _positions(broker.broker_id, len(ours), broker.max_positions, "positions")
-        groups: dict[tuple[str, Direction], int] = defaultdict(int)
-        for each in ours:
-            groups[_group(each, registry), each.direction] += 1
-        for (group, direction), used in sorted(groups.items()):
-            name = f"correlated: {group} {direction.value}"
-            yield _positions(broker.broker_id, used, view.max_correlated, name)
         lost = loss_ratio(broker.account, broker.realised) if broker.account is not None else None
-        yield UsedLimit(
-            name="daily loss", scope=broker.broker_id, used=lost, allowed=view.daily_loss_limit_ratio, unit="share"
-        )
+        yield _share("DAILY_LOSS", "daily loss", broker.broker_id, lost, settings.daily_loss_limit_ratio)
     fallen = max(view.snapshot.drawdown, ZERO) if view.snapshot is not None else None
-    yield UsedLimit(name="drawdown", scope="all", used=fallen, allowed=view.max_drawdown_ratio, unit="share")
+    yield _share("DRAWDOWN", "drawdown", EVERYWHERE, fallen, settings.max_drawdown_ratio)
 
 
-def _positions(broker_id: BrokerId, used: int, allowed: int, name: str) -> UsedLimit:
-    return UsedLimit(name=name, scope=broker_id, used=Decimal(used), allowed=Decimal(allowed), unit="positions")
+def _share(code: str, name: str, scope: str, used: Decimal | None, allowed: Decimal) -> UsedLimit:
+    return UsedLimit(code=code, name=name, scope=scope, used=used, allowed=allowed, unit="share")
 
 
 def _unknown(order: Order) -> str:

@@ -1,14 +1,18 @@
-"""Limits, then sizing. The only maker of ApprovedOrder."""
+"""Limits, then sizing, then the limits that need a size. The only maker of ApprovedOrder."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
+from typing import Protocol
 
-from bot.config import ExitSettings, RiskSettings
-from bot.instruments import BrokerId, Instrument, InstrumentRegistry, Rounding
-from bot.layer4_risk.limits import LIMITS, LimitCase, RiskView
+from bot.config import RiskSettings
+from bot.instruments import BrokerId, Instrument, InstrumentRegistry, Symbol
+from bot.layer4_risk.limits import LimitCase, RiskView, stake_checks, standing_checks
+from bot.layer4_risk.order_checks import order_checks
 from bot.layer4_risk.sizing import Size, position_size
+from bot.layer4_risk.stakes import ZERO, Stake, of_approved
 from bot.models import (
+    AccountState,
     ApprovedOrder,
     Direction,
     Endorsed,
@@ -19,92 +23,122 @@ from bot.models import (
     PositionId,
     Refused,
     Side,
-    Target,
-    Trail,
-    TrailKind,
     client_order_id,
     leg_of,
 )
+
+
+class PlanOf(Protocol):
+    """Makes the way out of a position; layer 3 knows how."""
+
+    def __call__(
+        self, *, instrument: Instrument, direction: Direction, stop: Decimal, targets: tuple[Decimal, ...]
+    ) -> ExitPlan:
+        """Stop and targets on the instrument's ticks."""
 
 
 class RiskManager:
     """Says "we may not", or "this much"."""
 
     def __init__(
-        self,
-        *,
-        registry: InstrumentRegistry,
-        settings: RiskSettings,
-        exits: ExitSettings,
-        max_positions: Callable[[BrokerId], int],
-        environment: str,
+        self, *, registry: InstrumentRegistry, settings: RiskSettings, plan_of: PlanOf, environment: str
     ) -> None:
+        """`environment` is the letter of client order ids."""
         self._registry = registry
         self._settings = settings
-        self._exits = exits
-        self._max_positions = max_positions
+        self._plan_of = plan_of
         self._environment = environment
 
     def decide(self, endorsed: Endorsed, view: RiskView) -> ApprovedOrder | Refused:
         """Every limit is looked at; a refusal names the first that failed, or the size that came out as nothing."""
         signal = endorsed.signal
-        direction, stop_loss = signal.direction, signal.stop_loss
-        if direction is None or stop_loss is None:  # an endorsed signal has both: rules 0 and 2
+        direction, stop = signal.direction, signal.stop_loss
+        if direction is None or stop is None or not signal.targets:  # an endorsed signal has all: rules 0, 2 and 4
             return Refused(signal_id=signal.id, code="NO_DIRECTION", says="nothing to enter", checks=())
         instrument = self._registry.get(signal.symbol)
-        case = LimitCase(
-            signal, direction, instrument, view, self._settings, self._max_positions(signal.broker_id), self._registry
+        books, entry = view.books(self._settings, self._registry), _unsized(signal, direction)
+        checks = (
+            *standing_checks(LimitCase(signal, instrument, view, self._settings)),
+            *stake_checks(books, entry, sized=False),
         )
-        checks = tuple(limit(case) for limit in LIMITS)
-        failed = next((each for each in checks if not each.passed), None)
-        if failed is not None:
-            return Refused(signal_id=signal.id, code=failed.code, says=failed.says, checks=checks)
-        return self._sized(signal, direction, stop_loss, instrument, view, checks)
+        if refused := _refusal(signal, checks):
+            return refused
+        plan = self._plan_of(instrument=instrument, direction=direction, stop=stop, targets=signal.targets)
+        free = self._free_margin(signal.broker_id, view, books.stakes)
+        order = self._sized(signal, instrument, plan, view, free, checks)
+        if isinstance(order, Refused) or view.account is None or view.conversion.rate is None:
+            return order
+        checks += (
+            *order_checks(order, instrument, view.account.equity, free, view.conversion.rate, self._settings),
+            *stake_checks(books, of_approved(order), sized=True),
+        )
+        return _refusal(signal, checks) or order
+
+    def _free_margin(self, broker_id: BrokerId, view: RiskView, stakes: Sequence[Stake]) -> Decimal:
+        """What the account has left when every entry on its way has filled: the venue knows only of what is open."""
+        if view.account is None:
+            return ZERO
+        on_their_way = (each for each in stakes if each.broker_id == broker_id and each.worst != each.open)
+        taken = (abs(each.worst - each.open) / self._leverage(each.symbol) for each in on_their_way)
+        return view.account.equity - view.account.margin_used - sum(taken, ZERO)
+
+    def _leverage(self, symbol: Symbol) -> Decimal:
+        """That of the instrument, bounded by the setting of its kind; 1 for what is not registered."""
+        if symbol not in self._registry:
+            return Decimal(1)
+        instrument = self._registry.get(symbol)
+        return min(instrument.max_leverage, self._settings.leverage_of(instrument.asset_class))
 
     def _sized(
         self,
         signal: EntrySignal,
-        direction: Direction,
-        stop_loss: Decimal,
         instrument: Instrument,
+        plan: ExitPlan,
         view: RiskView,
+        free_margin: Decimal,
         checks: tuple[LimitCheck, ...],
     ) -> ApprovedOrder | Refused:
-        if view.account is None or view.quote is None or view.conversion is None:
-            raise AssertionError("the limits ACCOUNT and STALE_QUOTE have failed for a view without them")
-        paid = view.quote.ask if direction is Direction.LONG else view.quote.bid
-        plan = self._plan(signal, direction, stop_loss, instrument)
-        if direction.sign * (paid - plan.stop) <= 0:  # sized by a distance on the wrong side it would be huge
-            says = f"{signal.symbol}: the price {paid} has passed the stop {plan.stop}"
+        account, quote, rate = view.account, view.quote, view.conversion.rate
+        if account is None or quote is None or rate is None:
+            raise AssertionError("the limits ACCOUNT, STALE_QUOTE and CONVERSION have failed for a view without them")
+        paid = quote.ask if plan.direction is Direction.LONG else quote.bid
+        if plan.direction.sign * (paid - plan.stop) <= 0:  # sized by a distance on the wrong side it would be huge
+            says = f"{signal.symbol}: the price {paid} has passed the stop {plan.stop}; wait for the next signal"
             return Refused(signal_id=signal.id, code="STOP_PASSED", says=says, checks=checks)
         size = position_size(
             instrument=instrument,
             paid=paid,
             stop=plan.stop,
-            equity=view.account.equity,
-            free_margin=view.account.equity - view.account.margin_used,
+            equity=account.equity,
+            free_margin=free_margin,
             risk_ratio=self._settings.risk_per_trade_ratio,
-            conversion=view.conversion,
+            conversion=rate,
+            leverage=self._leverage(instrument.symbol),
         )
         if not size.quantity:
-            says = (
-                f"{signal.symbol}: the size for {self._settings.risk_per_trade_ratio:.2%} of "
-                f"{view.account.equity:.2f} {view.account.currency} is below the minimum of {instrument.min_quantity}"
-            )
+            says = self._too_small(instrument, account, free_margin, size)
             return Refused(signal_id=signal.id, code="SIZE_BELOW_MINIMUM", says=says, checks=checks)
-        return self._approved(signal, direction, instrument, plan, size, paid, view.conversion)
+        return self._approved(signal, instrument, plan, size, paid, rate)
+
+    def _too_small(self, instrument: Instrument, account: AccountState, free_margin: Decimal, size: Size) -> str:
+        budget = self._settings.risk_per_trade_ratio * account.equity
+        return (
+            f"{instrument.symbol}: {size.wanted:.8f} is below the minimum of {instrument.min_quantity}, for a risk of "
+            f"{budget:.2f} {account.currency} ({self._settings.risk_per_trade_ratio:.2%} of {account.equity:.2f}) at "
+            f"{size.unit_risk:.4f} a unit, and {free_margin:.2f} free margin; "
+            "trade it with a larger account"
+        )
 
     def _approved(
         self,
         signal: EntrySignal,
-        direction: Direction,
         instrument: Instrument,
         plan: ExitPlan,
         size: Size,
         paid: Decimal,
         conversion: Decimal,
     ) -> ApprovedOrder:
-        side = Side.opening(direction)
+        side = Side.opening(plan.direction)
         name = client_order_id(
             environment=self._environment,
             account=signal.broker_id,
@@ -135,28 +169,22 @@ class RiskManager:
             valid_until=signal.candle_closed_at + timedelta(seconds=self._settings.entry_validity_s),
         )
 
-    def _plan(self, signal: EntrySignal, direction: Direction, stop_loss: Decimal, of: Instrument) -> ExitPlan:
-        """Stop, half at target 1, then break-even and a trail that tightens towards target 2 (product row D2)."""
-        away, towards = (Rounding.DOWN, Rounding.DOWN) if direction is Direction.LONG else (Rounding.UP, Rounding.UP)
-        first = self._exits.tp1_close_pct if len(signal.targets) > 1 else Decimal(1)
-        fractions = (first, 1 - first)
-        targets = tuple(
-            Target(price=of.round_price(price, towards), fraction=fraction)
-            for price, fraction in zip(signal.targets, fractions, strict=False)
-        )
-        trail = Trail(
-            kind=TrailKind.PROGRESSIVE,
-            start_r=self._exits.trail_start_r,
-            end_r=self._exits.trail_end_r,
-            step_r=self._exits.trail_step_r,
-        )
-        return ExitPlan(
-            direction=direction,
-            stop=of.round_price(stop_loss, away),
-            targets=targets,
-            tick=of.tick,
-            quantity_step=of.quantity_step,
-            min_quantity=of.min_quantity,
-            break_even_target=1 if len(targets) > 1 else None,
-            trail=trail if len(targets) > 1 else None,
-        )
+
+def _unsized(signal: EntrySignal, direction: Direction) -> Stake:
+    return Stake(
+        broker_id=signal.broker_id,
+        symbol=signal.symbol,
+        direction=direction,
+        strategy=signal.strategy,
+        open=ZERO,
+        worst=ZERO,
+        risk_open=ZERO,
+        risk_worst=ZERO,
+    )
+
+
+def _refusal(signal: EntrySignal, checks: Sequence[LimitCheck]) -> Refused | None:
+    failed = next((each for each in checks if not each.passed), None)
+    if failed is None:
+        return None
+    return Refused(signal_id=signal.id, code=failed.code, says=failed.says, checks=tuple(checks))

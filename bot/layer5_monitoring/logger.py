@@ -43,8 +43,13 @@ _COLOUR_END: Final = "\x1b[0m"
 _LIBRARY_LEVELS: Final = {
     "apscheduler": logging.CRITICAL,
     "aiohttp.access": logging.WARNING,
+    "httpx": logging.WARNING,  # it logs every address, and that of Telegram holds the token
+    "httpcore": logging.WARNING,
+    "httpx2": logging.WARNING,  # anthropic's
+    "httpcore2": logging.WARNING,
+    "anthropic": logging.WARNING,
     "asyncio": logging.WARNING,
-    "oandapyV20": logging.CRITICAL,
+    "urllib3": logging.WARNING,
 }
 
 

@@ -73,7 +73,7 @@ def parse_question(text: bytes, name: str, registry: InstrumentRegistry, setting
     missing = [key for key in TOP_LEVEL if key not in content]
     if missing:
         raise DataError(f"{name}: key {missing[0]!r} is missing; it needs {', '.join(TOP_LEVEL)}")
-    overridden = _overridden(content["settings"], name, settings)
+    overridden = settings_with(content["settings"], name, settings)
     signal = content["signal"]
     return Question(
         signal=signal if isinstance(signal, dict) else {},
@@ -280,7 +280,7 @@ def _unregistered(symbol: str, tick: Decimal) -> Instrument:
     )
 
 
-def _overridden(value: object, name: str, settings: Settings) -> Settings:
+def settings_with(value: object, name: str, settings: Settings) -> Settings:
     """`settings` with the overrides of a file. `min_osc` may be written as one object, as the specification does."""
     if not isinstance(value, dict):
         raise ConfigError(f"{name}: settings is {_kind(value)}, not an object of names and values")

@@ -1,7 +1,7 @@
 """Many seeds, what came of them, and the smallest form of a failure."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,6 +36,7 @@ def result_of(world: World) -> SeedResult:
         "seeds with a crash": int(world.crashes > 0),
         "crashes": world.crashes,
         "process starts": world.starts,
+        "second daemons": world.second_starts,
         "steps": world.loop.steps,
         "orders": len(checks.orders._orders),
         "virtual seconds": round(world.loop.time()),
@@ -69,6 +70,14 @@ class Report:
         self.seen.update(result.seen)
         if result.violation is not None:
             self.failed.append(result)
+
+    def never_fired(self, asked: Iterable[str]) -> list[str]:
+        """Faults that were to be thrown and never were: what was found says nothing about them."""
+        return [name for name in asked if not self.thrown.get(name)]
+
+    def never_checked(self) -> list[str]:
+        """Invariants that nobody looked at."""
+        return [name for name in INVARIANTS if not self.checked.get(name)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,16 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind. A seed that has it on draws its rate between `least` and `most`, per occasion; `at` names those."""
+    """One kind. A seed that has it on draws its rate between `least` and `most`, per occasion; `at` names those.
+
+    `holds`: no violation is known with it. One that does not hold is thrown only when it is asked for.
+    """
 
     says: str
     least: float
     most: float
     at: str
+    holds: bool = True
 
 
 FAULTS: Final[Mapping[str, Fault]] = {
@@ -37,7 +41,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "B11": Fault("a person removes the stop in the venue's own app", 0.001, 0.01, "tick and position"),
     "B17": Fault("the list of open orders is cut short", 0.05, 0.5, "question for orders"),
     "B18": Fault("an order is invisible to questions for 5 to 30 s after it was taken", 0.05, 0.5, "order request"),
-    "D1": Fault("the connection is lost during a commit", 0.002, 0.03, "write"),
+    "D1": Fault("the connection is lost during a commit", 0.005, 0.1, "write"),
     "D2": Fault("the database is down for a while", 0.001, 0.01, "tick"),
     "D3": Fault("the database is slow, up to 2 s a commit", 0.003, 0.03, "tick"),
     "D5": Fault("a transaction is refused: serialization failure, deadlock, lock time-out", 0.002, 0.03, "write"),
@@ -49,4 +53,31 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "M3": Fault("quotes stand still", 0.001, 0.01, "tick and venue"),
     "M4": Fault("a crossed book or an absurd spread", 0.005, 0.05, "quote"),
     "O1": Fault("a person presses the kill switch while all this goes on", 0.001, 0.01, "tick"),
+    "N7": Fault("the connection is reset in the middle of an answer", 0.02, 0.3, "order request"),
+    "N13": Fault("429: banned for up to 75 s, whatever is open", 0.001, 0.01, "tick and venue"),
+    "B7": Fault("an entry fills by a tenth more than it asked for", 0.002, 0.02, "tick and position"),
+    "B8": Fault("a second delivery is answered with: that id exists", 0.02, 0.3, "order request"),
+    "B14": Fault("the least quantity is raised above what a target sells", 0.002, 0.02, "tick and position"),
+    "B16": Fault("the session closes for up to 45 s: nothing trades, no stop is taken", 0.001, 0.01, "tick and venue"),
+    "C2": Fault("the wall clock drifts beyond what the venue accepts of a request", 0.003, 0.03, "tick"),
+    "C3": Fault("a job comes up to 30 s too late", 0.005, 0.05, "run of a job"),
+    "C4": Fault("the same candle says the same twice, under two names", 0.1, 0.9, "signal"),
+    "D4": Fault("no connection of the pool becomes free for a while", 0.001, 0.01, "tick"),
+    "D6": Fault("the database is read-only, or its disk is full, for a while", 0.001, 0.01, "tick"),
+    "D10": Fault("a second daemon takes over while the first one runs", 0.001, 0.01, "tick"),
+    "M2": Fault("a candle is missing, comes twice, out of order, still open or not yet final", 0.05, 0.5, "candles"),
+    "M6": Fault("a fill far from the price", 0.05, 0.5, "order request"),
+    "O2": Fault("a person presses the kill switch, and the process dies at once", 0.001, 0.01, "tick"),
+    "O3": Fault("a press arrives twice", 0.001, 0.01, "tick"),
+    "P3": Fault("a kill loop: up to 20 kills, each within seconds of the start", 0.2, 0.6, "world"),
+    "P5": Fault("a library raises what nobody foresaw", 0.0005, 0.005, "question, read"),
+    "P6": Fault("the process stands still for up to 30 s: a blocked loop", 0.001, 0.01, "tick"),
+    "P8": Fault("the machine sleeps for up to 90 s, then goes on", 0.001, 0.005, "tick"),
+    "B11c": Fault("a person closes a position in the venue's own app", 0.001, 0.01, "tick and position"),
+    "B11o": Fault("a person rests an order of their own in the same account", 0.0005, 0.005, "tick and venue"),
+    "B11p": Fault("a person opens a position of their own in the same account", 0.0005, 0.005, "tick and venue"),
+    "B12": Fault("the venue closes a position by force", 0.001, 0.01, "tick and position"),
+    "B22": Fault("a corporate action doubles the quantity", 0.001, 0.01, "tick and position"),
 }
+
+DEFAULT_FAULTS: Final = tuple(name for name, fault in FAULTS.items() if fault.holds)

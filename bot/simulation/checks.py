@@ -28,6 +28,7 @@ from bot.models import (
     OrderRole,
     OrderState,
     Position,
+    PositionId,
     Quote,
     ReduceOrder,
     Side,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 UNPROTECTED_S: Final = 60.0  # 30 s of trying, and a close that takes its time-outs
 SURPLUS_S: Final = 60.0
+NOTICED_S: Final = 60.0
+REPLACED_S: Final = 3.0  # a send that was stored before another daemon took over
 ABSENT_ANSWERS: Final = 3
 ABSENT_S: Final = 120.0
 CENT: Final = Decimal("0.000001")
@@ -87,10 +90,21 @@ class Checks:
         self.surplus: dict[ClientOrderId, float] = {}
         self.latches: list[KillState] = []
         self.waited_for_absence = False
+        self.overfilled: set[ClientOrderId] = set()  # by the venue's mistake (B7)
+        self.told_beyond: set[ClientOrderId] = set()  # the venue said that the price is beyond its stop (B2)
+        self.doubled: set[ClientOrderId] = set()  # delivered twice to a venue that took both (N4)
+        self.touched: dict[BrokerId, float] = {}  # where somebody else has changed a position, and since when
+        self.changed: set[ClientOrderId] = set()  # entries of which somebody else has changed what is open
+        self.averages: dict[PositionId, list[Decimal]] = {}  # entry prices of each position, fill by fill
+        self.unnoticed: dict[ClientOrderId, float] = {}
+        self.foreign: dict[ClientOrderId, BrokerId] = {}
         world.database.before_write = self._before_write
         world.database.after_write = self._after_write
         for line in world.lines.values():
             line.watch.sending = self._sending
+            line.watch.not_sent = self._not_sent
+            line.watch.told_beyond = self.told_beyond.add
+            line.watch.doubled = self.doubled.add
             line.watch.moving_stop = self._moving_stop
             line.watch.cancelling = self._cancelling
             line.watch.told_absent = self._told_absent
@@ -114,6 +128,17 @@ class Checks:
     def note_failure(self, what: str, error: Exception) -> None:
         """Something of the product failed in a way nobody foresaw."""
         self.violate("P5", f"{what}: {type(error).__name__}: {error}")
+
+    def touch(self, broker_id: BrokerId, entry: ClientOrderId | None = None) -> None:
+        """Somebody else has changed what is open there, of `entry` if given: only a person can say what that means."""
+        self.seen["touched by others"] += 1
+        self.touched.setdefault(broker_id, self.world.loop.time())
+        if entry is not None:
+            self.changed.add(entry)
+
+    def needs_a_person(self, broker_id: BrokerId) -> bool:
+        """Somebody else's orders or positions are there: entries stay blocked until a person has answered."""
+        return broker_id in self.touched or broker_id in self.foreign.values()
 
     def note_press(self, state: KillState) -> None:
         """A person pressed the kill switch."""
@@ -164,6 +189,10 @@ class Checks:
         else:
             self.seen["reductions sent" if request is not None else "stops sent"] += 1
 
+    def _not_sent(self, name: ClientOrderId) -> None:
+        """The line has told the sender that no byte has left: nothing was sent under that name."""
+        self.sent.pop(name, None)
+
     def _moving_stop(self, broker_id: BrokerId, entry: ClientOrderId, stop: Decimal) -> None:
         self.seen["stops moved"] += 1
         self._hold("I15", stop_beyond_the_market(self, entry, stop))
@@ -185,6 +214,7 @@ class Checks:
     def _after_write(self, name: str, values: tuple[Any, ...], named: dict[str, Any], answer: Any) -> None:
         if name == "record_fill" and answer:
             self.seen["fills"] += 1
+            self.averages.setdefault(named["position"].id, []).append(named["position"].entry_price)
             self._hold("I9", position_is_not_its_fills(self, named["position"]))
             self._hold("I2", overfilled(self, values[0], named["order"]))
 
@@ -249,9 +279,11 @@ def not_killed(checks: Checks, sent: Sent) -> str | None:
 
 
 def sent_by_the_living(checks: Checks, sent: Sent) -> str | None:
-    """I13: one process sends."""
-    process = PROCESS.get()
-    return None if process == checks.world.process else f"{sent.name} is sent by process {process}"
+    """I13: one process sends; one that was replaced may end the send that it had begun."""
+    process, world = PROCESS.get(), checks.world
+    if process == world.process or world.loop.time() - world.taken_over_at <= REPLACED_S:
+        return None
+    return f"{sent.name} is sent by process {process}"
 
 
 def reconciled_before(checks: Checks, sent: Sent) -> str | None:
@@ -288,6 +320,8 @@ def exit_has_a_reason(checks: Checks, sent: Sent) -> str | None:
         return None if was_at(checks, position, wanted, better=True) else f"{sent.name}: never at target {wanted}"
     # A stop that was to go to the entry and could not is a close at the entry: that is where the market must have been.
     wanted = position.entry_price if reason == "BREAKEVEN" else position.stop_price
+    if position.entry_order_id in checks.told_beyond:
+        return None  # the venue's word for it counts, whether true or not
     if reason in _STOP_REASONS and not was_at(checks, position, wanted, better=False):
         return f"{sent.name}: closed for {reason} at {wanted}, where the market never was"
     return None
@@ -303,12 +337,14 @@ def stop_beyond_the_market(checks: Checks, entry: ClientOrderId, stop: Decimal) 
 
 
 def was_at(checks: Checks, position: Position, price: Decimal, *, better: bool) -> bool:
-    """The exit side of the market was at `price` or beyond since the entry left; at the planned entry it was."""
+    """The exit side of the market was at `price` or beyond since the entry left.
+
+    What was paid on average counts too, also before the last parts had filled: a step may have been decided then.
+    """
     long = position.direction is Direction.LONG
     since = checks.sent.get(position.entry_order_id, 0.0) - 2 * checks.world.scenario.tick_s
     prices = [bid if long else ask for at, bid, ask in checks.world.ticks[position.symbol] if at >= since]
-    if position.first_quantity:
-        prices.append(position.entry_price)
+    prices += checks.averages.get(position.id, ())
     sign = position.direction.sign if better else -position.direction.sign
     return any(sign * (each - price) >= 0 for each in prices)
 
@@ -324,13 +360,17 @@ def illegal_move(checks: Checks, name: ClientOrderId, before: OrderState, after:
 
 
 def ended_without_evidence(checks: Checks, name: ClientOrderId, before: OrderState, after: OrderState) -> str | None:
-    """I4: absence is presumed only after three clean answers over two minutes, counted since this process began."""
+    """I4: absence is presumed only after three clean answers over two minutes, counted since this process began; where
+    the venue throws away old requests, after two of which the last came when the request was too old."""
     row = checks.order(name)
     if after is not OrderState.NOT_PLACED or row is None:
         return None
     if row.role is OrderRole.STOP and name.endswith("S00"):
         return None  # it shares the fate of its entry
     answers = [at for at in checks.absent.get(name, ()) if at >= checks.world.started_at]
+    expires_s = checks.world.lines[row.broker_id].capabilities.request_expires_after_s
+    if expires_s is not None and len(answers) > 1 and answers[-1] - answers[0] >= expires_s:
+        return None
     if len(answers) >= ABSENT_ANSWERS and answers[-1] - answers[0] >= ABSENT_S - 1.0:
         return None
     over = answers[-1] - answers[0] if answers else 0.0
@@ -358,7 +398,9 @@ def position_is_not_its_fills(checks: Checks, position: Position) -> str | None:
 
 
 def overfilled(checks: Checks, fill: Fill, order: Order) -> str | None:
-    """I2: no more than was ordered."""
+    """I2: no more than was ordered, but by the venue's mistake or by an order that reached it twice."""
+    if order.client_order_id in checks.overfilled | checks.doubled:
+        return None
     if order.role is OrderRole.STOP or order.filled_quantity <= order.quantity:
         return None
     return f"{order.client_order_id}: {order.filled_quantity} filled of {order.quantity}"
@@ -377,9 +419,9 @@ def latch_lifted_by_nobody(state: KillState) -> str | None:
 def protected_in_time(checks: Checks) -> str | None:
     """I6: a position without a stop is closed, while process, line and database are there to do it."""
     for broker_id, line in checks.world.lines.items():
-        for position in at_once(line.venue.positions()):
+        for position in () if line.venue.is_flat else at_once(line.venue.positions()):
             name = position.entry_order_id
-            if position.stop_price is not None:
+            if position.stop_price is not None or name in checks.foreign or _is_quarantined(checks, name):
                 checks.unprotected.pop(name, None)
                 continue
             checks.seen["ticks without a stop"] += 1
@@ -390,11 +432,24 @@ def protected_in_time(checks: Checks) -> str | None:
     return None
 
 
+def _is_quarantined(checks: Checks, entry: ClientOrderId) -> bool:
+    """Somebody else made more of it than our record knows, which has closed all that it knows: a person is asked."""
+    order = checks.order(entry)
+    if entry not in checks.changed or order is None:
+        return False
+    return not checks.orders._positions[order.position_id].is_open
+
+
 def _waited(checks: Checks, since: dict[ClientOrderId, float], name: ClientOrderId, broker_id: BrokerId) -> float:
     """How long something has been so, in ticks in which process, line and database could have changed it."""
     world = checks.world
     able = world.bot is not None and broker_id in world.bot.gate.reports
-    if able and world.lines[broker_id].is_open and not world.database.is_down:
+    if (
+        able
+        and not world.loop.is_suspended(world.process)
+        and world.lines[broker_id].is_open
+        and not world.database.is_down
+    ):
         since[name] = since.get(name, 0.0) + world.scenario.tick_s
     return since.get(name, 0.0)
 
@@ -420,6 +475,8 @@ def not_over_protected(checks: Checks) -> str | None:
         surplus = surplus_stops(checks, broker_id)
         for name, quantity in surplus.items():
             checks.seen["ticks with surplus stops"] += 1
+            if checks.world.lines[broker_id].hides(name) or _is_quarantined(checks, name):
+                continue  # the venue shows neither what was closed nor the smaller stop: nobody could know
             if _waited(checks, checks.surplus, name, broker_id) > allowed_s:
                 return f"stops for {quantity} too much rest for {name}"
         gone = [each for each in checks.surplus if checks.brokers.get(each) == broker_id and each not in surplus]
@@ -431,6 +488,8 @@ def not_over_protected(checks: Checks) -> str | None:
 def surplus_stops(checks: Checks, broker_id: BrokerId) -> dict[ClientOrderId, Decimal]:
     """By entry: how much more rests as stops than is open."""
     venue = checks.world.lines[broker_id].venue
+    if venue.is_flat:
+        return {}
     left: dict[ClientOrderId, Decimal] = {}
     for stop in at_once(venue.protective_orders()):
         entry = leg_of(cast(ClientOrderId, stop.client_order_id), "E0")
@@ -461,7 +520,7 @@ def disagreement(checks: Checks) -> str | None:
     if bot is None:
         return "no process is running"
     for broker_id in world.lines:
-        if blocked := bot.gate.blocked(broker_id):
+        if (blocked := bot.gate.blocked(broker_id)) and not checks.needs_a_person(broker_id):
             return f"entries are blocked: {blocked}"
     stored = {each.id: _essence(each) for each in checks.orders._open.values()}
     if stored != {each.id: _essence(each) for each in bot.book.positions()}:
@@ -470,8 +529,12 @@ def disagreement(checks: Checks) -> str | None:
     rows = {each.client_order_id: each.state for each in checks.orders._unfinished.values()}
     if rows != {each.client_order_id: each.state for each in bot.book.orders()}:
         return f"orders stored {rows}, in the book {[(each.client_order_id, each.state) for each in bot.book.orders()]}"
-    odd = {name: state for name, state in rows.items() if state not in (OrderState.WORKING, OrderState.PARTIAL)}
-    return f"orders hang: {odd}" if odd else _venues_differ(checks)
+    odd = {
+        each.client_order_id: each.state
+        for each in checks.orders._unfinished.values()
+        if each.state not in (OrderState.WORKING, OrderState.PARTIAL) and each.broker_id not in checks.touched
+    }
+    return f"orders hang: {odd}" if odd else latch_is_known(checks) or surplus_is_gone(checks) or _venues_differ(checks)
 
 
 def _essence(position: Position) -> tuple[object, ...]:
@@ -480,6 +543,8 @@ def _essence(position: Position) -> tuple[object, ...]:
 
 def _venues_differ(checks: Checks) -> str | None:
     for broker_id, line in checks.world.lines.items():
+        if broker_id in checks.touched:
+            continue  # quarantined: see I16
         ours = {each.entry_order_id: each for each in checks.orders._open.values() if each.broker_id == broker_id}
         theirs = {each.entry_order_id: each for each in at_once(line.venue.positions())}
         held = {name: each.quantity for name, each in ours.items() if each.is_open}
@@ -501,8 +566,9 @@ def _venues_differ(checks: Checks) -> str | None:
 
 def cash_is_conserved(checks: Checks) -> str | None:
     """I9: results of all positions are what the accounts have won or lost."""
-    total = Decimal(0)
     for broker_id, line in checks.world.lines.items():
+        if broker_id in checks.touched:
+            continue
         venue = {each.entry_order_id: each for each in at_once(line.venue.positions())}
         start = checks.world.balance
         expected = at_once(line.venue.account()).equity - start
@@ -532,6 +598,20 @@ def events_tell_the_state(checks: Checks) -> str | None:
     return None
 
 
+def surplus_is_gone(checks: Checks) -> str | None:
+    """I8: of an entry that reached its venue twice no more is open in the end than was ordered."""
+    for broker_id, line in checks.world.lines.items():
+        for position in () if broker_id in checks.touched else at_once(line.venue.positions()):
+            order = checks.order(position.entry_order_id)
+            doubled = position.entry_order_id in checks.doubled - checks.overfilled
+            if order is None or not doubled:
+                continue
+            too_much = position.quantity - order.quantity
+            if too_much > 0 and too_much >= line.venue.least_quantity(order.symbol):
+                return f"{order.client_order_id}: {position.quantity} open of {order.quantity} ordered"
+    return None
+
+
 def flags_have_fills(checks: Checks) -> str | None:
     """I10: a target counts as hit only with a fill of its order."""
     for position in checks.orders._positions.values():
@@ -550,7 +630,7 @@ def _has_fill(checks: Checks, position: Position, number: int) -> bool:
 
 
 def latch_is_known(checks: Checks) -> str | None:
-    """I12: the process knows what is latched."""
+    """I8: the process knows what is latched."""
     bot = checks.world.bot
     stored = at_once(checks.world.stores.kills.current())
     if bot is None or bot.kill.known().level is stored.level:
@@ -558,10 +638,36 @@ def latch_is_known(checks: Checks) -> str | None:
     return f"stored {stored.says}, known {bot.kill.known().says}"
 
 
-def foreign_is_told(checks: Checks) -> str | None:
-    """I16: a fill or position that is not ours was told as an incident; nothing of ours is unknown at the end."""
-    unknown = [each for each in checks.world.journal if each.data.get("what") == "fill of an unknown order"]
-    return f"{len(unknown)} fills of unknown orders" if unknown else None
+def foreign_is_left_alone(checks: Checks) -> str | None:
+    """I16: an order that somebody else rested still rests, and fills of unknown orders come only from others."""
+    for name, broker_id in checks.foreign.items():
+        found = at_once(checks.world.lines[broker_id].venue.find_order(name))
+        if found is not None and found.state is OrderState.CANCELED:
+            return f"{name} of somebody else was cancelled"
+    told = [each for each in checks.world.journal if each.data.get("what") == "fill of an unknown order"]
+    if told and not checks.touched:
+        return f"{len(told)} fills of unknown orders, and nobody else trades here"
+    return None
+
+
+def foreign_is_noticed(checks: Checks) -> str | None:
+    """I16: what somebody else changed is told as a difference, until a person has answered or it is gone."""
+    bot = checks.world.bot
+    for broker_id in checks.touched:
+        report = None if bot is None else bot.gate.reports.get(broker_id)
+        if report is None or not report.complete or report.differences or not _positions_differ(checks, broker_id):
+            checks.unnoticed.pop(ClientOrderId(broker_id), None)
+        elif _waited(checks, checks.unnoticed, ClientOrderId(broker_id), broker_id) > NOTICED_S:
+            return f"{broker_id} was changed by somebody else, and no difference is told"
+    return None
+
+
+def _positions_differ(checks: Checks, broker_id: BrokerId) -> bool:
+    theirs = {each.entry_order_id: each.quantity for each in at_once(checks.world.lines[broker_id].venue.positions())}
+    ours = checks.orders._open.values()
+    return theirs != {
+        each.entry_order_id: each.quantity for each in ours if each.broker_id == broker_id and each.is_open
+    }
 
 
 OnSend = Callable[[Checks, Sent], str | None]
@@ -583,11 +689,11 @@ ON_TICK: Final[tuple[tuple[str, Look], ...]] = (
     ("I6", protected_in_time),
     ("I7", not_over_protected),
     ("I12", latches_hold),
+    ("I16", foreign_is_noticed),
 )
 AT_END: Final[tuple[tuple[str, Look], ...]] = (
     ("I9", cash_is_conserved),
     ("I10", events_tell_the_state),
     ("I10", flags_have_fills),
-    ("I12", latch_is_known),
-    ("I16", foreign_is_told),
+    ("I16", foreign_is_left_alone),
 )

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-START: Final = datetime(2026, 3, 3, 14, 0, 40, tzinfo=UTC)
+START: Final = datetime(2026, 3, 3, 14, 0, 50, tzinfo=UTC)
 
 
 class LoopClock:
@@ -13,10 +13,15 @@ class LoopClock:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.step = timedelta(0)
+        self._at_s = -1.0
+        self._at = START
 
     def now(self) -> datetime:
         """Wall time."""
-        return START + timedelta(seconds=self._loop.time()) + self.step
+        at_s = self._loop.time()
+        if at_s != self._at_s:  # many ask at the same instant
+            self._at_s, self._at = at_s, START + timedelta(seconds=at_s)
+        return self._at + self.step
 
     def monotonic(self) -> float:
         """Virtual seconds since the world began."""

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import BrokerId, Symbol
 from bot.layer1_data.broker_interface import (
+    WOULD_TRIGGER,
     BrokerCapabilities,
     BrokerInterface,
     DuplicateIds,
@@ -36,9 +37,11 @@ from bot.models import (
     ReduceOrder,
     Timeframe,
     VenuePosition,
+    leg_of,
 )
+from bot.simulation.clock import LoopClock
 from bot.simulation.loop import SimulatedLoop
-from bot.simulation.ports import Boundaries, Wire, at_once
+from bot.simulation.ports import Boundaries, Unforeseen, Wire, at_once
 from bot.simulation.tape import Tape
 
 T = TypeVar("T")
@@ -53,6 +56,9 @@ class Watch:
 
     def __init__(self) -> None:
         self.sending: Callable[[BrokerId, ClientOrderId, Request | None], None] = lambda *_: None
+        self.not_sent: Callable[[ClientOrderId], None] = lambda _: None
+        self.told_beyond: Callable[[ClientOrderId], None] = lambda _: None
+        self.doubled: Callable[[ClientOrderId], None] = lambda _: None
         self.moving_stop: Callable[[BrokerId, ClientOrderId, Decimal], None] = lambda *_: None
         self.cancelling: Callable[[BrokerId, ClientOrderId], None] = lambda *_: None
         self.told_absent: Callable[[ClientOrderId], None] = lambda _: None
@@ -63,12 +69,21 @@ class VenueLine(BrokerInterface):
     """One venue as one bot sees it, over restarts."""
 
     def __init__(
-        self, venue: SimulatedBroker, loop: SimulatedLoop, tape: Tape, boundaries: Boundaries, candles: "CandleBook"
+        self,
+        venue: SimulatedBroker,
+        *,
+        loop: SimulatedLoop,
+        tape: Tape,
+        boundaries: Boundaries,
+        candles: "CandleBook",
+        clock: LoopClock,
     ) -> None:
         self.venue = venue
         self.watch = Watch()
         self.dark_until = self.mute_until = self.deaf_until = 0.0
         self.stalled_until = self.frozen_until = self.disagreeing_until = 0.0
+        self.banned_until = self.closed_until = 0.0
+        self._clock = clock
         self._loop = loop
         self._tape = tape
         self._boundaries = boundaries
@@ -87,12 +102,13 @@ class VenueLine(BrokerInterface):
 
     async def place(self, order: Request) -> OrderAck:
         self.watch.sending(self.broker_id, order.client_order_id, order)
-        return await self._request(order.client_order_id, lambda: self.venue.place(order))
+        return await self._request(order.client_order_id, lambda: self._placed(order))
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
         self.watch.sending(self.broker_id, stop_order_id, None)
         if self._tape.fires("B2"):
-            return await self._refused(stop_order_id, "STOP_WOULD_TRIGGER")
+            self.watch.told_beyond(position.entry_order_id)
+            return await self._refused(stop_order_id, WOULD_TRIGGER)
         if self._tape.fires("B3"):
             return await self._refused(stop_order_id, "-4120 UNKNOWN_CODE")
         send = self.venue.place_stop
@@ -122,9 +138,14 @@ class VenueLine(BrokerInterface):
     async def _request(self, name: ClientOrderId, act: Callable[[], Coroutine[Any, Any, OrderAck]]) -> OrderAck:
         """Send once over the line. Raises BrokerUnavailable or OrderFateUnknown as the contract says."""
         await self._boundaries.cross()
-        if self._now() < self.dark_until:
+        if self._now() < max(self.dark_until, self.banned_until):
+            dark = self._now() < self.dark_until
+            self.watch.not_sent(name)
             await self._answered(None)
-            raise BrokerUnavailable(f"{self.broker_id}: name resolution failed; nothing was sent")
+            why = "name resolution failed; nothing was sent" if dark else "429, banned; nothing was processed"
+            raise BrokerUnavailable(f"{self.broker_id}: {why}")
+        if self.is_closed or self._is_out_of_time():
+            return await self._refused(name, "MARKET_CLOSED" if self.is_closed else "REQUEST_EXPIRED")
         waiting = self._wire.waiting()
         self._send(name, waiting, act)
         ack, error = await waiting
@@ -142,7 +163,20 @@ class VenueLine(BrokerInterface):
         if self._now() < self.mute_until or tape.fires("N1"):
             return
         if tape.fires("N3"):
-            wire.much_later(tape.amount("N3", 3.0, 180.0), lambda: _ignored(self._taken(name, act)))
+            late_s, expires_s = tape.amount("N3", 3.0, 180.0), self.capabilities.request_expires_after_s
+            if expires_s is None or late_s <= expires_s:
+                wire.much_later(late_s, lambda: _ignored(self._taken(name, act)))
+            return
+        if tape.fires("N7"):
+            if tape.dice("N7/when").random() < 0.7:
+                wire.later(there, lambda: _ignored(self._taken(name, act)))
+            wire.later(there + back, wire.answer, waiting, None, silence)
+            return
+        if self.capabilities.duplicate_ids is not DuplicateIds.NONE and tape.fires("B8"):
+            wire.later(there, lambda: _ignored(self._taken(name, act)))
+            wire.later(there * 3, self._delivered_again, name, act, False)
+            exists = OrderFateUnknown(f"{self.broker_id}: {name} exists already, says the second delivery; reconcile")
+            wire.later(there + 2 * back, wire.answer, waiting, None, exists)
             return
         if tape.fires("N2"):
             wire.later(there, lambda: _ignored(self._taken(name, act)))
@@ -151,9 +185,8 @@ class VenueLine(BrokerInterface):
             wire.later(tape.amount("N6", 0.0, TIMEOUT_S - 0.1), lambda: _ignored(self._taken(name, act)))
             return
         garbled = silence if tape.fires("N5") else None
-        # Where a venue knows no duplicates a second delivery is a second order: nothing of ours sees that yet.
-        if self.capabilities.duplicate_ids is not DuplicateIds.NONE and tape.fires("N4"):
-            wire.later(there * 3, lambda: _ignored(self._taken(name, act)))
+        if tape.fires("N4"):
+            wire.later(there * 3, self._delivered_again, name, act, True)
 
         def arrive() -> None:
             ack = self._taken(name, act)
@@ -167,6 +200,29 @@ class VenueLine(BrokerInterface):
         if ack.state is not OrderState.REJECTED and name not in self._hidden and self._tape.fires("B18"):
             self._hidden[name] = self._now() + self._tape.amount("B18", 5.0, 30.0)
         return ack
+
+    def _delivered_again(
+        self, name: ClientOrderId, act: Callable[[], Coroutine[Any, Any, OrderAck]], may_double: bool
+    ) -> None:
+        """Where the venue does not know the id (any more), this is a second order of that name."""
+        if not self._knows(name):
+            if not may_double:
+                return
+            self.watch.doubled(name)
+        self._taken(name, act)
+
+    def _knows(self, name: ClientOrderId) -> bool:
+        """It takes no second order of that name."""
+        found, ids = at_once(self.venue.find_order(name)), self.capabilities.duplicate_ids
+        lives = found is not None and not found.state.is_terminal
+        return ids is DuplicateIds.PERMANENT or (lives and ids is DuplicateIds.OPEN_ONLY)
+
+    async def _placed(self, order: Request) -> OrderAck:
+        """The venue has it. M6: what fills at once fills far from where the price is."""
+        if not self._tape.fires("M6"):
+            return await self.venue.place(order)
+        with self.venue.worse_by(Decimal(str(round(self._tape.amount("M6", 0.002, 0.02), 4)))):
+            return await self.venue.place(order)
 
     async def _refused(self, name: ClientOrderId, reason: str) -> OrderAck:
         await self._boundaries.cross()
@@ -197,7 +253,9 @@ class VenueLine(BrokerInterface):
         def arrive() -> None:
             wire.later(wire.delay_s(), wire.answer, waiting, answer())
 
-        if self._now() < max(self.dark_until, self.deaf_until):
+        if self._tape.fires("P5"):
+            raise Unforeseen(f"a library stumbled over {what} of {self.broker_id}")
+        if self._now() < max(self.dark_until, self.deaf_until, self.banned_until):
             error = BrokerUnavailable(f"{self.broker_id}: {what} was not answered; ask again later")
             wire.later(wire.delay_s(), wire.answer, waiting, None, error)
         else:
@@ -223,7 +281,7 @@ class VenueLine(BrokerInterface):
     async def candles(
         self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int
     ) -> Sequence[Candle]:
-        return await self._ask("candles", lambda: self._candles.closed(symbol, since, limit))
+        return await self._ask("candles", lambda: self._told_candles(self._candles.closed(symbol, since, limit)))
 
     async def quote(self, symbol: Symbol) -> Quote:
         return await self._ask("quote", lambda: self._told_quote(at_once(self.venue.quote(symbol))))
@@ -292,6 +350,23 @@ class VenueLine(BrokerInterface):
         self._told.extend(shown)
         return self._told[int(cursor or 0) :], str(len(self._told))
 
+    def _told_candles(self, candles: Sequence[Candle]) -> Sequence[Candle]:
+        """M2: one is missing, comes twice, comes first, is still open, or was not yet final."""
+        if not candles or not self._tape.fires("M2"):
+            return candles
+        *rest, last = candles
+        kind = self._tape.dice("M2/kind").randrange(5)
+        if kind == 0:
+            return rest
+        if kind == 1:
+            return [*rest, last, last]
+        if kind == 2:
+            return [last, *rest]
+        if kind == 3:
+            ahead = last.closed_at - last.opened_at
+            return [*candles, replace(last, opened_at=last.closed_at, closed_at=last.closed_at + ahead)]
+        return [*rest, replace(last, open=last.close)]
+
     def _told_quote(self, quote: Quote) -> Quote:
         if self._now() < self.frozen_until:
             return self._frozen.setdefault(quote.symbol, quote)
@@ -346,16 +421,34 @@ class VenueLine(BrokerInterface):
             self.venue.observe(symbol, bid=quote.bid, ask=quote.ask, at=quote.at, gap=True)
 
     def heal(self) -> None:
-        """Faults off: the line is good, and what was under way has arrived."""
+        """Faults off: the line is good, what was under way has arrived, and there is somebody to trade with."""
         self.dark_until = self.mute_until = self.deaf_until = 0.0
         self.stalled_until = self.frozen_until = self.disagreeing_until = 0.0
+        self.banned_until = self.closed_until = 0.0
         self._hidden.clear()
+        self.venue.deepen()
         self._wire.flush()
 
     @property
     def is_open(self) -> bool:
         """Orders and questions pass at this moment."""
-        return self._now() >= max(self.dark_until, self.mute_until, self.deaf_until)
+        until = max(self.dark_until, self.mute_until, self.deaf_until, self.banned_until, self.closed_until)
+        return self._now() >= until and not self._is_out_of_time()
+
+    def hides(self, entry_order_id: ClientOrderId) -> bool:
+        """Some order of that entry is in no answer at this moment (B18)."""
+        now = self._now()
+        return any(until > now and leg_of(name, "E0") == entry_order_id for name, until in self._hidden.items())
+
+    @property
+    def is_closed(self) -> bool:
+        """Outside the session: nothing trades, nothing is taken (B16)."""
+        return self._now() < self.closed_until
+
+    def _is_out_of_time(self) -> bool:
+        """The bot's clock is so wrong that the venue takes none of its requests (C2)."""
+        expires_s = self.capabilities.request_expires_after_s
+        return expires_s is not None and abs(self._clock.step.total_seconds()) > expires_s
 
 
 def _ignored(_: object) -> None:

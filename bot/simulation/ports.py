@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, TypeVar
 
-from bot.errors import BotError, CommitUnknown, DatabaseUnavailable
+from bot.errors import BotError, CommitUnknown, DatabaseUnavailable, NotTheWriter
 from bot.simulation.loop import PROCESS, WORLD, SimulatedLoop
 from bot.simulation.tape import Tape
 
@@ -45,14 +45,25 @@ class Boundaries:
 
     async def cross(self) -> None:
         """One boundary. Never returns if it is the one at which the process dies."""
+        if self.strikes():
+            await self._loop.create_future()
+
+    def strikes(self) -> bool:
+        """Count one boundary; True if the process has died at it: it must not take another step."""
         self.passed += 1
-        if self.dies_at is not None and self.passed >= self.dies_at:
-            self.dies_at = None
-            process = PROCESS.get()
-            if process != WORLD:
-                self._loop.kill(process)
-                self.on_death(process)
-                await self._loop.create_future()
+        if self.dies_at is None or self.passed < self.dies_at:
+            return False
+        self.dies_at = None
+        process = PROCESS.get()
+        if process == WORLD:
+            return False
+        self._loop.kill(process)
+        self.on_death(process)
+        return True
+
+
+class Unforeseen(Exception):
+    """What a library raises that nobody foresaw (P5)."""
 
 
 class StorePort:
@@ -67,7 +78,7 @@ class StorePort:
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         method = getattr(self._inner, name)
-        database, reads = self._database, not name.startswith(_WRITES)
+        database, reads = self._database, not is_write(name)
 
         async def call(*values: Any, **named: Any) -> Any:
             if reads:
@@ -78,33 +89,57 @@ class StorePort:
         return call
 
 
-_WRITES = ("record", "update", "transition", "save", "append", "set", "resume", "put", "end", "ensure", "judged")
+_WRITES = (
+    *("record", "update", "transition", "save", "append", "set", "resume", "put", "end", "ensure", "judged"),
+    *("give", "begin"),
+)
+
+
+def is_write(method: str) -> bool:
+    """A method of a store that changes what is stored."""
+    return method.startswith(_WRITES)
 
 
 class Database:
-    """The one database behind all store ports: up, down (D2) or slow (D3)."""
+    """The one database behind all store ports: up, down (D2), slow (D3), without a connection (D4), read only (D6).
+
+    `writer` is the process that holds the lock: what another one writes is refused.
+    """
 
     def __init__(self, loop: SimulatedLoop, tape: Tape, boundaries: Boundaries) -> None:
         self._loop = loop
         self._tape = tape
         self._boundaries = boundaries
+        self._reading = tape.dice("database/reading")
         self.down_until = 0.0
         self.slow_until = 0.0
+        self.crowded_until = 0.0
+        self.read_only_until = 0.0
+        self.writer = WORLD
+        self.is_fenced = True
         self.before_write: Callable[[str, tuple[Any, ...], dict[str, Any]], None] = lambda *_: None
         self.after_write: Callable[[str, tuple[Any, ...], dict[str, Any], Any], None] = lambda *_: None
 
     @property
     def is_down(self) -> bool:
-        """Nothing is answered."""
-        return self._loop.time() < self.down_until
+        """Nothing is answered, or nothing can be stored."""
+        return self._loop.time() < max(self.down_until, self.crowded_until, self.read_only_until)
+
+    def heal(self) -> None:
+        """Faults off."""
+        self.down_until = self.slow_until = self.crowded_until = self.read_only_until = 0.0
 
     async def read(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One question."""
-        await yielded()
-        if self.is_down:
-            raise DatabaseUnavailable(_DOWN_TEXT)
-        answer = at_once(ask())
-        await yielded()
+        """One question. The dice say whether others run before it, after it, both or neither."""
+        way = self._reading.random()
+        if way < 0.5:
+            await yielded()
+        await self._connected()
+        if self._tape.fires("P5"):
+            raise Unforeseen("a library stumbled over an answer of the database")
+        answer = await ask()
+        if 0.25 <= way < 0.75:
+            await yielded()
         return answer
 
     async def write(
@@ -123,7 +158,7 @@ class Database:
         if lost and self._tape.dice("D1/when").random() < 0.5:
             raise CommitUnknown("the connection was lost during a commit; read the row back by its key")
         self.before_write(name, values, named)
-        answer = at_once(method(*values, **named))
+        answer = await method(*values, **named)
         self.after_write(name, values, named, answer)
         await yielded()
         if lost:
@@ -134,11 +169,24 @@ class Database:
     async def _arrive(self) -> None:
         await yielded()
         if self._loop.time() < self.slow_until:
-            pause: asyncio.Future[None] = self._loop.create_future()
-            self._loop.call_later(self._tape.amount("D3", 0.2, 2.0), _end, pause)
-            await pause
-        if self.is_down:
+            await self._wait(self._tape.amount("D3", 0.2, 2.0))
+        await self._connected()
+        if self._loop.time() < self.read_only_until:
+            raise DatabaseUnavailable("the database did not do it: read-only transaction; nothing was stored")
+        if self.is_fenced and PROCESS.get() not in (WORLD, self.writer):
+            raise NotTheWriter("another daemon has taken over this database; nothing was stored")
+
+    async def _connected(self) -> None:
+        if self._loop.time() < self.crowded_until:
+            await self._wait(self._tape.amount("D4", 0.5, 5.0))
+            raise DatabaseUnavailable("the database was not asked: no connection became free; asking again is safe")
+        if self._loop.time() < self.down_until:
             raise DatabaseUnavailable(_DOWN_TEXT)
+
+    async def _wait(self, seconds: float) -> None:
+        pause: asyncio.Future[None] = self._loop.create_future()
+        self._loop.call_later(seconds, _end, pause)
+        await pause
 
 
 def _end(pause: "asyncio.Future[None]") -> None:

@@ -29,33 +29,42 @@ PRICES: Final[Mapping[str, Decimal]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueKind:
-    """How the venues of a seed treat stops and names; the fields are those of `BrokerCapabilities`."""
+    """How the venues of a seed treat stops, names and fills; the fields are those of the simulated venue."""
 
     name: str
-    attached_stop: bool
-    stop_follows_position: bool
-    amends_stop: bool
+    duplicate_ids: DuplicateIds
+    attached_stop: bool = False
+    stop_follows_position: bool = False
+    amends_stop: bool = False
     stop_reserves: bool = False
-    duplicate_ids: DuplicateIds = DuplicateIds.PERMANENT
+    cumulative_fills: bool = False
+    request_expires_after_s: float | None = None
 
 
+_FOLLOWING: Final = {"attached_stop": True, "stop_follows_position": True, "amends_stop": True}
+
+# The classes of docs/order-safety.md.
 KINDS: Final = (
-    VenueKind(name="stops attached", attached_stop=True, stop_follows_position=True, amends_stop=True),
+    VenueKind(name="OANDA: attached, follows", duplicate_ids=DuplicateIds.OPEN_ONLY, **_FOLLOWING),
+    VenueKind(name="IG, MT5: attached, follows, no duplicates known", duplicate_ids=DuplicateIds.NONE, **_FOLLOWING),
     VenueKind(
-        name="stops of our own",
-        attached_stop=False,
-        stop_follows_position=False,
-        amends_stop=False,
-        duplicate_ids=DuplicateIds.NONE,
-    ),
-    VenueKind(name="stops that are amended", attached_stop=False, stop_follows_position=False, amends_stop=True),
-    VenueKind(
-        name="spot",
-        attached_stop=False,
-        stop_follows_position=False,
-        amends_stop=False,
-        stop_reserves=True,
+        name="Binance futures: own stops, changed",
         duplicate_ids=DuplicateIds.OPEN_ONLY,
+        amends_stop=True,
+        request_expires_after_s=5.0,
+    ),
+    VenueKind(
+        name="Binance spot: own stops, which lock",
+        duplicate_ids=DuplicateIds.OPEN_ONLY,
+        stop_reserves=True,
+        request_expires_after_s=5.0,
+    ),
+    VenueKind(name="Tradier: own stops, not changed", duplicate_ids=DuplicateIds.NONE),
+    VenueKind(
+        name="Coinbase: attached, never shrinks, totals for fills",
+        duplicate_ids=DuplicateIds.PERMANENT,
+        attached_stop=True,
+        cumulative_fills=True,
     ),
 )
 
@@ -97,10 +106,10 @@ class Scenario:
             seed=seed,
             tape=tape,
             symbols=tuple(Symbol(each) for venue in sorted(venues) for each in _SYMBOLS[venue][:many]),
-            safety_s=float(dice.choice((90, 150, 210))),
-            tick_s=dice.choice((0.7, 1.0, 1.9)),
-            monitor_s=dice.choice((2.0, 5.0, 10.0)),
-            analysis_s=dice.choice((2.0, 5.0)),
+            safety_s=float(dice.choice((75, 75, 135))),
+            tick_s=dice.choice((1.0, 1.9, 3.1)),
+            monitor_s=dice.choice((3.0, 5.0, 10.0)),
+            analysis_s=dice.choice((3.0, 7.0)),
             max_positions=dice.choice((1, 2, 2, 5)),
             fills_in_parts=tape.fires("B4"),
             kind=tape.dice("venue kind").choice(KINDS),
@@ -110,12 +119,18 @@ class Scenario:
 
 
 def _crashes(tape: Tape) -> tuple[Crash, ...]:
-    """Up to three: P1 is drawn over the whole life, P2 early in the recovery after it."""
+    """Up to three: P1 is drawn over the whole life, P2 early in the recovery after it. P3: many, each early."""
+    if tape.fires("P3"):
+        dice = tape.dice("P3/where")
+        return tuple(
+            Crash(step=dice.randint(1, 150), boundary=None, down_s=dice.uniform(0.5, 3.0))
+            for _ in range(dice.randint(5, 20))
+        )
     if not tape.fires("P1"):
         return ()
-    found = [_crash(tape, "P1", 4_000, 150)]
+    found = [_crash(tape, "P1", 2_000, 100)]
     while tape.fires("P2") and len(found) < 3:
-        found.append(_crash(tape, "P2", 400, 25))
+        found.append(_crash(tape, "P2", 300, 25))
     return tuple(found)
 
 

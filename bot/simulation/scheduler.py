@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.errors import BotError
-from bot.interfaces import Clock
 from bot.models import JobHealth
+from bot.simulation.ports import Unforeseen
 
 
 @dataclass(slots=True)
@@ -18,11 +18,11 @@ class _Job:
 
 
 class SimulatedScheduler:
-    """Each job in a task of its own, again and again, never beside itself."""
+    """Each job in a task of its own, again and again, never beside itself. `late_s`: how much too late a run comes."""
 
-    def __init__(self, clock: Clock, on_failure: Callable[[str, Exception], None]) -> None:
-        self._clock = clock
+    def __init__(self, on_failure: Callable[[str, Exception], None], late_s: Callable[[], float]) -> None:
         self._on_failure = on_failure
+        self._late_s = late_s
         self._jobs: dict[str, _Job] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._pauses: dict[str, asyncio.Future[None]] = {}
@@ -47,7 +47,7 @@ class SimulatedScheduler:
         """End; a running job is awaited."""
         self._stopping = True
         for pause in self._pauses.values():
-            pause.cancel()
+            _end(pause)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, name: str, job: _Job) -> None:
@@ -57,10 +57,24 @@ class SimulatedScheduler:
             except Exception as error:  # the edge: as in the daemon, a job that fails runs again
                 self._on_failure(name, error)
             if not self._stopping:
-                pause = self._pauses[name] = asyncio.ensure_future(self._clock.sleep(job.interval_s))
-                await asyncio.wait((pause,))
+                await self._pause(name, job.interval_s + self._late_s())
+
+    async def _pause(self, name: str, seconds: float) -> None:
+        """Wait, unless `stop` ends the wait."""
+        loop = asyncio.get_running_loop()
+        pause = self._pauses[name] = loop.create_future()
+        timer = loop.call_later(seconds, _end, pause)
+        await pause
+        timer.cancel()
 
 
-def is_foreseen(error: Exception) -> bool:
-    """One of our own errors; anything else is a bug of the product."""
-    return isinstance(error, BotError)
+def _end(pause: "asyncio.Future[None]") -> None:
+    if not pause.done():
+        pause.set_result(None)
+
+
+def is_foreseen(error: BaseException) -> bool:
+    """One of our own errors, or one that was thrown on purpose (P5); anything else is a bug of the product."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_foreseen, error.exceptions))
+    return isinstance(error, BotError | Unforeseen)

@@ -29,11 +29,11 @@ from bot.models import (
     decimal_of,
 )
 from bot.simulation.clock import START
+from bot.simulation.tape import Tape
 
 SEEDED: Final = StrategyName("seeded")
 STEP_RATIO: Final = Decimal("0.0002")  # of the price: the unit in which stops and targets are drawn
 _SPEAKS: Final = 0.9
-_TWICE: Final = 0.15
 _NOTHING: Final = np.empty(0)
 _NO_COLUMNS: Final = FeatureColumns(*[_NOTHING] * 11)
 
@@ -47,8 +47,8 @@ class SeededStrategy:
 
     name: Final = SEEDED
 
-    def __init__(self, seed: int, symbols: Sequence[str], numbers: frozenset[int] | None) -> None:
-        self._seed = seed
+    def __init__(self, tape: Tape, symbols: Sequence[str], numbers: frozenset[int] | None) -> None:
+        self._tape = tape
         self._symbols = list(symbols)
         self._numbers = numbers
         self.spoken: set[int] = set()
@@ -56,14 +56,14 @@ class SeededStrategy:
 
     def signals(self, task: StrategyTask, features: FeatureSet, instrument: Instrument) -> Sequence[EntrySignal]:
         """Mostly one signal."""
-        chance = random.Random(f"{self._seed}/{task.id}/{features.closed_at.isoformat()}")
+        chance = random.Random(f"{self._tape.seed}/{task.id}/{features.closed_at.isoformat()}")
         minute = round((features.closed_at - START).total_seconds() / 60)
         number = minute * len(self._symbols) + self._symbols.index(task.symbol)
         if self.is_silent or chance.random() > _SPEAKS or (self._numbers is not None and number not in self._numbers):
             return ()
         self.spoken.add(number)
         signal = _signal(task, features, instrument, chance)
-        if chance.random() < _TWICE:
+        if self._tape.fires("C4"):
             return [signal, replace(signal, id=_named(task, features, 1))]
         return [signal]
 

@@ -39,7 +39,7 @@ class Tape:
         rates = {}
         for name, fault in FAULTS.items():
             is_on, share = swarm.random() < ON_CHANCE, swarm.random()
-            if (is_on and faults is None) or (faults is not None and name in faults):
+            if (is_on and faults is None and fault.holds) or (faults is not None and name in faults):
                 rates[name] = fault.least * (fault.most / fault.least) ** share
         return cls(seed, rates, faults or {})
 

@@ -14,11 +14,12 @@ from bot.instruments import BrokerId, Instrument, InstrumentRegistry, Symbol
 from bot.interfaces import Clock, Stores
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer3_execution.book import Book
-from bot.layer3_execution.reconciliation import ReconcileReport
+from bot.layer3_execution.reconcile_report import ReconcileReport
 from bot.layer4_risk.kill_switch import KillSwitch
-from bot.models import JournalEntry, KillCause, KillLevel, KillState, Quote
+from bot.models import JournalEntry, KillLevel, Quote
 from bot.simulation.checks import Checks
-from bot.simulation.clock import LoopClock
+from bot.simulation.clock import START, LoopClock
+from bot.simulation.disturbances import Disturbances
 from bot.simulation.line import CandleBook, VenueLine, minute_candle
 from bot.simulation.loop import WORLD, SimulatedLoop
 from bot.simulation.ports import Boundaries, Database, StorePort, at_once
@@ -27,8 +28,18 @@ from bot.simulation.scheduler import is_foreseen
 from bot.simulation.signals import STEP_RATIO, SeededStrategy
 from bot.supervisor import EntryGate, Supervisor
 
-_STORES: Final = ("signals", "orders", "outcomes", "snapshots", "kills", "setups", "tasks", "journal")
-_KILL_LEVELS: Final = (KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT)
+_STORES: Final = (
+    "signals",
+    "orders",
+    "outcomes",
+    "snapshots",
+    "kills",
+    "answers",
+    "accounts",
+    "setups",
+    "tasks",
+    "journal",
+)
 _RESTART_S: Final = 3.0  # the system starts a process again that could not start
 _STOP_WITHIN_S: Final = 90.0
 
@@ -45,6 +56,7 @@ class Outside:
     strategy: SeededStrategy
     record: Callable[[JournalEntry], None]
     on_failure: Callable[[str, Exception], None]
+    late_s: Callable[[], float]
 
 
 class ReportLog(dict[BrokerId, ReconcileReport]):
@@ -94,27 +106,31 @@ class World:
         self.bot: Bot | None = None
         self.process = WORLD
         self.balance = Decimal(10_000)
-        self.crashes = self.starts = 0
+        self.crashes = self.starts = self.second_starts = 0
+        self.taken_over_at = 0.0
         self.faults_off_at: float | None = None
         self.started_at = 0.0
         self.instruments = {each: registry.get(each) for each in scenario.symbols}
         self.ticks: dict[Symbol, list[tuple[float, Decimal, Decimal]]] = {each: [] for each in scenario.symbols}
         self.lines: dict[BrokerId, VenueLine] = {}
+        self.stores_of: Callable[[int], Stores] = lambda _: self.stores  # what each life of the process talks to
         self._build = build
         self._candles = CandleBook()
         self._steps = 0
         self._dies_at_step: int | None = None
         self._crashes = list(scenario.crashes)
         self._minute: dict[Symbol, list[Decimal]] = {}
+        self._minute_of: dict[Symbol, int] = {}
+        self._paths = {name: _Path(each) for name, each in self.instruments.items()}
         self._calm_since: float | None = None
-        self._strategy = SeededStrategy(scenario.seed, scenario.symbols, scenario.numbers)
+        self._strategy = SeededStrategy(self.tape, scenario.symbols, scenario.numbers)
         self._context = self.loop.context_of(WORLD)
         self._stopping: asyncio.Task[None] | None = None
         self._make_venues(venue)
         self._make_history()
-        self.loop.before_step = self._count_step
         self.boundaries.on_death = self._died
         self.checks = Checks(self)
+        self._disturbances = Disturbances(self)
 
     def run(self) -> None:
         """Play it; the verdict is in `checks`."""
@@ -141,6 +157,10 @@ class World:
         """Faults are off."""
         return self.faults_off_at is not None
 
+    def line_of(self, symbol: Symbol) -> VenueLine:
+        """Where an instrument is traded."""
+        return self.lines[self.instruments[symbol].broker_id]
+
     def record(self, entry: JournalEntry) -> None:
         """The bot's journal."""
         self.journal.append(entry)
@@ -154,11 +174,13 @@ class World:
     def _start_process(self) -> None:
         """A new life over what the last one left behind."""
         self.process += 1
+        self.database.writer = self.process
         self.starts += 1
         self.started_at = self.loop.time()
         self._steps = 0
         crash = self._crashes[0] if self._crashes and not self.is_calm else None
         self._dies_at_step = crash.step if crash else None
+        self.loop.before_step = None if self._dies_at_step is None else self._count_step
         self.boundaries.passed = 0
         self.boundaries.dies_at = crash.boundary if crash else None
         context = self.loop.context_of(self.process)
@@ -197,7 +219,7 @@ class World:
         self.crashes += 1
         self._end_process(crash.down_s)
 
-    def _terminate(self) -> None:
+    def terminate(self) -> None:
         """SIGTERM: it may finish what it does; after a while the system kills it."""
         if self.bot is None or self._stopping is not None:
             return
@@ -207,12 +229,32 @@ class World:
         self._stopping.add_done_callback(lambda _: self._stopped(process), context=self._context)
         self.loop.call_later(_STOP_WITHIN_S, self._stopped, process, context=self._context)
 
+    def suspend(self, seconds: float) -> None:
+        """The process stands still, and time does not: a blocked loop, a machine that sleeps."""
+        if self.bot is not None:
+            self.loop.suspend(self.process, self.loop.time() + seconds)
+
+    def kill_now(self, down_s: float) -> None:
+        """kill -9 at this tick."""
+        if self.bot is not None:
+            self.crashes += 1
+            self._end_process(down_s)
+
+    def start_second(self, seconds: float) -> None:
+        """Another daemon takes over while this one still runs; this one finds out within `seconds`."""
+        if self.bot is None or self._stopping is not None:
+            return
+        self.second_starts += 1
+        self.taken_over_at = self.loop.time()
+        self.loop.call_later(seconds, self.loop.kill, self.process, context=self._context)
+        self._start_process()
+
     def _stopped(self, process: int) -> None:
         if process == self.process and not self.loop.is_dead(process):
             self._end_process(_RESTART_S)
 
     def _outside(self) -> Outside:
-        ports = _Ports(self.stores, self.database)
+        ports = _Ports(self.stores_of(self.process), self.database)
         return Outside(
             scenario=self.scenario,
             clock=self.clock,
@@ -222,6 +264,7 @@ class World:
             strategy=self._strategy,
             record=self.record,
             on_failure=self._on_failure,
+            late_s=lambda: self.tape.amount("C3", 2.0, 30.0) if self.tape.fires("C3") else 0.0,
         )
 
     def _on_failure(self, what: str, error: Exception) -> None:
@@ -238,7 +281,14 @@ class World:
             # A share of what an entry typically wants: it then takes some ticks until it is whole.
             liquidity = max(_usual_quantity(each) for each in instruments) / 4 if self.scenario.fills_in_parts else None
             made = venue(broker_id, instruments, self.venue_clock, liquidity, self.scenario.kind)
-            self.lines[broker_id] = VenueLine(made, self.loop, self.tape, self.boundaries, self._candles)
+            self.lines[broker_id] = VenueLine(
+                made,
+                loop=self.loop,
+                tape=self.tape,
+                boundaries=self.boundaries,
+                candles=self._candles,
+                clock=self.clock,
+            )
 
     def _make_history(self) -> None:
         """The candle before the beginning: the feed then takes the next one for new."""
@@ -251,7 +301,7 @@ class World:
         for symbol, instrument in self.instruments.items():
             self._move(symbol, instrument)
         if not self.is_calm:
-            self._disturb()
+            self._disturbances.tick()
             if self.loop.time() >= self.scenario.safety_s:
                 self._calm_down()
         self.checks.on_tick()
@@ -261,85 +311,39 @@ class World:
 
     def _move(self, symbol: Symbol, instrument: Instrument) -> None:
         """One tick of one symbol: mostly small, sometimes a jump over several stops."""
-        dice, past = self.tape.dice(f"market/{symbol}"), self.ticks[symbol]
-        before = (past[-1][1] + past[-1][2]) / 2 if past else PRICES[symbol]
+        dice, path = self.tape.dice(f"market/{symbol}"), self._paths[symbol]
         size = dice.gauss(0.0, 1.5) * (8 if dice.random() < 0.02 else 1)
-        mid = before * (1 + STEP_RATIO * Decimal(round(size, 3)))
-        half = max(instrument.typical_spread.at(mid) / 2, instrument.tick)
-        bid, ask = (_on_tick(mid - half, instrument), _on_tick(mid + half, instrument))
-        now = self.loop.time()
-        past.append((now, bid, ask))
+        bid, ask = path.moved(size)
+        self.ticks[symbol].append((self.loop.time(), bid, ask))
         line = self.lines[instrument.broker_id]
+        if line.is_closed:
+            return
         at = self.venue_clock.now()
         line.venue.observe(symbol, bid=bid, ask=ask, at=at, gap=True)
         line.publish(Quote(symbol=symbol, bid=bid, ask=ask, at=at))
         self._build_candle(symbol, (bid + ask) / 2)
 
     def _build_candle(self, symbol: Symbol, mid: Decimal) -> None:
-        now = self.venue_clock.now()
-        opened_at = now.replace(second=0, microsecond=0)
+        """A minute that is over becomes a candle."""
+        minute = int((self.loop.time() + START.second) // 60)
         mids = self._minute.setdefault(symbol, [])
-        last = now - timedelta(seconds=self.scenario.tick_s)
-        if mids and last.replace(second=0, microsecond=0) < opened_at:
-            self._candles.add(symbol, minute_candle(opened_at - timedelta(minutes=1), mids))
+        if mids and minute != self._minute_of.get(symbol, minute):
+            opened_at = self.venue_clock.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
+            self._candles.add(symbol, minute_candle(opened_at, mids))
             mids.clear()
+        self._minute_of[symbol] = minute
         mids.append(mid)
 
     # ------------------------------------------------------------------------------------------------------- faults
-
-    def _disturb(self) -> None:
-        tape, now = self.tape, self.loop.time()
-        if tape.fires("D2"):
-            self.database.down_until = now + tape.amount("D2", 2.0, 45.0)
-        if tape.fires("D3"):
-            self.database.slow_until = now + tape.amount("D3", 2.0, 30.0)
-        if tape.fires("C1"):
-            self.clock.step = timedelta(seconds=tape.amount("C1", -3_600.0, 3_600.0))
-        if tape.fires("P4"):
-            self._terminate()
-        # A person is likelier to press while an entry works: that is when a cancel and a fill can race.
-        throws = 10 if any(at_once(line.venue.open_orders()) for line in self.lines.values()) else 1
-        if any(tape.fires("O1") for _ in range(throws)):
-            self._press()
-        for line in self.lines.values():
-            self._disturb_line(line, now)
-
-    def _disturb_line(self, line: VenueLine, now: float) -> None:
-        tape = self.tape
-        if tape.fires("N8"):
-            line.dark_until = now + tape.amount("N8", 2.0, 60.0)
-        if tape.fires("N9"):
-            until = now + tape.amount("N9", 2.0, 45.0)
-            if tape.dice("N9/way").random() < 0.5:
-                line.deaf_until = until
-            else:
-                line.mute_until = until
-        if tape.fires("N10"):
-            line.stalled_until = now + tape.amount("N10", 10.0, 90.0)
-        if tape.fires("N11"):
-            line.break_stream()
-        if tape.fires("N14"):
-            line.disagree(tape.amount("N14", 1.0, 10.0))
-        if tape.fires("M3"):
-            line.freeze_quotes(tape.amount("M3", 5.0, 60.0))
-        for position in at_once(line.venue.positions()):
-            if position.stop_order_id is not None and (tape.fires("B1") or tape.fires("B11")):
-                at_once(line.venue.cancel(position.stop_order_id))
-
-    def _press(self) -> None:
-        """A person at another terminal."""
-        level = self.tape.dice("O1/level").choice(_KILL_LEVELS)
-        state = KillState(level=level, by="operator", cause=KillCause.COMMAND, reason="drill", at=self.clock.now())
-        at_once(self.stores.kills.set(state))
-        self.checks.note_press(state)
 
     def _calm_down(self) -> None:
         """Faults off: lines heal, the database is up, the clock is right, the operator resumes."""
         self.faults_off_at = self.loop.time()
         self.tape.stop()
         self.clock.step = timedelta(0)
-        self.database.down_until = self.database.slow_until = 0.0
+        self.database.heal()
         self.boundaries.dies_at = None
+        self.loop.wake(self.process)
         for line in self.lines.values():
             line.heal()
         at_once(self.stores.kills.resume(up_to=KillLevel.HALT, by="operator", reason="drill over", at=self.clock.now()))
@@ -385,5 +389,20 @@ def _usual_quantity(instrument: Instrument) -> Decimal:
     return min(Decimal(100) / distance, by_margin)
 
 
-def _on_tick(price: Decimal, instrument: Instrument) -> Decimal:
-    return (price / instrument.tick).to_integral_value() * instrument.tick
+class _Path:
+    """Where one price is: a float moves, what is quoted is whole ticks around it."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        start = PRICES[instrument.symbol]
+        half = max(instrument.typical_spread.at(start) / 2, instrument.tick)
+        self._mid = float(start)
+        self._half = float(half)
+        self._tick = instrument.tick
+        self._tick_size = float(instrument.tick)
+
+    def moved(self, units: float) -> tuple[Decimal, Decimal]:
+        """Bid and ask after a step of so many times STEP_RATIO."""
+        self._mid *= 1.0 + float(STEP_RATIO) * units
+        bid = round((self._mid - self._half) / self._tick_size)
+        ask = round((self._mid + self._half) / self._tick_size)
+        return bid * self._tick, ask * self._tick

@@ -2,28 +2,36 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from bot.config import Settings
 from bot.instruments import BrokerId, InstrumentRegistry, Symbol
 from bot.interfaces import CandleSource, Clock, Journal, Stores
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.quality import QuoteScreen
+from bot.layer2_intelligence.analyst.desk import AnalystDesk
 from bot.layer2_intelligence.strategies.catalogue import Strategy, strategy_named
 from bot.layer2_intelligence.validator import judge
+from bot.layer3_execution.adoption import Adoption
+from bot.layer3_execution.answers import AnswerDesk
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine
+from bot.layer3_execution.exit_plans import divergence_plan
 from bot.layer3_execution.flatten import Flattener
 from bot.layer3_execution.order_tracker import OrderTracker, never_failing
 from bot.layer3_execution.protection import PositionGuard
 from bot.layer3_execution.reconciliation import Reconciler
 from bot.layer4_risk.daily_loss import DailyLossWatch
 from bot.layer4_risk.drawdown import DrawdownWatch
+from bot.layer4_risk.entry_ledger import EntryLedger
 from bot.layer4_risk.kill_file import KillFile
 from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer4_risk.manager import RiskManager
+from bot.layer4_risk.session_day import session_day_of
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
 from bot.models import JournalEntry, Quote, TaskId
 from bot.pipeline import Judge, Pipeline, PipelineParts
+from bot.wiring.adoption import adoption_terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +59,12 @@ class TradingCore:
     engine: ExecutionEngine
     guard: PositionGuard
     reconciler: Reconciler
+    answers: AnswerDesk
     outcomes: OutcomeTracker
     kill: KillSwitch
     daily_loss: DailyLossWatch
     drawdown: DrawdownWatch
+    ledger: EntryLedger
     flattener: Flattener
     pipeline: Pipeline
 
@@ -69,15 +79,16 @@ def trading_core(
     candles: CandleSource,
     broker_of: Callable[[BrokerId], BrokerInterface],
     quote_of: Callable[[Symbol], Awaitable[Quote | None]],
-    entries_blocked: Callable[[BrokerId], str],
+    entries_blocked: Callable[[BrokerId, Symbol], str],
     strategies: Sequence[str],
     environment: str,
     kill_file: KillFile | None = None,
     seams: Seams | None = None,
+    analyst: AnalystDesk | None = None,
 ) -> TradingCore:
     """Everything between a feature set and an outcome. `environment` is the letter of client order ids.
 
-    `kill_file` is None where nobody could write one.
+    `kill_file` is None where nobody could write one, `analyst` where the detector decides alone.
     """
 
     async def record(kind: str, task_id: TaskId | None, data: Mapping[str, object]) -> None:
@@ -89,7 +100,7 @@ def trading_core(
         kill,
         stores.orders.realised_since,
         limit_ratio=settings.risk.daily_loss_limit_ratio,
-        start_hour_utc=settings.risk.session_day_start_utc,
+        day=session_day_of(settings.risk),
     )
     book = Book()
     tracker = seams.tracker(store=stores.orders, book=book, broker_of=broker_of, clock=clock, record=record)
@@ -111,8 +122,27 @@ def trading_core(
         record=record,
         protect_within_s=settings.risk.protect_within_s,
     )
+    terms_of = adoption_terms(settings.risk, registry, quote_of)
     reconciler = seams.reconciler(
-        store=stores.orders, book=book, tracker=tracker, engine=engine, broker_of=broker_of, clock=clock, record=record
+        store=stores.orders,
+        book=book,
+        tracker=tracker,
+        engine=engine,
+        broker_of=broker_of,
+        clock=clock,
+        record=record,
+        terms_of=terms_of,
+    )
+    answers = AnswerDesk(
+        answers=stores.answers,
+        reconciler=reconciler,
+        adoption=Adoption(store=stores.orders, book=book, tracker=tracker, clock=clock, terms_of=terms_of),
+        book=book,
+        tracker=tracker,
+        engine=engine,
+        broker_of=broker_of,
+        clock=clock,
+        record=record,
     )
     outcomes = OutcomeTracker(
         stores.outcomes, candles, registry, horizon_candles=settings.outcomes.outcome_horizon_candles
@@ -120,10 +150,10 @@ def trading_core(
     risk = seams.risk(
         registry=registry,
         settings=settings.risk,
-        exits=settings.exits,
-        max_positions=settings.get_max_open_positions,
+        plan_of=partial(divergence_plan, settings=settings.exits),
         environment=environment,
     )
+    ledger = EntryLedger(stores.orders)
     pipeline = Pipeline(
         PipelineParts(
             settings=settings,
@@ -132,10 +162,12 @@ def trading_core(
             journal=journal,
             signals=stores.signals,
             setups=stores.setups,
+            snapshots=stores.snapshots,
             book=book,
             kill=kill,
             daily_loss=daily_loss,
             risk=risk,
+            ledger=ledger,
             engine=engine,
             outcomes=outcomes,
             strategies={**{name: strategy_named(name, settings) for name in strategies}, **seams.strategies},
@@ -143,6 +175,8 @@ def trading_core(
             broker_of=broker_of,
             quote_of=quote_of,
             entries_blocked=entries_blocked,
+            foreign=reconciler.foreign.all,
+            analyst=analyst,
         )
     )
     drawdown = DrawdownWatch(stores.snapshots, kill.press, max_drawdown_ratio=settings.risk.max_drawdown_ratio)
@@ -153,10 +187,12 @@ def trading_core(
         engine=engine,
         guard=guard,
         reconciler=reconciler,
+        answers=answers,
         outcomes=outcomes,
         kill=kill,
         daily_loss=daily_loss,
         drawdown=drawdown,
+        ledger=ledger,
         flattener=flattener,
         pipeline=pipeline,
     )

@@ -24,17 +24,17 @@ from bot.database.pool import open_pool
 from bot.database.postgres import PostgresStores
 from bot.database.postgres_kills import PostgresKillNews
 from bot.database.writer import WriterLock
-from bot.instruments import default_registry
+from bot.errors import ConfigError
 from bot.interfaces import KillNews
 from bot.kill_watch import KillWatch
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.candle_cache import CandleCache
 from bot.layer1_data.feeds.candle_feed import CandleFeed
+from bot.layer1_data.venue_desk import VenueDesk
 from bot.layer2_intelligence.features import LiveFeatures
 from bot.layer2_intelligence.strategies.divergence import DIVERGENCE
 from bot.layer4_risk.exposure import RiskReport
 from bot.layer4_risk.kill_file import KillFile
-from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer5_monitoring.events import JournalEvents
 from bot.layer5_monitoring.health import HealthState
 from bot.layer5_monitoring.journal import StoredJournal
@@ -42,12 +42,13 @@ from bot.layer5_monitoring.logger import Redactor, configure_logging
 from bot.models import DaemonStatus
 from bot.scheduler import IntervalScheduler
 from bot.supervisor import EntryGate, Supervisor, SupervisorParts
-from bot.wiring.core import trading_core
-from bot.wiring.dev_market import DevMarket, dev_settings, dev_tasks
+from bot.wiring.alerts import AlertingParts, alerting
+from bot.wiring.analyst_desk import AnalystSeat, analyst_seat
+from bot.wiring.core import TradingCore, trading_core
+from bot.wiring.market import AccountCheck, Market, market_settings, open_market
 from bot.wiring.risk import report_of
 
 Say = Callable[[str], None]
-DEV_LEAST_INTERVAL_S = 0.25  # real seconds; dev mode's market is fast, the jobs need not be faster than the eye
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,8 @@ class Daemon:
     login: str
     app: web.Application
     supervisor: Supervisor
-    market: DevMarket
+    market: Market
+    accounts: AccountCheck
     state: HealthState
     runners: list[web.AppRunner]
 
@@ -71,13 +73,25 @@ class Daemon:
         self.state.status, self.state.detail = "ok", ""
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Play the market until told to stop; a market that fails ends the daemon, loudly."""
+        """Play the market until told to stop. A market that fails, or a key that leads to another account than the one
+        that the database belongs to, ends the daemon, loudly."""
         playing = asyncio.create_task(self.market.run(stop), name="market")
         stopping = asyncio.create_task(stop.wait(), name="stop")
+        checking = asyncio.create_task(self._check_accounts(stop), name="accounts")
         await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
         self.state.status = "stopping"
         stop.set()
-        await asyncio.gather(playing, stopping)
+        checking.cancel()
+        for end in await asyncio.gather(playing, stopping, checking, return_exceptions=True):
+            if isinstance(end, Exception):
+                raise end
+
+    async def _check_accounts(self, stop: asyncio.Event) -> None:
+        try:
+            await self.accounts.watch()
+        except ConfigError:
+            stop.set()
+            raise
 
 
 @asynccontextmanager
@@ -85,7 +99,7 @@ async def daemon(
     loaded: Loaded, *, url: str, state: HealthState, stop: asyncio.Event, say: Say
 ) -> AsyncIterator[Daemon]:
     """Start everything in order, and stop it in the reverse order however it ends."""
-    settings, data = dev_settings(loaded.settings), loaded.data_directory
+    settings, data = market_settings(loaded.settings), loaded.data_directory
     redactor = Redactor(secret_values(settings))
     configure_logging(
         level=settings.run.log_level, log_format=settings.run.log_format, redactor=redactor, stream=sys.stdout
@@ -94,21 +108,23 @@ async def daemon(
     api_token = secrets.token_urlsafe(24)
     redactor.add(password, api_token)
     state.detail = "starting the database"
-    async with _stores(settings, data, say) as (stores, kill_news):
+    async with _stores(settings, data, say) as (stores, kill_news), analyst_seat(settings, stores) as seat:
         state.detail = "starting the market"
-        market = DevMarket(settings, default_registry(), data)
+        market = await open_market(loaded, settings, data)
+        accounts = AccountCheck(market.brokers, stores.accounts, currency=settings.risk.account_currency)
+        await accounts.look()
         scheduler = IntervalScheduler(
             market.clock,
-            speed=settings.dev.dev_speed,
-            least_interval_s=DEV_LEAST_INTERVAL_S,
+            speed=market.speed,
+            least_interval_s=market.least_interval_s,
             on_problem=lambda job, text: supervisor.note_problem(job, text),
         )
         events = JournalEvents()
         kill_file = KillFile(data)
-        supervisor, kill, router = _supervisor(settings, market, stores, events, scheduler, kill_file, kill_news)
+        supervisor, core, router = _supervisor(settings, market, stores, events, scheduler, kill_file, kill_news, seat)
 
         async def risk() -> RiskReport:
-            return await report_of(settings=settings, stores=stores, router=router, supervisor=supervisor, kill=kill)
+            return await report_of(settings=settings, stores=stores, router=router, supervisor=supervisor, core=core)
 
         one_time = OneTimeLogin(SystemClock())
         parts = DashboardParts(
@@ -122,9 +138,11 @@ async def daemon(
             api_token=api_token,
             market_note=market.note,
             health=lambda: {"mode": settings.run.mode, **supervisor.health()},
-            kill=kill,
+            kill=core.kill,
             kill_file=kill_file,
             risk=risk,
+            venues=VenueDesk(router),
+            reconciliations=lambda: supervisor.reconciliations(),
             one_time_login=one_time,
         )
         running = Daemon(
@@ -136,18 +154,35 @@ async def daemon(
             app=create_app(parts),
             supervisor=supervisor,
             market=market,
+            accounts=accounts,
             state=state,
             runners=[],
         )
-        await supervisor.start()
-        try:
-            yield running
-        finally:
-            stop.set()
-            await supervisor.stop()
-            for runner in running.runners:
-                await runner.cleanup()
-            market.save()
+        told = AlertingParts(
+            settings=settings,
+            data=data,
+            stores=stores,
+            events=events,
+            redactor=redactor,
+            core=core,
+            health=supervisor.health,
+            jobs=scheduler.health,
+            status=parts.status,
+            reconciliations=parts.reconciliations,
+            risk=risk,
+        )
+        async with alerting(told):  # before the start: what that finds is told, too
+            for note in market.notes:
+                await core.pipeline.record("instrument", None, {"what": note})
+            await supervisor.start()
+            try:
+                yield running
+            finally:
+                stop.set()
+                await supervisor.stop()
+                for runner in running.runners:
+                    await runner.cleanup()
+                market.save()
 
 
 @asynccontextmanager
@@ -177,18 +212,26 @@ async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[tup
 
 def _supervisor(
     settings: Settings,
-    market: DevMarket,
+    market: Market,
     stores: PostgresStores,
     events: JournalEvents,
     scheduler: IntervalScheduler,
     kill_file: KillFile,
     kill_news: KillNews,
-) -> tuple[Supervisor, KillSwitch, BrokerRouter]:
+    seat: AnalystSeat,
+) -> tuple[Supervisor, TradingCore, BrokerRouter]:
     registry, clock = market.registry, market.clock
     router = BrokerRouter(market.brokers, registry)
     cache, gate = CandleCache(registry), EntryGate()
 
     journal = StoredJournal(stores.journal, events)
+    analyst = seat.desk(
+        settings,
+        stores,
+        clock,
+        record=lambda kind, task_id, data: core.pipeline.record(kind, task_id, data),
+        on_problem=lambda text: supervisor.note_problem("analyst", text),
+    )
     core = trading_core(
         settings=settings,
         registry=registry,
@@ -202,6 +245,7 @@ def _supervisor(
         strategies=[DIVERGENCE],
         environment=settings.run.mode[0],
         kill_file=kill_file,
+        analyst=analyst,
     )
     kill_watch = KillWatch(
         switch=core.kill,
@@ -225,20 +269,22 @@ def _supervisor(
         tracker=core.tracker,
         guard=core.guard,
         reconciler=core.reconciler,
+        answers=core.answers,
         kill=core.kill,
         kill_watch=kill_watch,
         daily_loss=core.daily_loss,
         drawdown=core.drawdown,
         outcomes=core.outcomes,
         pipeline=core.pipeline,
-        tasks=dev_tasks(market, settings),
+        analyst=analyst,
+        tasks=market.tasks(settings),
         new_features=lambda: LiveFeatures(settings.divergence, settings.validation.bandwidth_lookback),
     )
     supervisor = Supervisor(parts, gate)
-    return supervisor, core.kill, router
+    return supervisor, core, router
 
 
-async def _status(supervisor: Supervisor, settings: Settings, url: str, market: DevMarket) -> DaemonStatus:
+async def _status(supervisor: Supervisor, settings: Settings, url: str, market: Market) -> DaemonStatus:
     health = str(supervisor.health()["status"])
     return await supervisor.status(mode=settings.run.mode, url=url, health=health, market=market.note())
 

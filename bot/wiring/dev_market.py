@@ -36,6 +36,7 @@ PLAYED: Final[Mapping[tuple[str, str], int]] = {
 WAITS_FOR_SETUPS: Final = ("ETH/USD",)
 _SAVE_EVERY_S: Final = 1.0  # real; a kill in between repeats a second of the market
 _WARMUP_CANDLES: Final = 1_200  # of the base timeframe: 1h candles then give the 300 4h candles that law L8 asks for
+LEAST_INTERVAL_S: Final = 0.25  # real seconds; this market is fast, the jobs need not be faster than the eye
 _FRESH_S: Final = 7_200.0
 _STALE_S: Final = 6 * 3_600.0
 
@@ -45,10 +46,12 @@ class DevMarket:
 
     def __init__(self, settings: Settings, registry: InstrumentRegistry, data_directory: Path) -> None:
         self.registry = registry
-        self._speed = settings.dev.dev_speed
+        self.speed = settings.dev.dev_speed
+        self.least_interval_s = LEAST_INTERVAL_S
+        self.notes: Sequence[str] = ()
         self._path = data_directory / "dev" / "market.json"
         resume = self._saved()
-        self.clock = PacedClock(start_of(resume), self._speed)
+        self.clock = PacedClock(start_of(resume), self.speed)
         self.history = PlayedHistory()
         played = [(each, PLAYED[each.symbol, each.timeframe]) for each in recordings() if _is_played(each)]
         instruments = [registry.get(each.symbol) for each, _ in played]
@@ -64,6 +67,22 @@ class DevMarket:
             for (recording, row), instrument in zip(played, instruments, strict=True)
         ]
         self._player = MarketPlayer(self.tracks, self.clock, self.history, warmup=_WARMUP_CANDLES, resume=resume)
+
+    def tasks(self, settings: Settings) -> list[StrategyTask]:
+        """One divergence task per played instrument and timeframe that its candles give.
+
+        The default timeframes where they fit; an instrument whose own candles are of another length is judged on those.
+        """
+        wanted = [Timeframe.parse(each) for each in settings.tasks.timeframe_names]
+        tasks = []
+        for track in self.tracks:
+            base = track.timeframe
+            fitting = [each for each in wanted if each.seconds >= base.seconds and each.seconds % base.seconds == 0]
+            for timeframe in dict.fromkeys((*fitting, base)):
+                task = StrategyTask.of(DIVERGENCE, track.instrument, timeframe)
+                alone = {} if task.symbol in WAITS_FOR_SETUPS else {"use_multi_tf_confirmation": "false"}
+                tasks.append(replace(task, parameters=alone))
+        return tasks
 
     async def run(self, stop: asyncio.Event) -> None:
         """Play until told to stop, saving the place now and then."""
@@ -92,7 +111,7 @@ class DevMarket:
             parts.append(f"recorded real candles, re-dated: {', '.join(recorded)}")
         if seeded:
             parts.append(f"synthetic seeded candles: {', '.join(seeded)}")
-        return f"simulated market at {self._speed:,.0f} times real time; {'; '.join(parts)}"
+        return f"simulated market at {self.speed:,.0f} times real time; {'; '.join(parts)}"
 
     def _is_recorded(self, track: Track) -> bool:
         return self._player.source(track.instrument.symbol) == "recorded"
@@ -121,23 +140,6 @@ class DevMarket:
             )
             for broker_id in ids
         ]
-
-
-def dev_tasks(market: DevMarket, settings: Settings) -> list[StrategyTask]:
-    """One divergence task per played instrument and timeframe that its candles give.
-
-    The default timeframes where they fit; an instrument whose own candles are of another length is judged on those.
-    """
-    wanted = [Timeframe.parse(each.strip()) for each in settings.tasks.timeframes.split(",") if each.strip()]
-    tasks = []
-    for track in market.tracks:
-        base = track.timeframe
-        fitting = [each for each in wanted if each.seconds >= base.seconds and each.seconds % base.seconds == 0]
-        for timeframe in dict.fromkeys((*fitting, base)):
-            task = StrategyTask.of(DIVERGENCE, track.instrument, timeframe)
-            alone = {} if task.symbol in WAITS_FOR_SETUPS else {"use_multi_tf_confirmation": "false"}
-            tasks.append(replace(task, parameters=alone))
-    return tasks
 
 
 def dev_settings(settings: Settings) -> Settings:

@@ -78,7 +78,7 @@ async def replay_candles(
         candles=_OneSeries(all_series={series.timeframe: series}, clock=clock),
         broker_of=lambda _: venue,
         quote_of=quote_of,
-        entries_blocked=lambda _: "",
+        entries_blocked=lambda *_: "",
         strategies=[strategy],
         environment="r",
     )

@@ -68,6 +68,8 @@ def _venue(
         amends_stop=kind.amends_stop,
         stop_reserves=kind.stop_reserves,
         duplicate_ids=kind.duplicate_ids,
+        cumulative_fills=kind.cumulative_fills,
+        request_expires_after_s=kind.request_expires_after_s,
     )
 
 
@@ -134,7 +136,7 @@ def _bot(outside: Outside, *, seams: Seams) -> Bot:
         registry=outside.registry,
         clock=clock,
         stores=stores,
-        scheduler=SimulatedScheduler(clock, outside.on_failure),
+        scheduler=SimulatedScheduler(outside.on_failure, outside.late_s),
         router=router,
         feed=CandleFeed(router, cache, clock),
         cache=cache,
@@ -142,6 +144,7 @@ def _bot(outside: Outside, *, seams: Seams) -> Bot:
         tracker=core.tracker,
         guard=core.guard,
         reconciler=core.reconciler,
+        answers=core.answers,
         kill=core.kill,
         kill_watch=kill_watch,
         daily_loss=core.daily_loss,

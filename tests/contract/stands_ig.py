@@ -1,28 +1,24 @@
-"""IG's stand for the broker contract: the real adapter over loopback to the fake.
+"""IG for the conformance cases: the real adapter over a loopback fake; and with candles of shares from elsewhere."""
 
-Cases have to use names as `client_order_id` makes them: IG keeps
-a reference, and only its prefix tells that it is ours.
-"""
-
-import asyncio
-from collections.abc import Coroutine
-from datetime import UTC, datetime
-from threading import Thread
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
 
 from bot.clock import ReplayClock
-from bot.instruments import Instrument, InstrumentRegistry, Symbol, default_registry
+from bot.instruments import AssetClass, Instrument, InstrumentRegistry, Symbol, default_registry
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.brokers.ig.access import Access
 from bot.layer1_data.brokers.ig.adapter import IGBroker
+from bot.layer1_data.brokers.ig.stocks import IGStockBroker
 from bot.layer1_data.brokers.ig.wire import Allowance
+from bot.models import Candle, ClientOrderId, Timeframe
+from tests.contract.our_names import OurNames
+from tests.contract.stands import EUR_USD, START
 from tests.fakes.ig import FakeIg
 from tests.fakes.venue_market import FakeMarket
 
-Answer = TypeVar("Answer")
-
-START: Final = datetime(2024, 3, 4, tzinfo=UTC)
-_PATIENCE_S: Final = 10
 PLENTY: Final = Allowance(reads=1_000_000, trades=1_000_000)
 
 
@@ -34,56 +30,85 @@ class AlwaysOpen(FakeMarket):
 
 
 class IgStand:
-    """The account holds 10,000 USD. EUR_GBP is known to the venue and has no price.
+    """EUR_GBP is known to the venue and has no price."""
 
-    The venue has a thread of its own, so that a stand can be made and its market moved where nothing is awaited.
-    """
+    instruments: tuple[Instrument, ...] = (EUR_USD, default_registry().get("EUR_GBP"))
 
     def __init__(self) -> None:
-        registry = default_registry()
-        self.instruments: tuple[Instrument, ...] = (registry.get("EUR_USD"), registry.get("EUR_GBP"))
-        self.clock = ReplayClock(START)
-        self.market = AlwaysOpen(InstrumentRegistry(self.instruments))
-        self.venue = FakeIg(instruments=self.instruments, market=self.market, clock=self.clock)
-        self.venue.book.status["EUR_GBP"] = "OFFLINE"
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="fake ig", daemon=True)
-        self._thread.start()
-        self._url = self._there(self.venue.start())
-        self._gone: list[BrokerInterface] = []
-        self.broker: BrokerInterface = self._made()
+        self._clock = ReplayClock(START)
+        self._market = AlwaysOpen(InstrumentRegistry(self.instruments))
+        self._venue = FakeIg(instruments=self.instruments, market=self._market, clock=self._clock)
+        self._venue.book.status["EUR_GBP"] = "OFFLINE"
+        self._names: dict[ClientOrderId, ClientOrderId] = {}
+        self._made: list[BrokerInterface] = []
+        self._url = ""
+        self.broker: BrokerInterface
+
+    async def open(self) -> None:
+        self._url = await self._venue.start()
+        self.crash()
 
     async def close(self) -> None:
-        """Leave nothing behind."""
-        for each in (*self._gone, self.broker):
+        for each in self._made:
             await each.close()
-        self._there(self.venue.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_PATIENCE_S)
-        self._loop.close()
+        await self._venue.close()
 
     def price(self, bid: str, ask: str) -> None:
-        """The venue's market jumps there, and what rests meets it."""
-        self.market.pin("EUR_USD", bid, ask)
-        self._there(self._match())
+        self._market.pin("EUR_USD", bid, ask)
+        self._venue.book.match()
 
     def crash(self) -> None:
-        """A new adapter talks to the same venue."""
-        self._gone.append(self.broker)
-        self.broker = self._made()
-
-    async def _match(self) -> None:
-        self.venue.book.match()
-
-    def _there(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE_S)
-
-    def _made(self) -> IGBroker:
-        return IGBroker(
+        made = self._adapter(
             access=Access(environment="demo", key="key", username="user", password="secret", url=self._url),
             instruments=self.instruments,
-            clock=self.clock,
+            clock=self._clock,
             allowance=PLENTY,
             quote_fresh_s=-1,
-            broker_id=self.instruments[0].broker_id,
+            broker_id=EUR_USD.broker_id,
         )
+        self._made.append(made)
+        self.broker = OurNames(made, self._names)
+
+    def _adapter(self, **arguments: Any) -> IGBroker:
+        return IGBroker(**arguments)
+
+
+class IgSharesStand(IgStand):
+    """The same with EUR_USD as if it were a share, whose history IG refuses."""
+
+    instruments = tuple(replace(each, asset_class=AssetClass.STOCK) for each in IgStand.instruments)
+
+    def _adapter(self, **arguments: Any) -> IGBroker:
+        self._venue.no_entitlement.add(EUR_USD.venue_symbol)
+        return IGStockBroker(shares=_Elsewhere(self._market, self._clock), **arguments)
+
+
+class _Elsewhere:
+    """Candles of the same market, told by somebody else."""
+
+    def __init__(self, market: FakeMarket, clock: ReplayClock) -> None:
+        self._market = market
+        self._clock = clock
+
+    async def candles(
+        self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int
+    ) -> Sequence[Candle]:
+        now = self._clock.now()
+        start = since or now - limit * timeframe.duration
+        bars = self._market.bars(symbol, timeframe.duration, start, now, now)
+        closed = [each for each in bars if each.is_complete]
+        return [
+            Candle(
+                opened_at=each.opened_at,
+                closed_at=each.closed_at,
+                open=each.open,
+                high=each.high,
+                low=each.low,
+                close=each.close,
+                volume=Decimal(each.volume),
+            )
+            for each in (closed[-limit:] if since is None else closed[:limit])
+        ]
+
+    async def close(self) -> None:
+        pass

@@ -2,7 +2,7 @@
 
 import asyncio
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Thread
 from typing import Any, Final
 
@@ -11,11 +11,13 @@ from bot.instruments import Symbol, default_registry
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.brokers.oanda.access import Access, Environment, TimeOuts
 from bot.layer1_data.brokers.oanda.adapter import OandaBroker
+from bot.models import ClientOrderId
+from tests.contract.our_names import OurNames
+from tests.contract.stands import START
 from tests.fakes.oanda.book import ACCOUNT
 from tests.fakes.oanda.server import PRICE_S, TOKEN, FakeOanda
 from tests.fakes.venue_market import FakeMarket
 
-START: Final = datetime(2024, 3, 4, tzinfo=UTC)  # as in the cases
 _PATIENCE_S: Final = 10
 
 
@@ -33,30 +35,36 @@ class OandaStand:
     hedging = True
 
     def __init__(self) -> None:
-        self.market = _AlwaysOpen(default_registry())
-        self.market.halt("EUR_GBP")  # the contract's instrument without a price
+        self._market = _AlwaysOpen(default_registry())
+        self._market.halt("EUR_GBP")  # the contract's instrument without a price
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="fake oanda", daemon=True)
-        self._thread.start()
         self._clock = ManualClock(START)
-        self._venue = FakeOanda(self.market, self._clock, hedging=self.hedging)
+        self._venue = FakeOanda(self._market, self._clock, hedging=self.hedging)
+        self._names: dict[ClientOrderId, ClientOrderId] = {}
+        self._made: list[BrokerInterface] = []
+        self._url = ""
+        self.broker: BrokerInterface
+
+    async def open(self) -> None:
+        self._thread.start()
         self._url = str(self._there(self._venue.start(by_itself=False)))
-        self.broker: BrokerInterface = self._made()
-        self._crashed: list[BrokerInterface] = []
+        self.crash()
 
     def price(self, bid: str, ask: str) -> None:
         """The market jumps there and fills what it reaches."""
-        self.market.pin("EUR_USD", bid, ask)
+        self._market.pin("EUR_USD", bid, ask)
         self._there(self._match())
 
     def crash(self) -> None:
         """A new adapter for the same account."""
-        self._crashed.append(self.broker)
-        self.broker = self._made()
+        made = self._adapter()
+        self._made.append(made)
+        self.broker = OurNames(made, self._names)
 
     async def close(self) -> None:
         """Nothing is left behind."""
-        for each in (*self._crashed, self.broker):
+        for each in self._made:
             await each.close()
         self._there(self._venue.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -67,14 +75,13 @@ class OandaStand:
         self._venue.book.match()
         self._clock.advance(PRICE_S)  # streams look again
 
-    def _made(self) -> OandaBroker:
+    def _adapter(self) -> OandaBroker:
         registry = default_registry()
         return OandaBroker(
             Access(token=TOKEN, account=ACCOUNT, environment=Environment.PRACTICE, url=self._url),
             instruments=(registry.get("EUR_USD"), registry.get("EUR_GBP")),
             clock=SystemClock(),
             time_outs=TimeOuts(silence_s=5, whole_s=8, stream_s=8),
-            order_id_prefix="",
         )
 
     def _there(self, work: Any) -> Any:

@@ -1,28 +1,23 @@
 """What every broker must do, one numbered case each. A real adapter joins by adding a stand to `STANDS`.
 
-A stand is one account at one venue: the adapter under test and the means to move that venue's market (the simulated
-venue is told, a loopback fake of a real one is scripted). Cases ask only through the contract. Where venues differ the
-case asks `capabilities`, never for a name.
+Cases ask only through the contract. Where venues differ the case asks `capabilities`, never for a name, and is skipped
+with the reason. `python -m tests.contract.conformance_table` prints every case against every broker.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, Final, Protocol
+from typing import Final
 
-import numpy as np
 import pytest
 
 from bot.clock import ManualClock
 from bot.errors import BrokerUnavailable
-from bot.instruments import OANDA, Currency, Instrument, Symbol, default_registry
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, BrokerInterface, DuplicateIds
-from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
-from bot.layer1_data.brokers.simulated.state import MemoryVenueState
+from bot.instruments import Instrument, Symbol
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, DuplicateIds
 from bot.models import (
     ApprovedOrder,
-    CandleSeries,
     ClientOrderId,
     Direction,
     ExitPlan,
@@ -38,118 +33,25 @@ from bot.models import (
     Timeframe,
     VenuePosition,
 )
+from tests.contract.stands import (
+    BALANCE,
+    EUR_USD,
+    START,
+    CoinbaseLike,
+    FuturesLike,
+    IgLike,
+    OandaLike,
+    SimulatedStand,
+    SpotLike,
+    Stand,
+    TradierLike,
+)
+from tests.contract.stands_binance import BinanceStand
+from tests.contract.stands_ig import IgSharesStand, IgStand
+from tests.contract.stands_oanda import OandaNettingStand, OandaStand
 
 D = Decimal
-START: Final = datetime(2024, 3, 4, tzinfo=UTC)
-EUR_USD: Final = default_registry().get("EUR_USD")
-BALANCE: Final = D(10_000)
-
-
-class Stand(Protocol):
-    """One venue to test against. Its account is in USD and holds BALANCE; it trades EUR_USD."""
-
-    broker: BrokerInterface
-
-    def price(self, bid: str, ask: str) -> None:
-        """The venue's market jumps there."""
-
-    def crash(self) -> None:
-        """Our process dies and a new adapter talks to the same venue; `broker` is the new one."""
-
-
-class OneHistory:
-    """Ten candles of one hour; the last one closes at START + 1 h, so it is not closed yet."""
-
-    def series(self, symbol: Symbol, timeframe: Timeframe) -> CandleSeries:
-        opened = int(START.timestamp()) + 3_600 * np.arange(-9, 1, dtype=np.int64)
-        price = 1.1 + np.arange(10) / 1_000
-        none = np.zeros(10, dtype=np.int64)
-        return CandleSeries(symbol, timeframe, opened, price, price + 0.001, price - 0.001, price, price * 0, none)
-
-
-class SimulatedStand:
-    """The simulated venue."""
-
-    def __init__(self) -> None:
-        self._state = MemoryVenueState()
-        self._clock = ManualClock(START)
-        self._venue = self._made()
-        self.broker: BrokerInterface = self._venue
-
-    def price(self, bid: str, ask: str) -> None:
-        self._venue.observe(EUR_USD.symbol, bid=D(bid), ask=D(ask), at=self._clock.now(), gap=True)
-
-    def crash(self) -> None:
-        self.broker = self._venue = self._made()
-
-    options: ClassVar[Mapping[str, Any]] = {}
-
-    def _made(self) -> SimulatedBroker:
-        return SimulatedBroker(
-            broker_id=OANDA,
-            instruments=(EUR_USD, default_registry().get("EUR_GBP")),
-            clock=self._clock,
-            currency=Currency("USD"),
-            balance=BALANCE,
-            state=self._state,
-            history=OneHistory(),
-            **self.options,
-        )
-
-
-class OandaLike(SimulatedStand):
-    """Attaches the stop, which follows; an id may come again once its order has ended."""
-
-    options: ClassVar[Mapping[str, Any]] = {"duplicate_ids": DuplicateIds.OPEN_ONLY}
-
-
-class IgLike(SimulatedStand):
-    """Attaches the stop, which follows; knows no ids. MT5 is alike."""
-
-    options: ClassVar[Mapping[str, Any]] = {"duplicate_ids": DuplicateIds.NONE}
-
-
-class FuturesLike(SimulatedStand):
-    """Stops are reduce-only orders of their own, which can be changed and lock nothing."""
-
-    options: ClassVar[Mapping[str, Any]] = {
-        "attached_stop": False,
-        "stop_follows_position": False,
-        "duplicate_ids": DuplicateIds.OPEN_ONLY,
-    }
-
-
-class CoinbaseLike(SimulatedStand):
-    """Attaches a bracket as large as the entry's fills; it never shrinks and is not changed. Tells totals of fills."""
-
-    options: ClassVar[Mapping[str, Any]] = {
-        "stop_follows_position": False,
-        "amends_stop": False,
-        "cumulative_fills": True,
-    }
-
-
-class TradierLike(SimulatedStand):
-    """Stops are orders of their own, not changed; a tag is no id."""
-
-    options: ClassVar[Mapping[str, Any]] = {
-        "attached_stop": False,
-        "stop_follows_position": False,
-        "amends_stop": False,
-        "duplicate_ids": DuplicateIds.NONE,
-    }
-
-
-class SpotLike(TradierLike):
-    """As before, and a resting stop locks what it would sell."""
-
-    options: ClassVar[Mapping[str, Any]] = {
-        **TradierLike.options,
-        "stop_reserves": True,
-        "duplicate_ids": DuplicateIds.OPEN_ONLY,
-    }
-
-
+SPOT_ONLY: Final = "this venue sells only what is held"
 STANDS: Final[tuple[Callable[[], Stand], ...]] = (
     SimulatedStand,
     OandaLike,
@@ -158,14 +60,21 @@ STANDS: Final[tuple[Callable[[], Stand], ...]] = (
     CoinbaseLike,
     TradierLike,
     SpotLike,
+    BinanceStand,
+    OandaStand,
+    OandaNettingStand,
+    IgStand,
+    IgSharesStand,
 )
 
 
 @pytest.fixture(params=STANDS, ids=lambda each: each.__name__)
-def stand(request: pytest.FixtureRequest) -> Stand:
+async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
     made: Stand = request.param()
+    await made.open()
     made.price("1.10000", "1.10010")
-    return made
+    yield made
+    await made.close()
 
 
 def entry(name: str = "entry-1", /, **changes: object) -> ApprovedOrder:
@@ -295,12 +204,33 @@ async def test_21_a_market_entry_is_filled_and_told_in_every_place(stand: Stand)
 
 
 async def test_22_a_buy_never_pays_less_than_the_ask_and_a_sale_never_gets_more_than_the_bid(stand: Stand) -> None:
-    await stand.broker.place(entry("long"))
-    await stand.broker.place(entry("short", side=Side.SELL, stop="1.10500"))
+    await stand.broker.place(entry())
+    await stand.broker.place(reduction("out", "1000"))
 
     fills, _ = await stand.broker.fills_since("")
     assert fills[0].price >= D("1.10010")
     assert fills[1].price <= D("1.10000")
+
+
+async def test_22b_a_short_entry_is_filled_at_the_bid_or_lower_and_protected_from_above(stand: Stand) -> None:
+    if not stand.broker.capabilities.allows_short:
+        pytest.skip(SPOT_ONLY)
+    await stand.broker.place(entry(side=Side.SELL, stop="1.10500"))
+
+    fills, _ = await stand.broker.fills_since("")
+    position = await only_position(stand)
+    assert [each.price <= D("1.10000") for each in fills] == [True]
+    assert (position.direction, position.quantity) == (Direction.SHORT, D(1_000))
+    assert position.stop_price == (D("1.10500") if stand.broker.capabilities.attached_stop else None)
+
+
+async def test_22c_where_nothing_can_be_sold_short_a_short_entry_is_refused_and_opens_nothing(stand: Stand) -> None:
+    if stand.broker.capabilities.allows_short:
+        pytest.skip("this venue sells short")
+    ack = await stand.broker.place(entry(side=Side.SELL, stop="1.10500"))
+
+    assert ack.state is OrderState.REJECTED
+    assert await stand.broker.positions() == ()
 
 
 async def test_23_an_attached_stop_rests_from_the_fill_on_for_the_whole_quantity(stand: Stand) -> None:
@@ -391,6 +321,8 @@ async def test_25_a_no_is_an_answer_with_the_venues_reason_and_leaves_nothing(
 ) -> None:
     ack = await stand.broker.place(entry(**changes))
 
+    if changes.get("side") is Side.SELL and not stand.broker.capabilities.allows_short:
+        word = "NO_SHORT"
     assert ack.state is OrderState.REJECTED
     assert ack.reason == word if isinstance(stand, SimulatedStand) else ack.reason
     assert await stand.broker.positions() == ()
@@ -458,6 +390,8 @@ async def test_34_a_reduction_of_nothing_is_rejected_and_opens_nothing(stand: St
 
 
 async def test_35_a_reduction_on_the_opening_side_is_rejected(stand: Stand) -> None:
+    if not stand.broker.capabilities.allows_short:
+        pytest.skip(SPOT_ONLY)
     await stand.broker.place(entry("entry-1", side=Side.SELL, stop="1.10500"))
     ack = await stand.broker.place(reduction("out", "100"))
 
@@ -468,6 +402,8 @@ async def test_35_a_reduction_on_the_opening_side_is_rejected(stand: Stand) -> N
 async def test_36_a_resting_target_fills_when_reached_and_ends_when_the_stop_closes_the_position(stand: Stand) -> None:
     if stand.broker.capabilities.stop_reserves:
         pytest.skip("this venue rests no target beside a stop")
+    if not stand.broker.capabilities.limit_exits:
+        pytest.skip("this venue closes at the market only")
     await protected(stand)
     await stand.broker.place(reduction("t1", "400", price="1.10400"))
     await stand.broker.place(reduction("t2", "600", price="1.10900"))
@@ -477,10 +413,25 @@ async def test_36_a_resting_target_fills_when_reached_and_ends_when_the_stop_clo
     stand.price("1.09000", "1.09010")
 
     assert await fill_names(stand) == ["entry-1", "t1", "entry-1-s"]
+    if not stand.broker.capabilities.exits_end_with_position:
+        assert [each.client_order_id for each in await stand.broker.open_orders()] == ["t2"]
+        assert (await stand.broker.cancel(ClientOrderId("t2"))).state is OrderState.CANCELED
     assert await stand.broker.open_orders() == ()
     ended = await stand.broker.find_order(ClientOrderId("t2"))
     assert ended is not None
     assert ended.state is OrderState.CANCELED
+
+
+async def test_36b_where_every_exit_closes_at_the_market_one_with_a_price_is_refused_and_closes_nothing(
+    stand: Stand,
+) -> None:
+    if stand.broker.capabilities.limit_exits:
+        pytest.skip("this venue takes exits with a price")
+    await protected(stand)
+    ack = await stand.broker.place(reduction("t1", "400", price="1.10400"))
+
+    assert ack.state is OrderState.REJECTED
+    assert (await only_position(stand)).quantity == D(1_000)
 
 
 # ------------------------------------------------------------------------------------------------------------ 4x: stops

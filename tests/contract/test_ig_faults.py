@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -31,7 +32,8 @@ from bot.models import (
     VenuePosition,
     leg_of,
 )
-from tests.contract.stands_ig import PLENTY, START, AlwaysOpen
+from tests.contract.stands import START
+from tests.contract.stands_ig import PLENTY, AlwaysOpen
 from tests.fakes.ig import FakeIg, Fault
 
 D = Decimal
@@ -52,7 +54,9 @@ class Stand:
         self.brokers: list[IGBroker] = []
         self.url = ""
 
-    def connected(self, *, timeout_s: float = 5.0, allowance: Allowance = PLENTY, **access: object) -> IGBroker:
+    def connected(
+        self, *, timeout_s: float = 5.0, allowance: Allowance = PLENTY, confirm_tries: int = 6, **access: object
+    ) -> IGBroker:
         known = {"environment": "demo", "key": "key", "username": "user", "password": "secret", "url": self.url}
         broker = IGBroker(
             access=Access(**(known | access)),  # type: ignore[arg-type]
@@ -60,6 +64,7 @@ class Stand:
             clock=self.clock,
             allowance=allowance,
             timeout_s=timeout_s,
+            confirm_tries=confirm_tries,
             patience_s=0.05,
             quote_fresh_s=-1,
         )
@@ -147,6 +152,16 @@ async def test_an_entry_whose_answer_is_of_no_use_is_unknown_and_found_afterward
     assert found is not None
     assert (found.state, found.filled_quantity) == (OrderState.FILLED, D(10))
     assert len(stand.venue.sent(OPEN)) == 1
+
+
+async def test_an_answer_that_comes_in_pieces_is_read_to_its_end(stand: Stand) -> None:
+    broker = stand.connected()
+    stand.fault("pieces", "", times=-1)
+
+    ack = await broker.place(entry())
+
+    (position,) = await broker.positions()
+    assert (ack.state, position.quantity, len(await fills(broker))) == (OrderState.FILLED, D(10), 1)
 
 
 async def test_an_entry_lost_on_its_way_is_unknown_and_found_nowhere(stand: Stand) -> None:
@@ -251,6 +266,26 @@ async def test_a_close_whose_answer_is_lost_is_known_by_its_deal_and_size(stand:
     assert len(stand.venue.sent(CLOSE)) == 1
 
 
+@pytest.mark.parametrize("reason", ["", "MARKET_CLOSING"])
+async def test_a_close_that_was_taken_is_found_by_its_confirm_before_activity_shows_it(
+    stand: Stand, reason: str
+) -> None:
+    broker = stand.connected(confirm_tries=1)
+    await broker.place(entry())
+    stand.venue.book.reject_next = reason
+    stand.fault("no", "GET /confirms", status=500)
+    with pytest.raises(OrderFateUnknown):
+        await broker.place(exit_of("4"))
+    stand.venue.activity_hidden = 0 if reason else 1
+
+    found = await broker.find_order(leg_of(ENTRY, "X0"))
+
+    assert found is not None
+    assert (found.state, found.filled_quantity) == (
+        (OrderState.REJECTED, D(0)) if reason else (OrderState.FILLED, D(4))
+    )
+
+
 async def test_a_close_is_claimed_by_the_order_that_is_looked_for_after_a_crash(stand: Stand) -> None:
     first = stand.connected()
     await first.place(entry())
@@ -341,6 +376,53 @@ async def test_activity_is_read_over_all_its_pages(stand: Stand) -> None:
         (ENTRY, D(10)),
         *((leg_of(ENTRY, leg), D(2)) for leg in ("X0", "X1", "X2")),
     ]
+
+
+async def test_activity_that_is_more_than_a_minutes_allowance_is_read_over_several(stand: Stand) -> None:
+    before = stand.connected()
+    stand.venue.page_size = 1
+    await before.place(entry())
+    for leg in range(8):
+        stand.passes(86_400 * 2)
+        await before.place(exit_of("1", f"X{leg}"))
+    broker = stand.connected(allowance=Allowance(reads=8, trades=100))
+
+    with pytest.raises(BrokerUnavailable, match="no turn"):
+        await broker.fills_since("")
+    stand.passes(61)
+    with suppress(BrokerUnavailable):
+        await broker.fills_since("")
+    stand.passes(61)
+
+    assert [each[1] for each in await fills(broker)] == [D(10), *[D(1)] * 8]
+
+
+async def test_two_closes_of_one_position_within_a_second_are_two_fills(stand: Stand) -> None:
+    broker = stand.connected()
+    stand.venue.book.closes_bear_their_position = True
+    await broker.place(entry())
+    await broker.place(exit_of("3", "X0"))
+    await broker.place(exit_of("4", "X1"))
+
+    assert [each[:2] for each in await fills(broker)] == [
+        (ENTRY, D(10)),
+        (leg_of(ENTRY, "X0"), D(3)),
+        (leg_of(ENTRY, "X1"), D(4)),
+    ]
+
+
+async def test_a_fill_after_the_accounts_clock_was_put_back_is_told(stand: Stand) -> None:
+    broker = stand.connected()
+    await broker.place(entry())
+    _, cursor = await broker.fills_since("")
+    stand.passes(60)
+    await broker.place(exit_of("4"))
+    row = stand.venue.book.activity[-1]
+    row["date"] = (datetime.fromisoformat(row["date"]) - timedelta(hours=1)).isoformat()
+
+    told, _ = await broker.fills_since(cursor)
+
+    assert [(each.client_order_id, each.quantity) for each in told] == [(leg_of(ENTRY, "X0"), D(4))]
 
 
 async def test_a_fill_that_shows_late_with_an_earlier_instant_is_still_told_once(stand: Stand) -> None:
@@ -502,6 +584,18 @@ async def test_a_key_revoked_meanwhile_stops_every_further_request(stand: Stand)
     with pytest.raises(BrokerUnavailable, match="not tried again"):
         await broker.place(exit_of("10"))
     assert len(stand.venue.requests) == before
+
+
+async def test_a_question_that_the_key_may_not_ask_keeps_no_order_from_leaving(stand: Stand) -> None:
+    broker = stand.connected()
+    await broker.place(entry())
+    stand.fault("no", "GET /history/activity", status=403, code="endpoint.unavailable.for.api-key")
+    with pytest.raises(BrokerUnavailable, match="not answered"):
+        await broker.fills_since("")
+
+    ack = await broker.place(exit_of("10"))
+
+    assert ack.state is OrderState.FILLED
 
 
 async def test_a_login_that_fails_without_a_reason_waits_before_the_next_one(stand: Stand) -> None:

@@ -16,9 +16,10 @@ from bot.instruments import Instrument, Symbol, default_registry
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.brokers.oanda.access import Access, Environment, TimeOuts
 from bot.layer1_data.brokers.oanda.adapter import OandaBroker
-from bot.models import ClientOrderId, OrderKind, OrderState, Side, Timeframe
+from bot.models import ClientOrderId, OrderKind, OrderState, Side, Timeframe, leg_of
 from tests.contract.test_broker_contract import entry, reduction
 from tests.fakes.oanda.book import ACCOUNT
+from tests.fakes.oanda.desk import close_trade
 from tests.fakes.oanda.faults import Fault
 from tests.fakes.oanda.server import TOKEN, FakeOanda
 from tests.fakes.venue_market import FakeMarket
@@ -232,6 +233,27 @@ async def test_a_caller_that_gives_up_leaves_his_request_to_its_end_and_the_line
     assert (found.state, desk.sent()) == (OrderState.FILLED, 1)
 
 
+@pytest.mark.parametrize("asked", ["place", "positions"])
+async def test_what_waits_for_its_turn_when_the_adapter_is_closed_was_surely_not_sent(desk: Desk, asked: str) -> None:
+    desk.venue.faults.next(Fault.HELD_REPLY, "GET")
+    held = asyncio.ensure_future(desk.broker.account())
+    while not desk.venue.requests:
+        await ManualClock().sleep(0)
+    broker = desk.broker
+    waiting = [
+        asyncio.ensure_future(broker.place(entry()) if asked == "place" else broker.positions()) for _ in range(2)
+    ]
+    await ManualClock().sleep(0)
+
+    closing = asyncio.ensure_future(broker.close())
+    desk.venue.faults.release.set()
+    ends = await asyncio.gather(*waiting, closing, return_exceptions=True)
+    await asyncio.gather(held, return_exceptions=True)
+
+    assert [type(each) for each in ends] == [BrokerUnavailable, BrokerUnavailable, type(None)]
+    assert (desk.sent(), len(desk.venue.requests)) == (0, 1)
+
+
 # ------------------------------------------------------------------------------------------ reads never say "not there"
 
 READS: Final[dict[str, Callable[[BrokerInterface], Coroutine[Any, Any, object]]]] = {
@@ -349,6 +371,21 @@ async def test_a_moved_stop_keeps_its_name_while_its_number_changes_and_its_fill
     assert fills[-1].cause == "stop"
 
 
+@pytest.mark.parametrize("ends_as", ["MARKET_HALTED", "SOMETHING_NEW"])
+async def test_a_moved_stop_that_ended_in_the_same_breath_is_not_told_as_resting(desk: Desk, ends_as: str) -> None:
+    await desk.broker.place(entry())
+    desk.venue.book.moved_stops_end_as = ends_as
+
+    if ends_as == "MARKET_HALTED":
+        assert (await desk.broker.amend_stop(ENTRY, D("1.09700"))).state is OrderState.REJECTED
+    else:
+        with pytest.raises(OrderFateUnknown, match=ends_as):
+            await desk.broker.amend_stop(ENTRY, D("1.09700"))
+
+    (position,) = await desk.broker.positions()
+    assert position.stop_price is None
+
+
 async def test_a_stop_that_a_person_removed_is_seen_and_can_be_rested_again(desk: Desk) -> None:
     await desk.broker.place(entry())
     book = desk.venue.book
@@ -383,6 +420,97 @@ async def test_a_close_of_more_than_a_newer_trade_has_closes_what_it_has(desk: D
 
     (left,) = await desk.broker.positions()
     assert (ack.state, left.entry_order_id, left.quantity) == (OrderState.FILLED, "old", D(1_000))
+
+
+async def test_a_close_of_one_of_two_trades_whose_answer_is_lost_is_told_under_its_name(desk: Desk) -> None:
+    await desk.broker.place(entry("old"))
+    await desk.broker.place(entry("new"))
+    _, cursor = await desk.broker.fills_since("")
+    desk.venue.faults.next(Fault.LOST_REPLY, "/close")
+    with pytest.raises(OrderFateUnknown):
+        await desk.broker.place(reduction("out", "400", of="new"))
+
+    found = await desk.broker.find_order(ClientOrderId("out"))
+    told, _ = await desk.broker.fills_since(cursor)
+
+    assert found is not None
+    assert (found.client_order_id, found.state, found.filled_quantity) == ("out", OrderState.FILLED, D(400))
+    assert [(each.client_order_id, each.quantity) for each in told] == [("out", D(400))]
+
+
+async def test_a_close_of_one_of_two_trades_that_never_arrived_is_not_found_and_may_come_again(desk: Desk) -> None:
+    await desk.broker.place(entry("old"))
+    await desk.broker.place(entry("new"))
+    desk.venue.faults.next(Fault.LOST_REQUEST, "/close")
+    with pytest.raises(OrderFateUnknown):
+        await desk.broker.place(reduction("out", "400", of="new"))
+
+    found = await desk.broker.find_order(ClientOrderId("out"))
+    await desk.broker.place(reduction("again", "400", of="new"))
+
+    fills, _ = await desk.broker.fills_since("")
+    assert found is None
+    assert [each.client_order_id for each in fills] == ["old", "new", "again"]
+
+
+async def test_a_close_between_whose_name_and_effect_a_crash_came_is_told_and_found_under_its_name(desk: Desk) -> None:
+    new, out = (leg_of(ClientOrderId("foreign:1"), each) for each in ("E0", "X0"))
+    await desk.broker.place(entry("old"))
+    await desk.broker.place(entry(new))
+    desk.venue.faults.next(Fault.LATE_REQUEST, "/close")
+    closing = asyncio.ensure_future(desk.broker.place(reduction(out, "1000", of=new)))
+    while not any(each.endswith("/close") for each in desk.venue.requests):
+        await ManualClock().sleep(0)
+    after_crash = adapter(desk.url)
+    early, cursor = await after_crash.fills_since("")
+
+    desk.venue.faults.release.set()
+    with pytest.raises(OrderFateUnknown):
+        await closing
+    told, _ = await after_crash.fills_since(cursor)
+    found = await after_crash.find_order(out)
+    await after_crash.close()
+
+    assert [each.client_order_id for each in early] == ["old", new]
+    assert [(each.client_order_id, each.quantity) for each in told] == [(out, D(1_000))]
+    assert found is not None
+    assert (found.state, found.filled_quantity) == (OrderState.FILLED, D(1_000))
+
+
+async def test_what_a_person_closes_of_a_trade_after_our_close_is_not_ours(desk: Desk) -> None:
+    await desk.broker.place(entry("old"))
+    await desk.broker.place(entry("new"))
+    await desk.broker.place(reduction("out", "400", of="new"))
+    number = desk.venue.book.open_trades()[1].id
+
+    close_trade(desk.venue.book, number, {"units": "100"})
+
+    fills, _ = await desk.broker.fills_since("")
+    assert [(each.client_order_id.partition(":")[0], each.quantity) for each in fills[2:]] == [
+        ("out", D(400)),
+        ("foreign", D(100)),
+    ]
+
+
+async def test_the_close_of_the_older_of_two_trades_never_reaches_the_newer_one(desk: Desk) -> None:
+    await desk.broker.place(entry("old"))
+    await desk.broker.place(entry("new"))
+    desk.venue.faults.next(Fault.DUPLICATED, "POST")
+    desk.venue.faults.next(Fault.DUPLICATED, "/close")
+
+    await desk.broker.place(reduction("out", "1000", of="old"))
+
+    (left,) = await desk.broker.positions()
+    assert (left.entry_order_id, left.quantity) == ("new", D(1_000))
+
+
+async def test_a_resting_target_of_the_newer_of_two_trades_is_refused(desk: Desk) -> None:
+    await desk.broker.place(entry("old"))
+    await desk.broker.place(entry("new"))
+
+    ack = await desk.broker.place(reduction("out", "400", of="new", price="1.12000"))
+
+    assert (ack.state, desk.venue.book.pending()[-1]["type"]) == (OrderState.REJECTED, "STOP_LOSS")
 
 
 @pytest.mark.parametrize("names_outlive", [False, True])
@@ -431,6 +559,11 @@ async def test_the_balance_falls_by_the_fees_that_the_fills_tell(desk: Desk) -> 
     fills, _ = await desk.broker.fills_since("")
 
     assert (fills[0].fee, (await desk.broker.account()).balance) == (D("0.25"), D("9999.75"))
+
+
+async def test_a_cursor_of_another_venue_is_refused(desk: Desk) -> None:
+    with pytest.raises(BrokerUnavailable, match="not of this venue"):
+        await desk.broker.fills_since("BTCUSDT=5")
 
 
 async def test_a_cursor_from_another_account_reads_everything_again(desk: Desk) -> None:

@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from bot.config import RiskSettings
 from bot.dashboard.parts import DashboardParts
 from bot.dashboard.passwords import password_hash_of
 from bot.dashboard.sessions import OneTimeLogin
 from bot.database.memory import MemoryStores
 from bot.instruments import BINANCE, IG, OANDA, Symbol, default_registry
 from bot.interfaces import Clock
+from bot.layer1_data.broker_router import BrokerRouter
+from bot.layer1_data.venue_desk import VenueDesk
 from bot.layer4_risk.exposure import BrokerStake, RiskReport, StakeView, risk_report
 from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer5_monitoring.events import JournalEvents
@@ -336,20 +339,20 @@ def status_of(**changes: Any) -> DaemonStatus:
 async def risk_of(stores: MemoryStores) -> RiskReport:
     """Limits and exposure of what is stored."""
     stakes = [
-        BrokerStake(broker_id=each, max_positions=5, account=None, realised=Decimal("-12.50"), entries_blocked="")
+        BrokerStake(broker_id=each, account=None, realised=Decimal("-12.50"), entries_blocked="")
         for each in (BINANCE, OANDA, IG)
     ]
     view = StakeView(
         at=NOW,
-        currency="USD",
+        settings=RiskSettings(),
         positions=await stores.orders.open_positions(),
         orders=await stores.orders.unfinished_orders(),
+        reserved=(),
+        foreign=(),
+        entries=(),
         brokers=stakes,
         latches=await stores.kills.active(),
         snapshot=await stores.snapshots.latest(),
-        daily_loss_limit_ratio=Decimal("0.03"),
-        max_drawdown_ratio=Decimal("0.15"),
-        max_correlated=3,
         session_day_began_at=NOW.replace(hour=0, minute=0, second=0),
     )
     return risk_report(view, default_registry())
@@ -378,6 +381,7 @@ def dashboard_parts(stores: MemoryStores, events: JournalEvents, clock: Clock, *
         kill=KillSwitch(stores.kills, clock=clock, record=not_recorded, file=changes.get("kill_file")),
         kill_file=None,
         risk=lambda: risk_of(stores),
+        venues=VenueDesk(BrokerRouter([], default_registry())),
         one_time_login=OneTimeLogin(clock),
     )
     return replace(standard, **changes)

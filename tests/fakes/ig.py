@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlencode
 
 from aiohttp import web
 
+from bot.clock import ManualClock
 from bot.instruments import Instrument
 from bot.interfaces import Clock
 from tests.fakes.ig_book import EpicTerms, IgBook
@@ -32,6 +33,7 @@ STEPS = {
 }
 LOCAL = timedelta(hours=1)  # the account's clock against UTC
 REFERENCE = re.compile(r"[A-Za-z0-9_\-]{1,30}")
+_TURNS_BETWEEN = 20  # of the event loop: whoever reads has seen the first piece by then
 EPIC = re.compile(r"[A-Za-z0-9._]{6,30}")
 
 
@@ -49,8 +51,8 @@ class Fault:
     """What happens to the next `times` requests whose "METHOD /path" begins with `at`; -1: to all of them.
 
     `lost`: it never arrives. `reply lost`, `html`, `truncated`, `hang`: it has its effect, and the answer does not come
-    or is of no use. `late`: it arrives when `deliver_late` is called. `twice`: it arrives two times. `no`: `status` and
-    `code` are answered without an effect.
+    or is of no use. `pieces`: the answer comes whole, but not at once. `late`: it arrives when `deliver_late` is
+    called. `twice`: it arrives two times. `no`: `status` and `code` are answered without an effect.
     """
 
     kind: str
@@ -171,9 +173,23 @@ class FakeIg:
             return answer
         if fault.kind == "html":
             return web.Response(text="<html>Attention required</html>", content_type="text/html")
+        if fault.kind == "pieces":
+            return await self._in_pieces(request, answer)
         if fault.kind == "truncated":
             return web.Response(body=(answer.body or b"{")[:-4], content_type="application/json")  # type: ignore[index]
         return self._dropped(request)
+
+    async def _in_pieces(self, request: web.Request, answer: web.Response) -> web.StreamResponse:
+        """As a network brings anything longer than a packet."""
+        body, half = bytes(answer.body or b""), len(answer.body or b"") // 2  # type: ignore[arg-type]
+        part = web.StreamResponse(status=answer.status, headers=answer.headers)
+        part.content_length = len(body)
+        await part.prepare(request)
+        for each in (body[:half], body[half:]):
+            await part.write(each)
+            for _ in range(_TURNS_BETWEEN):
+                await ManualClock().sleep(0)
+        return part
 
     def _fault(self, line: str) -> Fault | None:
         for fault in self.faults:

@@ -95,6 +95,8 @@ class IgBook:
     """So many looks at the list miss a position that was just opened."""
     reject_next: str = ""
     """The reason that the next deal is refused with."""
+    closes_bear_their_position: bool = False
+    """A row of activity about a close has the deal id of the position, as confirms of closes do."""
     _deals: int = 0
     _last_open: tuple[str, str, Decimal, datetime] | None = None
 
@@ -195,7 +197,8 @@ class IgBook:
         self._confirm(reference, held.epic, deal_id=held.deal_id, status=status, direction=held.direction, size=size)
         action = "POSITION_CLOSED" if whole else "POSITION_PARTIALLY_CLOSED"
         opposite = "SELL" if held.direction == "BUY" else "BUY"
-        self._note(self._deal_id(), held.epic, reference, [(action, held.deal_id)], opposite, size, level, channel)
+        deal_id = held.deal_id if self.closes_bear_their_position else self._deal_id()
+        self._note(deal_id, held.epic, reference, [(action, held.deal_id)], opposite, size, level, channel)
 
     def match(self) -> None:
         """Let the market meet stops, limits and working orders."""

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from bot.instruments import Symbol
+from bot.instruments import AssetClass, Symbol
 from bot.interfaces import Clock
 from tests.fakes.venue_market import FakeMarket
 
 NEW_YORK = ZoneInfo("America/New_York")
+LONDON = ZoneInfo("Europe/London")
 STEPS = {
     "1m": timedelta(minutes=1),
     "5m": timedelta(minutes=5),
@@ -86,7 +87,8 @@ class FakeYahoo:
             return web.Response()
         return None
 
-    def _chart(self, symbol: str, query: dict[str, str]) -> web.Response:
+    def _chart(self, ticker: str, query: dict[str, str]) -> web.Response:
+        symbol = f"{ticker[:3]}_{ticker[3:6]}" if ticker.endswith("=X") else ticker
         if symbol not in self.symbols:
             return self._error(404, *NOT_FOUND)
         interval, now = query["interval"], self.clock.now()
@@ -115,6 +117,10 @@ class FakeYahoo:
     def _rows(self, symbol: str, interval: str, since: datetime, until: datetime) -> Iterable[tuple[Any, ...]]:
         """Of regular sessions; the last one may still be forming. A day's row has the instant of its session's open."""
         instrument, step = self.market.registry.get(symbol), STEPS[interval]
+        if instrument.asset_class is AssetClass.FOREX:
+            for bar in self.market.bars(instrument.symbol, step, since, until, self.clock.now()):
+                yield (int(bar.opened_at.timestamp()), *map(float, (bar.open, bar.high, bar.low, bar.close)), 0)
+            return
         day, number = since.astimezone(NEW_YORK).date(), 0
         while day <= until.astimezone(NEW_YORK).date():
             if day.weekday() < 5:
@@ -131,18 +137,20 @@ class FakeYahoo:
             day += timedelta(days=1)
 
     def _meta(self, symbol: str, interval: str, now: datetime) -> dict[str, Any]:
+        instrument = self.market.registry.get(symbol)
+        is_pair = instrument.asset_class is AssetClass.FOREX
         bid, ask = self.market.quote(Symbol(symbol), now)
         day = now.astimezone(NEW_YORK).date()
         opens, closes = (int(datetime.combine(day, each, NEW_YORK).timestamp()) for each in (OPENS, CLOSES))
         period = {"timezone": "EST", "start": opens, "end": closes, "gmtoffset": -18_000}
         meta: dict[str, Any] = {
-            "currency": self.currency,
-            "symbol": symbol,
+            "currency": instrument.quote_currency if is_pair else self.currency,
+            "symbol": f"{instrument.base_currency}{instrument.quote_currency}=X" if is_pair else symbol,
             "exchangeName": "NMS",
-            "instrumentType": "EQUITY",
+            "instrumentType": "CURRENCY" if is_pair else "EQUITY",
             "gmtoffset": -18_000,
             "timezone": "EST",
-            "exchangeTimezoneName": "America/New_York",
+            "exchangeTimezoneName": "Europe/London" if is_pair else "America/New_York",
             "regularMarketPrice": float((bid + ask) / 2),
             "regularMarketTime": int(now.timestamp()) - 900,
             "priceHint": 2,
@@ -150,13 +158,14 @@ class FakeYahoo:
             "dataGranularity": interval,
             "validRanges": ["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "ytd", "max"],
         }
+        opens_at, closes_at, zone = (time(0), time(23, 59), LONDON) if is_pair else (OPENS, CLOSES, NEW_YORK)
         if interval != "1d":
             meta["tradingPeriods"] = [
                 [
                     {
                         "timezone": "EST",
-                        "start": int(datetime.combine(each, OPENS, NEW_YORK).timestamp()),
-                        "end": int(datetime.combine(each, CLOSES, NEW_YORK).timestamp()),
+                        "start": int(datetime.combine(each, opens_at, zone).timestamp()),
+                        "end": int(datetime.combine(each, closes_at, zone).timestamp()),
                         "gmtoffset": -18_000,
                     }
                 ]

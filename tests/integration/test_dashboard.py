@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 import bot.dashboard
+from bot.analyst_calls import Usage
 from bot.clock import ManualClock
 from bot.dashboard.app import create_app, serve
 from bot.dashboard.live import TICK_S, LivePage
@@ -50,6 +51,7 @@ from bot.models import (
     SignalId,
     TaskId,
 )
+from bot.opinions import LadderRung, LadderStep, OpinionEffect, OpinionRecord
 from tests.fakes.dashboard_day import (
     API_TOKEN,
     NOW,
@@ -521,6 +523,41 @@ async def test_the_signal_page_shows_the_orders_that_followed(daemon: Daemon) ->
 
     assert "TBd0123456789ABCDE01E0" in page
     assert "The position is open: 0.15512 left" in page
+
+
+async def test_the_signal_page_shows_what_the_analyst_was_sent_said_and_cost(daemon: Daemon) -> None:
+    # Arrange
+    await fill_day(daemon.stores)
+    await daemon.enter()
+    signal = entry_signal("BTC/USDT", 1)
+    await daemon.stores.opinions.record(
+        OpinionRecord(
+            task_id=signal.task_id,
+            candle_closed_at=signal.candle_closed_at,
+            symbol=signal.symbol,
+            timeframe=signal.timeframe,
+            at=NOW,
+            rung=LadderRung.FALLBACK,
+            effect=OpinionEffect.SECOND_OPINION,
+            why="claude:model-b is a second opinion",
+            model="model-b",
+            sent="chart 1: BTC/USDT",
+            said={"divergence": None, "confidence": 60},
+            confidence=0.6,
+            steps=(LadderStep(model="model-a", reason="overloaded", says="HTTP 529"),),
+            usage=Usage(input_tokens=3_100, output_tokens=90, cost=Decimal("0.00031")),
+            latency_s=1.25,
+        )
+    )
+
+    # Act
+    _, page = await daemon.get(str(URL("/signal").with_query(id=signal.id)))
+
+    # Assert
+    section = re.search(r'<section id="analyst">.*?</section>', page, re.DOTALL)
+    assert section
+    for text in ("chart 1: BTC/USDT", "60 %", "3100", "$0.00031", "1.2 s", "model-a", "overloaded", "nothing is there"):
+        assert text in section[0]
 
 
 async def test_a_link_on_the_first_page_leads_to_its_signal(daemon: Daemon) -> None:

@@ -51,6 +51,9 @@ async def test_every_query_of_a_page_or_of_the_order_path_has_its_index(pool: Po
         " ORDER BY closed_at DESC, id DESC LIMIT 9",
         "signals_newest": "SELECT 1 FROM signals ORDER BY decided_at DESC, id DESC LIMIT 9",
         "outcomes_unfinished": "SELECT 1 FROM outcomes WHERE NOT done ORDER BY started_at, signal_id",
+        "analyst_opinions_newest": "SELECT 1 FROM analyst_opinions ORDER BY at DESC, task_id DESC LIMIT 9",
+        "analyst_opinions_entered": "SELECT count(*) FROM analyst_opinions WHERE lets_enter AND at >= '2024-01-01'",
+        "analyst_gates_newest": "SELECT 1 FROM analyst_gates WHERE model = 'm' ORDER BY number DESC LIMIT 1",
         "order_events_of_order": "SELECT at FROM order_events WHERE client_order_id = 'o' ORDER BY sequence",
     }
 

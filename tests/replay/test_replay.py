@@ -81,7 +81,7 @@ async def play(order: ApprovedOrder, candles: CandleSeries) -> tuple[Position, l
         candles=_Nothing(candles),
         broker_of=lambda _: venue,
         quote_of=no_quote,
-        entries_blocked=lambda _: "",
+        entries_blocked=lambda *_: "",
         strategies=["divergence"],
         environment="r",
     )

@@ -9,15 +9,16 @@ from typing import Any, Final, cast
 
 from bot.database.memory import MemoryStores
 from bot.database.memory_orders import MemoryOrders
-from bot.errors import OrderFateUnknown
+from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import BrokerId
 from bot.interfaces import Stores
 from bot.layer1_data.quality import QuoteScreen
-from bot.layer3_execution import engine as engine_module
 from bot.layer3_execution.engine import ExecutionEngine
+from bot.layer3_execution.legs import exit_request, exit_row
 from bot.layer3_execution.order_state import OrderEvent
 from bot.layer3_execution.order_tracker import OrderTracker
 from bot.layer3_execution.protection import PositionGuard
+from bot.layer3_execution.reconcile_report import ReconcileReport
 from bot.layer3_execution.reconciliation import Reconciler
 from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer4_risk.limits import RiskView
@@ -157,12 +158,11 @@ class NamesEachAttemptAnew(ExecutionEngine):
 
     async def reduce(self, position: Position, quantity: Decimal, limit_price: Decimal | None, reason: str) -> Order:
         NamesEachAttemptAnew._count += 1
-        places = engine_module._PLACES
+        places = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
         leg = places[self._count // 10 % len(places)] + places[self._count // 320 % len(places)]
         name = leg_of(position.entry_order_id, leg, self._count)
-        row = engine_module._reduce_row(position, name, quantity, limit_price, reason, self._clock.now())
-        request = engine_module._reduce_request(row, position)
-        return await self._once(row, lambda broker: broker.place(request))
+        row = exit_row(position, name, quantity, limit_price, reason, self._clock.now())
+        return await self._once(row, lambda broker, stored: broker.place(exit_request(stored, position)))
 
 
 class EntersUnreconciled(RiskManager):
@@ -225,6 +225,24 @@ class BelievesALostCommit(ExecutionEngine):
         return await self._store.record_intent(legs, signal_id=approved.signal_id, position=position)
 
 
+class LeavesItUnprotected(ExecutionEngine):
+    """A position whose stop cannot be placed is not closed."""
+
+    async def reduce(self, position: Position, quantity: Decimal, limit_price: Decimal | None, reason: str) -> Order:
+        if reason == "UNPROTECTED":
+            raise BrokerUnavailable("left out: nothing closes what has no stop")
+        return await super().reduce(position, quantity, limit_price, reason)
+
+
+class IgnoresWhatOthersDid(Reconciler):
+    """Differences are found and not told."""
+
+    async def run(self, broker_id: BrokerId) -> ReconcileReport:
+        report = await super().run(broker_id)
+        report.differences = ()
+        return report
+
+
 def _stores_that_count_twice() -> Stores:
     stores = MemoryStores()
     stores.orders = CountsFillsTwice()
@@ -255,12 +273,16 @@ ABLATIONS: Final = (
     Ablation(
         "one writer of a position at a time", Seams(tracker=WritesWithoutLock), ("I9", "I8", "I10", "P5"), "B4,D3"
     ),
-    Ablation("a close decided twice has one name", Seams(engine=NamesEachAttemptAnew), ("I2",)),
+    Ablation("a close decided twice has one name", Seams(engine=NamesEachAttemptAnew), ("I2", "I6")),
     Ablation("no entry before truth", Seams(risk=EntersUnreconciled), ("I14",), "N8,P1,P2,P4"),
     Ablation("worst-case exposure", Seams(risk=CountsOnlyWhatIsOpen), ("I5", "I3"), "N1,N3"),
     Ablation("kill switch before each entry", Seams(kill=IsDeafToTheKillSwitch), ("I11",)),
     Ablation("quotes are screened", Seams(screen=BelievesEveryQuote), ("I15", "P5")),
     Ablation("fills before their cursor", Seams(tracker=MovesTheCursorFirst), ("I8",), "B4,P1,P2"),
     Ablation("a lost commit is read back", Seams(tracker=TrustsTheBookAfterALostCommit), ("I9", "I8"), "B4,D1"),
-    Ablation("lost intents are found", Seams(engine=BelievesALostCommit, tracker=ForgetsLostIntents), ("I8", "I5")),
+    Ablation("protect or flatten", Seams(engine=LeavesItUnprotected), ("I6",), "B3,B11"),
+    Ablation("what others did is told", Seams(reconciler=IgnoresWhatOthersDid), ("I16",), "B11c,B12,B22"),
+    Ablation(
+        "lost intents are found", Seams(engine=BelievesALostCommit, tracker=ForgetsLostIntents), ("I8", "I5", "I6")
+    ),
 )

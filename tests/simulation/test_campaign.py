@@ -1,18 +1,20 @@
 """Seeds of the real thing: nothing breaks, everything fires, every safeguard is needed."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from bot.simulation.campaign import Case, Report, SeedResult, result_of, smaller
 from bot.simulation.catalogue import FAULTS
+from bot.simulation.checks import Violation
 from bot.simulation.scenario import KINDS, Crash, Scenario, VenueKind
 from bot.simulation.tape import Tape, parse_faults
 from bot.wiring.simulate import run_seed, world_of
 from tests.simulation.ablations import ABLATIONS, Ablation
 
-CHUNKS = 10
-CHUNK_SEEDS = 30
+CHUNKS = 20
+CHUNK_SEEDS = 100
 ABLATION_SEEDS = 400
 # Some faults need others: a cancel is only sent where a kill meets an entry that has not filled yet.
 IN_COMPANY = {
@@ -48,6 +50,25 @@ def test_every_fault_of_the_catalogue_fires(fault: str) -> None:
     fired = (run_seed(seed, faults=faults).thrown.get(fault, 0) for seed in range(1, 250))
 
     assert any(fired)
+
+
+def test_a_campaign_says_what_it_has_not_tried() -> None:
+    report = Report(thrown=Counter({"N2": 3}), checked=Counter({"I1": 1}))
+
+    assert report.never_fired(["N2", "B4"]) == ["B4"]
+    assert report.never_checked() == [f"I{number}" for number in range(2, 18)]
+
+
+def test_without_the_fence_of_the_database_two_daemons_send() -> None:
+    def violation(seed: int, *, fenced: bool) -> Violation | None:
+        world = world_of(Scenario.drawn(seed, faults=parse_faults("D10")))
+        world.database.is_fenced = fenced
+        return result_of(world).violation
+
+    caught = next((seed for seed in range(1, ABLATION_SEEDS) if violation(seed, fenced=False)), None)
+
+    assert caught is not None
+    assert violation(caught, fenced=True) is None
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda each: each.safeguard)

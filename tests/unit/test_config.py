@@ -22,6 +22,7 @@ from bot.errors import ConfigError
 from bot.models import Timeframe
 
 PROJECT = Path(__file__).resolve().parents[2]
+ENVIRONMENTS = ("BINANCE_ENVIRONMENT", "OANDA_ENVIRONMENT", "IG_ENVIRONMENT")
 
 
 @pytest.fixture
@@ -171,7 +172,10 @@ def test_a_file_that_is_not_there_is_a_config_error(env_file: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
-        ({"MODE": "live"}, "live is not available yet"),
+        ({"MODE": "paper", "OANDA_ENVIRONMENT": "live"}, "real money (live) is for MODE=live only"),
+        ({"MAX_ORDER_NOTIONAL": "31"}, "needs MAX_ORDER_NOTIONAL <= MAX_GROSS_LEVERAGE"),
+        ({"MAX_TURNOVER_HOUR": "301"}, "needs MAX_TURNOVER_HOUR <= MAX_TURNOVER_DAY"),
+        ({"MAX_OPEN_RISK_RATIO": "0.009"}, "needs RISK_PER_TRADE_RATIO <= MAX_OPEN_RISK_RATIO"),
         ({"CONFIRM": "6"}, "needs OSC_WIN < CONFIRM <= RIGHT"),
         ({"OSC_WIN": "2"}, "needs OSC_WIN < CONFIRM <= RIGHT"),
         ({"MIN_SEP": "61"}, "needs MIN_SEP <= MAX_SEP"),
@@ -187,6 +191,12 @@ def test_a_broken_bound_between_settings_names_them_all(environ: dict[str, str],
     assert says in told
     for name, text in environ.items():
         assert f"{name}={text}" in told.replace(".0 ", " ")
+
+
+def test_live_is_refused_also_with_keys_for_real_money() -> None:
+    (told,) = faults({"MODE": "live", **dict.fromkeys(ENVIRONMENTS, "live")})
+
+    assert told.startswith("MODE=live (environment): live is not available yet")
 
 
 def test_every_bound_between_settings_names_fields_that_exist() -> None:
@@ -264,6 +274,12 @@ def test_each_broker_has_its_own_limit_of_open_positions() -> None:
     assert [loaded.get_max_open_positions(each) for each in ("binance", "oanda", "ig")] == [2, 5, 1]
 
 
+def test_a_broker_has_its_own_limit_of_correlated_positions_or_the_general_one() -> None:
+    risk = load_settings({"MAX_CORRELATED_EXPOSURE": "4", "MAX_CORRELATED_EXPOSURE_IG": "0"}, None).settings.risk
+
+    assert [risk.correlated_at(each) for each in ("binance", "oanda", "ig")] == [4, 4, 0]
+
+
 def test_a_broker_without_a_limit_may_not_open_anything_by_accident() -> None:
     with pytest.raises(ConfigError, match="'tradier' has no limit"):
         Settings().get_max_open_positions("tradier")
@@ -310,3 +326,10 @@ def test_keys_are_never_sent_to_an_address_outside_this_machine(url: str) -> Non
 def test_an_unknown_venue_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"BROKERS='kraken' .* of binance, oanda, ig"):
         load_settings({"BROKERS": "kraken"}, None)
+
+
+def test_each_mode_has_a_data_directory_of_its_own_unless_one_is_named() -> None:
+    dev, paper = (load_settings({"MODE": mode}, None).data_directory.name for mode in ("dev", "paper"))
+    named = load_settings({"MODE": "paper", "DATA_DIRECTORY": "mine"}, None).data_directory.name
+
+    assert (dev, paper, named) == (".botdata", ".botdata-paper", "mine")

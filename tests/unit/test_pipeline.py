@@ -56,7 +56,9 @@ class Scripted:
 class Bench:
     """The pipeline over real parts; `close` brings one candle with one sound signal."""
 
-    def __init__(self, *, currency: str = "USD", instruments: Sequence[Instrument] = (SOL,)) -> None:
+    def __init__(
+        self, *, currency: str = "USD", instruments: Sequence[Instrument] = (SOL,), allows_short: bool = True
+    ) -> None:
         self.clock = ManualClock(DAY)
         self.venue = SimulatedBroker(
             broker_id=SOL.broker_id,
@@ -64,6 +66,7 @@ class Bench:
             clock=self.clock,
             currency=Currency(currency),
             balance=Decimal(100_000),
+            allows_short=allows_short,
         )
         self.broker = AwkwardBroker(self.venue, self.clock)
         self.stores = MemoryStores()
@@ -79,13 +82,13 @@ class Bench:
             candles=self,
             broker_of=lambda _: self.broker,
             quote_of=self.quote_of,
-            entries_blocked=lambda _: self.blocked,
+            entries_blocked=lambda *_: self.blocked,
             strategies=["divergence"],
             environment="d",
         )
         parts: PipelineParts = core.pipeline._parts
         self.pipeline = Pipeline(replace(parts, strategies={"divergence": self.strategy}))
-        self.book = core.book
+        self.book, self.guard = core.book, core.guard
 
     async def close(
         self,
@@ -309,12 +312,20 @@ async def test_a_refusal_is_stored_with_its_code_and_reason() -> None:
     assert bench.broker.placed == []
 
 
+async def test_a_venue_that_sells_only_what_is_held_is_never_sent_a_short_entry() -> None:
+    bench = Bench(allows_short=False)
+    record = await bench.close(NOON, Timeframe.M15, Direction.SHORT)
+    assert record is not None
+    assert (record.status, record.reason[:9]) == ("refused", "NO_SHORT:")
+    assert bench.broker.placed == []
+
+
 async def test_a_venue_that_does_not_tell_the_account_gets_no_order() -> None:
     bench = Bench()
     bench.broker.failing.add("account")
     record = await bench.close(NOON, Timeframe.M15)
     assert record is not None
-    assert record.reason == "ACCOUNT: no account"
+    assert record.reason == "ACCOUNT: binance: no account; look at the venue's health"
 
 
 async def test_an_idea_that_is_old_when_it_is_judged_is_not_traded() -> None:
@@ -335,7 +346,7 @@ async def test_an_entry_of_unknown_fate_keeps_its_task_from_entering_again() -> 
 async def test_dollars_of_a_stable_coin_are_converted_through_the_pair_of_the_real_one() -> None:
     eur_usd = replace(default_registry().get("EUR_USD"), broker_id=SOL.broker_id)
     bench = Bench(currency="EUR", instruments=(SOL, eur_usd))
-    bench.venue.observe(eur_usd.symbol, bid=Decimal("1.25"), ask=Decimal("1.25"), at=DAY, gap=True)
+    bench.venue.observe(eur_usd.symbol, bid=Decimal("1.25"), ask=Decimal("1.25"), at=NOON, gap=True)
     assert status_of(await bench.close(NOON, Timeframe.M15)) == "ordered"
     (position,) = bench.book.positions()
     assert position.value_per_point == Decimal("0.8")

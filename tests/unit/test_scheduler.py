@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -14,8 +15,10 @@ from bot.scheduler import IntervalScheduler
 INTERVAL = timedelta(milliseconds=20)
 
 
-def make_scheduler(*, on_problem: Callable[[str, str], None] = lambda job, text: None) -> IntervalScheduler:
-    return IntervalScheduler(SystemClock(), on_problem=on_problem, least_interval_s=0.01)
+def make_scheduler(
+    *, on_problem: Callable[[str, str], None] = lambda job, text: None, stop_grace_s: float = 5.0
+) -> IntervalScheduler:
+    return IntervalScheduler(SystemClock(), on_problem=on_problem, least_interval_s=0.01, stop_grace_s=stop_grace_s)
 
 
 def counting(times: int, reached: asyncio.Event) -> Callable[[], Awaitable[None]]:
@@ -253,6 +256,77 @@ async def test_stopping_in_the_turn_in_which_a_run_was_submitted_waits_for_that_
         await scheduler.stop()
 
     assert finished == ["run"]
+
+
+async def test_stopping_cancels_a_run_that_does_not_end_in_time() -> None:
+    problems: list[tuple[str, str]] = []
+    scheduler = make_scheduler(on_problem=lambda job, text: problems.append((job, text)), stop_grace_s=0.02)
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def loads_history() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    scheduler.every("analysis", timedelta(hours=1), loads_history)
+    await scheduler.start()
+    await reached(begun)
+
+    async with asyncio.timeout(5):
+        await scheduler.stop()
+
+    assert ended.is_set()
+    assert problems == [], "it did not fail: it was told to end"
+
+
+async def test_a_cancelled_run_ends_the_send_that_it_had_begun() -> None:
+    scheduler = make_scheduler(stop_grace_s=0.02)
+    begun, cancelled, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    finished: list[str] = []
+
+    async def sends() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+            await answered.wait()
+            finished.append("send")
+
+    scheduler.every("monitor", timedelta(hours=1), sends)
+    await scheduler.start()
+    await reached(begun)
+
+    stopping = asyncio.create_task(scheduler.stop())
+    await reached(cancelled)
+    answered.set()
+    async with asyncio.timeout(5):
+        await stopping
+
+    assert finished == ["send"]
+
+
+async def test_a_run_that_does_not_end_when_cancelled_keeps_nobody_from_stopping() -> None:
+    scheduler = make_scheduler(stop_grace_s=0.02)
+    begun, let_go = asyncio.Event(), asyncio.Event()
+
+    async def stubborn() -> None:
+        begun.set()
+        while not let_go.is_set():
+            with suppress(asyncio.CancelledError):
+                await let_go.wait()
+
+    scheduler.every("monitor", timedelta(hours=1), stubborn)
+    await scheduler.start()
+    await reached(begun)
+
+    async with asyncio.timeout(5):
+        await scheduler.stop()
+
+    assert not let_go.is_set()
+    let_go.set()
 
 
 async def test_stopping_what_was_not_started_does_nothing() -> None:

@@ -20,7 +20,6 @@ from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.candle_cache import CandleCache
 from bot.layer1_data.feeds.candle_feed import CandleFeed
 from bot.layer2_intelligence.features import LiveFeatures
-from bot.layer3_execution.reconciliation import ReconcileReport
 from bot.models import (
     ApprovedOrder,
     CandleSeries,
@@ -125,6 +124,7 @@ class House:
                 tracker=core.tracker,
                 guard=core.guard,
                 reconciler=core.reconciler,
+                answers=core.answers,
                 kill=core.kill,
                 kill_watch=KillWatch(
                     switch=core.kill,
@@ -465,11 +465,23 @@ async def test_what_cannot_be_saved_at_the_end_does_not_keep_the_venues_open() -
     assert closed == ["oanda"]
 
 
-def test_the_gate_counts_every_difference() -> None:
-    report = ReconcileReport(EUR.broker_id, unresolved=["a"], lost_positions=["b"])
-    assert EntryGate({EUR.broker_id: report}).blocked(EUR.broker_id) == (
-        "oanda: 2 differences between the venue and our record"
+async def test_the_gate_names_every_difference_and_where_to_answer() -> None:
+    house = House()
+    await house.supervisor.start()
+    by_hand = approved_order(
+        broker_id=EUR.broker_id,
+        symbol=EUR.symbol,
+        client_order_id=ClientOrderId("foreign:1"),
+        stop_order_id=ClientOrderId("foreign:2"),
     )
+    await house.oanda.venue.place(by_hand)
+    await house.supervisor.settle(EUR.broker_id)
+    (compared, _) = house.supervisor.reconciliations()
+    (difference,) = compared.differences
+    assert house.gate.blocked(EUR.broker_id, EUR.symbol) == (
+        f"oanda: {difference.id} foreign position EUR_USD; see ./botctl reconcile"
+    )
+    assert house.gate.blocked(EUR.broker_id, SOL.symbol) == ""
 
 
 # ---------------------------------------------------------------------------------------------------- protection round

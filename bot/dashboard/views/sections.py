@@ -65,6 +65,16 @@ async def risk(parts: DashboardParts) -> Context:
     return {"report": await parts.risk()}
 
 
+async def reconcile(parts: DashboardParts) -> Context:
+    """Our book against the venues: what differs, and which venue does not answer."""
+    compared = parts.reconciliations()
+    return {
+        "rows": [row for each in compared for row in each.differences],
+        "silent": [each for each in compared if not each.complete],
+        "matched": sum(each.matched for each in compared),
+    }
+
+
 async def equity(parts: DashboardParts) -> Context:
     """The curve over all that is recorded."""
     snapshots = await parts.stores.snapshots.since(_EVER, _CURVE_POINTS)
@@ -124,6 +134,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     Section(name="overview", load=overview, quickest_s=0.5, slowest_s=1.0),
     Section(name="positions", load=positions, quickest_s=0.5, slowest_s=0.5),  # marks move without any journal entry
     Section(name="risk", load=risk, slowest_s=2.0),
+    Section(name="reconcile", load=reconcile, slowest_s=2.0),
     Section(name="equity", load=equity),
     Section(name="signals", load=signals),
     Section(name="setups", load=setups),

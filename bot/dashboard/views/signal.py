@@ -24,6 +24,8 @@ async def signal(request: web.Request) -> web.Response:
         raise UsageError("a signal page needs ?id=")
     record = await parts.stores.signals.get(signal_id)
     orders = await _orders_of(parts.stores, signal_id)
+    opinion = await parts.stores.opinions.of_candle(record.signal.task_id, record.signal.candle_closed_at)
+    gate = await parts.stores.opinions.gate(opinion.model) if opinion else None
     return render(
         request,
         "signal.html",
@@ -34,6 +36,8 @@ async def signal(request: web.Request) -> web.Response:
             "verdict": verdict_of(record.status),
             "failed": first_failure(record),
             "findings": [(each, finding_verdict(each)) for each in record.findings],
+            "opinion": opinion,
+            "gate": gate,
             "orders": orders,
             "position": await _position_of(parts.stores, orders),
             "outcome": await _outcome_of(parts.stores, signal_id),

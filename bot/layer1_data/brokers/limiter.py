@@ -8,6 +8,7 @@ from enum import IntEnum
 from itertools import count
 from typing import Final
 
+from bot.errors import BrokerUnavailable
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import RateBudget
 
@@ -79,13 +80,14 @@ class RequestLimiter:
             self._spend(used - self._used)
 
     async def close(self) -> None:
-        """Nobody will be served any more; who still waits is cancelled."""
+        """Nobody will be served any more; who still waits gets BrokerUnavailable."""
         if self._serving is not None:
             self._serving.cancel()
             with suppress(asyncio.CancelledError):
                 await self._serving
         for _, _, _, turn in self._waiting:
-            turn.cancel()
+            if not turn.done():
+                turn.set_exception(BrokerUnavailable(f"limiter {self._name}: closed meanwhile; nothing was sent"))
         self._waiting.clear()
 
     async def _serve(self) -> None:

@@ -1,10 +1,12 @@
-"""Candles and last prices of shares from Yahoo, for a venue that refuses the history of what it trades.
+"""Candles and last prices of shares and currencies from Yahoo: for a venue that refuses the history of what it trades,
+and for one that there is no key for.
 
 Yahoo promises nothing and answers an empty table to almost any trouble, so the two are told apart here. yfinance is
 synchronous and keeps its state in the process: all of it happens in one worker thread.
 """
 
 import asyncio
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +85,7 @@ class YahooSource:
         """`settle_s`: a candle may still change so long after its close. `url`: a fake on this machine."""
         if url and not _is_loopback(url):
             raise ConfigError(f"yahoo: {url!r} is not an http address of this machine; leave it empty for Yahoo itself")
-        self._instruments = {each.symbol: each for each in instruments if each.asset_class is AssetClass.STOCK}
+        self._instruments = {each.symbol: each for each in instruments if _ticker(each)}
         self._clock = clock
         self._settle = timedelta(seconds=settle_s)
         self._client = _Client(cache_directory, url, timeout_s)
@@ -98,8 +100,8 @@ class YahooSource:
         return self._limiter.budget
 
     async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
-        """Nothing is traded here, so there are none."""
-        return ()
+        """Of what is priced here, as the registry has it: nothing is traded, so nobody tells them."""
+        return tuple(_terms(self._instruments[each]) for each in symbols if each in self._instruments)
 
     async def server_time(self) -> datetime:
         """Our own clock: Yahoo tells no time."""
@@ -119,7 +121,7 @@ class YahooSource:
         scale = _scale(instrument, table.facts)
         found = [each for row in table.rows if (each := _candle(row, instrument, timeframe, scale)) is not None]
         if timeframe is Timeframe.H4:
-            found = _by_four(found)
+            found = _by_four(found, from_session=instrument.asset_class is AssetClass.STOCK)
         closed = [each for each in found if each.closed_at + self._settle <= now]
         if since is None:
             return tuple(closed[-limit:])
@@ -153,7 +155,7 @@ class YahooSource:
     def _instrument(self, symbol: Symbol) -> Instrument:
         found = self._instruments.get(symbol)
         if found is None:
-            raise BrokerUnavailable(f"yahoo: {symbol} is not one of the shares that are read here")
+            raise BrokerUnavailable(f"yahoo: {symbol} is not one of the shares and currencies that are read here")
         return found
 
     async def _ask(self, instrument: Instrument, interval: str, start: datetime, end: datetime) -> _Table:
@@ -161,7 +163,7 @@ class YahooSource:
         if blocked_s > 0:
             raise BrokerUnavailable(f"yahoo: {instrument.symbol} is not asked for: blocked for {blocked_s:.0f} s more")
         await self._limiter.acquire(Priority.HISTORY)
-        ask = partial(self._client.table, instrument.symbol, interval, start, end)
+        ask = partial(self._client.table, _ticker(instrument), interval, start, end)
         try:
             table = await asyncio.get_running_loop().run_in_executor(self._thread, ask)
         except RuntimeError as error:
@@ -228,6 +230,7 @@ class _Client:
             self._cache_directory.mkdir(parents=True, exist_ok=True)
             yfinance.set_tz_cache_location(str(self._cache_directory))
             yfinance.config.debug.hide_exceptions = False
+            logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what it says of failures is in our errors
             self._session = _loopback_session(self._url) if self._url else None
             self._library = yfinance
         return self._library
@@ -281,19 +284,44 @@ def _candle(
     )
 
 
-def _by_four(hours: Sequence[Candle]) -> list[Candle]:
-    """Hours of one session in fours; the last ones of a session make a shorter candle that ends on the grid."""
+def _ticker(instrument: Instrument) -> str:
+    """What Yahoo calls it; empty if it has no price of the same thing (its futures and cash indices are others)."""
+    if instrument.asset_class is AssetClass.STOCK:
+        return instrument.symbol
+    if instrument.asset_class is AssetClass.FOREX:
+        return f"{instrument.base_currency}{instrument.quote_currency}=X"
+    return ""
+
+
+def _terms(instrument: Instrument) -> VenueTerms:
+    return VenueTerms(
+        symbol=instrument.symbol,
+        tick=instrument.tick,
+        quantity_step=instrument.quantity_step,
+        min_quantity=instrument.min_quantity,
+        min_notional=Decimal(0),
+        contract_size=instrument.contract_size,
+        is_open=True,
+        says="not told",
+    )
+
+
+def _by_four(hours: Sequence[Candle], *, from_session: bool) -> list[Candle]:
+    """Hours in fours: of one session from its first on, else on the grid of UTC. A group that lacks hours still ends
+    where a whole one does; the first is left out on the grid, since the hours before it were not asked for."""
     groups: list[list[Candle]] = []
     for each in hours:
         first = groups[-1][0] if groups else None
-        if first is None or each.opened_at - first.opened_at >= Timeframe.H4.duration:
+        if first is None or each.opened_at >= _four_from(first.opened_at, from_session=from_session):
             groups.append([each])
         else:
             groups[-1].append(each)
+    if groups and not from_session and groups[0][0].opened_at.hour % 4:
+        del groups[0]
     return [
         Candle(
             opened_at=group[0].opened_at,
-            closed_at=group[0].opened_at + Timeframe.H4.duration,
+            closed_at=_four_from(group[0].opened_at, from_session=from_session),
             open=group[0].open,
             high=max(each.high for each in group),
             low=min(each.low for each in group),
@@ -302,6 +330,12 @@ def _by_four(hours: Sequence[Candle]) -> list[Candle]:
         )
         for group in groups
     ]
+
+
+def _four_from(instant: datetime, *, from_session: bool) -> datetime:
+    """Where the four hours end that `instant` lies in."""
+    begun = instant if from_session else instant.replace(hour=instant.hour - instant.hour % 4, minute=0)
+    return begun + Timeframe.H4.duration
 
 
 def _loopback_session(url: str) -> "Session":

@@ -53,6 +53,7 @@ class Trade:
     opened_at: str
     name: str | None
     realised: Decimal = ZERO
+    comment: str | None = None
 
 
 def nine_digits(at: datetime) -> str:
@@ -77,6 +78,7 @@ class Book:
         self.charge = ZERO  # commission per fill
         self.names_outlive = False  # `@id` finds the newest order of that name, ended or not
         self.not_offered: set[str] = set()
+        self.moved_stops_end_as = ""  # the reason for which a stop that was moved ends in the same breath
         self._batch = "1"
         self.begin()
         self.note("CREATE", homeCurrency=currency)
@@ -171,7 +173,9 @@ class Book:
             "unrealizedPL": money(self._open_result(trade)),
             "financing": "0.0000",
         }
-        return told | ({"clientExtensions": {"id": trade.name}} if trade.name else {})
+        extensions = {"id": trade.name, "comment": trade.comment}
+        shown = {key: value for key, value in extensions.items() if value}
+        return told | ({"clientExtensions": shown} if shown else {})
 
     def equity(self) -> Decimal:
         """Balance with open results."""

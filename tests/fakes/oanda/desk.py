@@ -36,6 +36,11 @@ def close_trade(book: Book, spec: str, body: Json) -> tuple[int, Json]:
     """PUT trades/{spec}/close."""
     first = book.begin()
     trade = book.trade_by(spec)
+    if not trade.units:
+        reject = Reject("TRADE_DOESNT_EXIST", 404)
+        return _rejected(
+            book, "MARKET_ORDER_REJECT", reject, "orderRejectTransaction", {"instrument": trade.instrument}
+        )
     units = abs(trade.units) if body.get("units", "ALL") == "ALL" else _decimal(body["units"])
     fields = {
         "instrument": trade.instrument,
@@ -52,6 +57,19 @@ def close_trade(book: Book, spec: str, body: Json) -> tuple[int, Json]:
     outcome = _at_market(book, order, book.instrument(trade.instrument), "MARKET_ORDER_TRADE_CLOSE")
     del order["tradeID"]
     return 200, _told(book, first, orderCreateTransaction=created, **outcome)
+
+
+def change_trade_extensions(book: Book, spec: str, body: Json) -> tuple[int, Json]:
+    """PUT trades/{spec}/clientExtensions: what is left out is gone."""
+    first = book.begin()
+    trade = book.trade_by(spec)
+    key, kind = "tradeClientExtensionsModify", "TRADE_CLIENT_EXTENSIONS_MODIFY"
+    if not trade.units:
+        reject = Reject("TRADE_DOESNT_EXIST", 404)
+        return _rejected(book, f"{kind}_REJECT", reject, f"{key}RejectTransaction", {"tradeID": trade.id})
+    trade.name, trade.comment = body["clientExtensions"].get("id"), body["clientExtensions"].get("comment")
+    entry = book.note(kind, tradeID=trade.id, tradeClientExtensionsModify=body["clientExtensions"])
+    return 200, _told(book, first, **{f"{key}Transaction": entry})
 
 
 def change_trade_orders(book: Book, spec: str, body: Json) -> tuple[int, Json]:
@@ -78,7 +96,9 @@ def change_trade_orders(book: Book, spec: str, body: Json) -> tuple[int, Json]:
         if details is not None:
             chain = {} if old is None else {"replacesOrderID": old["id"], "cancellingTransactionID": book.last_id}
             reason = "CLIENT_ORDER" if old is None else "REPLACEMENT"
-            answer[f"{key}OrderTransaction"] = book.dependent(kind, trade.id, details, reason, **chain)[1]
+            made, answer[f"{key}OrderTransaction"] = book.dependent(kind, trade.id, details, reason, **chain)
+            if book.moved_stops_end_as:
+                answer[f"{key}OrderCreatedCancelTransaction"] = book.end(made, book.moved_stops_end_as)
     return 200, _told(book, first, **answer)
 
 

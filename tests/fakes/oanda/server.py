@@ -76,6 +76,7 @@ class FakeOanda:
             ("GET", f"{root}/trades/{{spec}}", self._trade),
             ("PUT", f"{root}/trades/{{spec}}/close", self._close_trade),
             ("PUT", f"{root}/trades/{{spec}}/orders", self._trade_orders),
+            ("PUT", f"{root}/trades/{{spec}}/clientExtensions", self._trade_extensions),
             ("GET", f"{root}/transactions/sinceid", self._since),
             ("GET", f"{root}/transactions/{{id}}", self._transaction),
             ("GET", "/v3/instruments/{instrument}/candles", self._candles),
@@ -254,6 +255,11 @@ class FakeOanda:
     async def _trade_orders(self, request: web.Request) -> web.Response:
         spec = request.match_info["spec"]
         status, answer = desk.change_trade_orders(self.book, spec, await request.json())
+        return _json(answer, status)
+
+    async def _trade_extensions(self, request: web.Request) -> web.Response:
+        spec = request.match_info["spec"]
+        status, answer = desk.change_trade_extensions(self.book, spec, await request.json())
         return _json(answer, status)
 
     async def _orders(self, request: web.Request) -> web.Response:

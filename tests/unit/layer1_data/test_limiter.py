@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.clock import ManualClock
+from bot.errors import BrokerUnavailable
 from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
 
 
@@ -130,6 +131,19 @@ async def test_a_waiter_that_gives_up_spends_nothing_and_blocks_nobody() -> None
 
     assert [name for name, _ in desk.left] == ["first", "patient"]
     await desk.end()
+
+
+async def test_who_waits_when_it_is_closed_is_told_that_nothing_was_sent() -> None:
+    clock = ManualClock()
+    desk = Desk(limiter(clock, allowed=1), clock)
+    desk.ask("first", Priority.ORDER)
+    waiting = desk.ask("second", Priority.ORDER)
+    await desk.settle()
+
+    await desk.limiter.close()
+
+    with pytest.raises(BrokerUnavailable, match="nothing was sent"):
+        await waiting
 
 
 async def test_a_weight_that_can_never_fit_is_refused_at_once() -> None:

@@ -14,7 +14,8 @@ from bot.layer1_data.broker_interface import RateBudget, VenueTerms
 from bot.layer1_data.brokers.paper import PaperBroker
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.models import Candle, OrderState, Quote, Timeframe
-from tests.contract.test_broker_contract import EUR_USD, START, entry, reduction
+from tests.contract.stands import EUR_USD, START
+from tests.contract.test_broker_contract import entry, reduction
 
 D = Decimal
 

@@ -136,6 +136,25 @@ async def test_an_unknown_symbol_is_told_in_the_venues_words(desk: Desk) -> None
         await desk.source.candles(NVDA.symbol, Timeframe.H1, since=None, limit=5)
 
 
+async def test_currencies_have_four_hours_on_the_grid_of_utc_whatever_is_asked_for(desk: Desk) -> None:
+    desk.venue.symbols.add("EUR_USD")
+    euro = YahooSource(
+        instruments=(REGISTRY.get("EUR_USD"),),
+        clock=desk.clock,
+        cache_directory=desk.directory / "euro",
+        url=desk.source._client._url,
+    )
+
+    newest = await euro.candles(Symbol("EUR_USD"), Timeframe.H4, since=None, limit=3)
+    again = await euro.candles(Symbol("EUR_USD"), Timeframe.H4, since=newest[1].opened_at, limit=3)
+    (terms,) = await euro.terms([Symbol("EUR_USD"), Symbol("XAU_USD")])
+    await euro.close()
+
+    assert [f"{each.opened_at:%d %H:%M}" for each in newest] == ["12 00:00", "12 04:00", "12 08:00"]
+    assert again == newest[1:]
+    assert (terms.symbol, terms.tick) == ("EUR_USD", Decimal("0.00001"))
+
+
 async def test_what_is_no_share_is_not_asked_for(desk: Desk) -> None:
     with pytest.raises(BrokerUnavailable, match="not one of the shares"):
         await desk.source.candles(Symbol("EUR_USD"), Timeframe.H1, since=None, limit=5)

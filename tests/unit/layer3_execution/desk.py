@@ -73,12 +73,13 @@ class Desk:
             candles=self,
             broker_of=lambda _: self.broker,
             quote_of=self.quote_of,
-            entries_blocked=lambda _: "",
+            entries_blocked=lambda *_: "",
             strategies=["divergence"],
             environment="d",
         )
         self.book, self.tracker, self.engine = core.book, core.tracker, core.engine
         self.guard, self.reconciler, self.pipeline = core.guard, core.reconciler, core.pipeline
+        self.answers = core.answers
 
     async def restart(self) -> None:
         """A crash, then a new process over the same stores and venue."""

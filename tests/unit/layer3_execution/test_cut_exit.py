@@ -23,5 +23,5 @@ async def test_a_close_that_the_venue_cut_down_is_over_when_the_venue_says_so() 
     report = await desk.reconciler.run(BROKER)
 
     # Assert
-    assert close.client_order_id not in report.unresolved
+    assert close.client_order_id not in report.orders
     assert (await desk.stores.orders.order(close.client_order_id)).state is OrderState.CANCELED

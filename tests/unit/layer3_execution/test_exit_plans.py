@@ -23,9 +23,8 @@ from bot.layer3_execution.exit_plans import (
     swing_paper_plan,
 )
 from bot.layer3_execution.exits import Close, ExitState, on_quote
-from bot.models import ApprovedOrder, Direction, ExitPlan, Target, Trail, TrailKind
-from tests.builders import START, endorsed, frictionless, instrument, plan, signal
-from tests.unit.layer4_risk.test_manager import manager, view
+from bot.models import Direction, ExitPlan, Target, Trail, TrailKind
+from tests.builders import START, frictionless, instrument, plan
 
 HUNDRED = Decimal(100)
 STOCK = replace(frictionless(tick="0.001"), symbol=Symbol("MADE"))
@@ -80,22 +79,6 @@ def test_a_divergence_that_closes_everything_at_target_one_has_no_second_target(
         settings=ExitSettings(tp1_close_pct=Decimal(1)),
     )
     assert prices(made) == [Decimal(104)]
-
-
-@pytest.mark.parametrize("direction", BOTH)
-def test_risk_makes_the_same_divergence_plan(direction: Direction) -> None:
-    """Layers 3 and 4 are strangers: two places make this plan, and this holds them together."""
-    approved = manager().decide(endorsed(direction), view())
-    asked = signal(direction)
-    assert isinstance(approved, ApprovedOrder)
-    assert asked.stop_loss is not None
-    assert approved.plan == divergence_plan(
-        instrument=instrument(),
-        direction=direction,
-        stop=asked.stop_loss,
-        targets=asked.targets,
-        settings=ExitSettings(),
-    )
 
 
 # -------------------------------------------------------------------------------------------------- swing and session

@@ -107,3 +107,20 @@ async def test_a_quote_from_before_the_entry_closes_nothing() -> None:
 
     # Assert
     assert [each.client_order_id for each in desk.broker.placed] == [ClientOrderId(approved_order().client_order_id)]
+
+
+async def test_a_close_whose_intent_was_stored_unnoticed_is_sent_as_it_is_stored() -> None:
+    # Arrange: the intent to close 5 is stored, its answer was lost, and since then 5 more have filled
+    desk, orders = slow_desk()
+    await desk.bought()
+    orders.lost_commits = 1
+    with pytest.raises(CommitUnknown):
+        await desk.engine.reduce(await desk.position(), Decimal(5), None, "UNPROTECTED")
+    desk.observe(100)
+    await desk.tracker.collect(BROKER)
+
+    # Act
+    close = await desk.engine.reduce(await desk.position(), Decimal(10), None, "UNPROTECTED")
+
+    # Assert
+    assert (close.quantity, desk.broker.placed[-1].quantity) == (Decimal(5), Decimal(5))

@@ -7,7 +7,7 @@ from itertools import count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.layer3_execution.positions import marked, pending_position, with_entry, with_exit
+from bot.layer3_execution.positions import marked, pending_position, with_entry, with_exit, with_extremes_of
 from bot.models import ApprovedOrder, Direction, Fill, Position, Side
 from tests.builders import START, approved_order, plan
 from tests.unit.layer3_execution.desk import BROKER
@@ -90,6 +90,15 @@ def test_a_late_part_of_an_entry_keeps_the_best_price_that_was_seen() -> None:
     assert with_entry(position, fill(6, 100)).best_price == 103
 
 
+def test_a_part_that_filled_far_from_the_market_is_no_best_price_of_the_whole() -> None:
+    position = with_entry(with_entry(pending_position(approved_order(), at=START), fill(1, 110)), fill(9, 100))
+    assert {position.best_price, position.worst_price} == {Decimal(101)}
+    first = marked(with_entry(pending_position(approved_order(), at=START), fill(1, 110)), Decimal(99))
+    seen = with_entry(first, fill(9, 100))
+    assert (seen.best_price, seen.worst_price) == (Decimal(101), Decimal(99))
+    assert with_extremes_of(seen, first).best_price == 101
+
+
 def test_more_closed_than_opened_leaves_nothing_open() -> None:
     position = after(approved_order(), [fill(10, 100), fill(10, 104, Side.SELL), fill(5, 105, Side.SELL)])
     assert position.quantity == 0
@@ -142,3 +151,25 @@ def test_what_a_closed_position_made_is_the_cash_that_its_fills_moved(
     if position.closed_at is not None:
         cash = sum((-each.side.sign * each.price * each.quantity - each.fee for each in shuffled), Decimal(0))
         assert abs(position.net - cash) < EXACT
+
+
+def test_what_the_venue_withheld_as_its_fee_never_becomes_part_of_the_position() -> None:
+    bought = replace(fill(10, 100, fee="10"), withheld=Decimal("0.1"))
+
+    position = after(approved_order(), [bought])
+
+    assert (position.first_quantity, position.entry_price) == (Decimal("9.9"), Decimal(100))
+    spent, worth = 10 * Decimal(100), position.first_quantity * 100
+    assert spent == worth + position.fees
+
+
+def test_less_than_one_step_cannot_be_sold_and_is_not_open() -> None:
+    step = approved_order().plan.quantity_step
+    bought = replace(fill(10, 100), withheld=step * Decimal("1.5"))
+
+    opened = after(approved_order(), [bought])
+    closed = with_exit(opened, replace(fill(1, 101, Side.SELL), quantity=opened.quantity), "EXIT")
+
+    assert opened.quantity == 10 - 2 * step
+    assert not closed.is_open
+    assert closed.closed_at is not None

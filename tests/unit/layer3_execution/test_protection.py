@@ -140,13 +140,16 @@ async def test_the_stop_follows_the_price_up_and_never_down() -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.REJECTED, Fault.UNREACHABLE, Fault.REQUEST_LOST])
-async def test_a_stop_that_the_venue_did_not_move_is_not_called_moved_and_is_tried_with_the_next_price(
+async def test_a_stop_that_the_venue_did_not_move_is_not_called_moved_and_is_tried_a_second_later(
     fault: Fault,
 ) -> None:
     desk = await open_desk()
     desk.broker.amend_faults.append(fault)
     await desk.price(104)
     assert ((await desk.position()).stop_price, (await desk.position()).break_even) == (Decimal(98), False)
+    await desk.price(104)
+    assert len(desk.broker.amended) == 1
+    desk.clock.advance(1)
     await desk.price(104)
     venue = await desk.at_venue()
     assert venue is not None

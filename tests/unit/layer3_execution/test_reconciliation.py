@@ -5,14 +5,22 @@ from decimal import Decimal
 
 import pytest
 
+from bot.differences import DifferenceKind
 from bot.errors import DatabaseUnavailable
-from bot.models import ClientOrderId, OrderState, VenuePosition
+from bot.instruments import Symbol
+from bot.layer3_execution.reconcile_report import ReconcileReport
+from bot.models import ClientOrderId, OrderKind, OrderState, ReduceOrder, Side, VenuePosition
 from bot.supervisor import EntryGate
-from tests.builders import START, approved_order
+from tests.builders import EUR_USD, START, approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
 
 ENTRY = approved_order().client_order_id
+K = DifferenceKind
+
+
+def kinds(report: ReconcileReport) -> dict[str, DifferenceKind]:
+    return {each.subject: each.kind for each in report.differences}
 
 
 async def rounds(desk: Desk, number: int, *, seconds: float = 60) -> None:
@@ -195,7 +203,7 @@ async def test_a_late_arrival_whose_fill_is_not_told_yet_keeps_entries_waiting()
     await rounds(desk, 3)
     await desk.venue.place(approved_order())
     desk.broker.stale_positions = ()
-    assert (await desk.reconciler.run(BROKER)).unresolved == [ENTRY]
+    assert kinds(await desk.reconciler.run(BROKER)) == {ENTRY: K.MISSING_FILL}
 
 
 async def test_a_late_close_is_adopted_while_its_position_is_open() -> None:
@@ -240,8 +248,11 @@ async def test_a_venue_that_throws_old_requests_away_proves_absence_sooner() -> 
     desk = Desk(venue={"request_expires_after_s": 5})
     desk.broker.place_faults.append(Fault.REQUEST_LOST)
     await desk.bought()
-    await rounds(desk, 2, seconds=19)
-    assert (await desk.order(ENTRY)).state is OrderState.UNKNOWN
+    await desk.reconciler.run(BROKER)
+    for seconds in (19, 1, 1):  # asked too early, asked once when the slowest request was too old, and too soon again
+        desk.clock.advance(seconds)
+        await desk.reconciler.run(BROKER)
+        assert (await desk.order(ENTRY)).state is OrderState.UNKNOWN
     desk.clock.advance(1)
     await desk.reconciler.run(BROKER)
     assert (await desk.order(ENTRY)).state is OrderState.NOT_PLACED
@@ -345,7 +356,7 @@ async def test_an_order_sent_while_another_one_is_looked_up_is_seen_as_it_is_now
 
     desk.broker.find_order = find_order  # type: ignore[method-assign, assignment]
     report = await desk.reconciler.run(BROKER)
-    assert report.unresolved == [ENTRY]
+    assert kinds(report) == {ENTRY: K.UNKNOWN_FATE}
     assert (await desk.order(other.client_order_id)).state is OrderState.FILLED
 
 
@@ -379,15 +390,80 @@ async def test_the_rest_of_an_entry_cancelled_by_the_venue_keeps_what_was_filled
     assert (await desk.position()).quantity == 4
 
 
-async def test_a_quantity_that_differs_stops_entries() -> None:
+async def disagreeing(quantity: Decimal) -> Desk:
+    """A desk whose venue tells another quantity than our fills give."""
     desk = Desk()
     await desk.bought()
     venue = await desk.at_venue()
     assert venue is not None
-    desk.broker.stale_positions = (replace(venue, quantity=Decimal(7)),)
-    report = await desk.reconciler.run(BROKER)
-    assert [each.quantity for each in report.unknown_positions] == [7]
-    assert "1 differences" in EntryGate({BROKER: report}).blocked(BROKER)
+    desk.broker.stale_positions = (replace(venue, quantity=quantity),)
+    return desk
+
+
+async def test_a_quantity_that_differs_stops_entries_of_a_start_at_once() -> None:
+    desk = await disagreeing(Decimal(7))
+    gate = EntryGate()
+    gate.note(await desk.reconciler.run(BROKER))
+    assert "quantity mismatch EUR_USD" in gate.blocked(BROKER, EUR_USD)
+    assert gate.blocked(BROKER, Symbol("GBP_USD"))
+
+
+async def test_a_quantity_that_differs_counts_only_when_it_survives_three_checks() -> None:
+    desk = await disagreeing(Decimal(7))
+    told = []
+    for _ in range(3):
+        (difference,) = (await desk.reconciler.run(BROKER)).differences
+        told.append((difference.checks, difference.counts, bool(difference.answers)))
+        desk.clock.advance(10)
+    assert told == [(1, False, False), (2, False, False), (3, True, True)]
+    assert desk.incidents() == ["quantity mismatch"]
+
+
+async def test_three_checks_within_a_moment_are_not_enough() -> None:
+    desk = await disagreeing(Decimal(7))
+    await rounds(desk, 5, seconds=1)
+    (difference,) = (await desk.reconciler.run(BROKER)).differences
+    assert difference.counts
+    again = await disagreeing(Decimal(7))
+    await rounds(again, 4, seconds=1)
+    (difference,) = (await again.reconciler.run(BROKER)).differences
+    assert not difference.counts
+
+
+async def test_a_quantity_that_changes_begins_its_checks_anew() -> None:
+    desk = await disagreeing(Decimal(7))
+    await rounds(desk, 3)
+    venue = await desk.at_venue()
+    assert venue is not None
+    desk.broker.stale_positions = (replace(venue, quantity=Decimal(6)),)
+    (difference,) = (await desk.reconciler.run(BROKER)).differences
+    assert (difference.checks, difference.counts, difference.seen_at) == (1, False, START)
+
+
+async def test_a_mismatch_of_one_symbol_blocks_no_other_once_the_account_was_clean() -> None:
+    desk = await disagreeing(Decimal(7))
+    stale, desk.broker.stale_positions = desk.broker.stale_positions, None
+    gate = EntryGate()
+    gate.note(await desk.reconciler.run(BROKER))
+    desk.broker.stale_positions = stale
+    await rounds(desk, 3)
+    gate.note(await desk.reconciler.run(BROKER))
+    assert "quantity mismatch" in gate.blocked(BROKER, EUR_USD)
+    assert gate.blocked(BROKER, Symbol("GBP_USD")) == ""
+    assert gate.blocked(BROKER)
+
+
+async def test_an_account_whose_questions_fail_is_blocked_as_a_whole() -> None:
+    desk = Desk()
+    gate = EntryGate()
+    gate.note(await desk.reconciler.run(BROKER))
+    assert gate.blocked(BROKER, EUR_USD) == ""
+    desk.broker.failing.add("positions")
+    gate.note(await desk.reconciler.run(BROKER))
+    assert "did not answer" in gate.blocked(BROKER, Symbol("GBP_USD"))
+    desk.broker.failing.clear()
+    gate.note(await desk.reconciler.run(BROKER))
+    assert gate.blocked(BROKER) == ""
 
 
 async def test_a_position_that_the_venue_no_longer_has_is_lost_and_not_forgotten() -> None:
@@ -395,8 +471,57 @@ async def test_a_position_that_the_venue_no_longer_has_is_lost_and_not_forgotten
     await desk.bought()
     desk.broker.stale_positions = ()
     report = await desk.reconciler.run(BROKER)
-    assert report.lost_positions == [approved_order().position_id]
+    assert kinds(report) == {approved_order().position_id: K.LOST_POSITION}
     assert len(desk.book.positions()) == 1
+
+
+async def test_a_position_that_stays_lost_is_closed_without_a_result_and_told() -> None:
+    desk = Desk()
+    await desk.bought()
+    desk.broker.stale_positions = ()
+    await rounds(desk, 2)
+    assert len(desk.book.positions()) == 1
+    assert (await desk.reconciler.run(BROKER)).clean
+    ended = await desk.position()
+    assert (ended.exit_reason, ended.quantity, ended.exit_price) == ("CLOSED_AT_VENUE: fills unknown", Decimal(0), None)
+    assert desk.book.positions() == ()
+    assert "closed at the venue, fills unknown" in desk.incidents()
+
+
+async def test_a_close_whose_fill_is_told_after_its_position_was_given_up_still_counts() -> None:
+    desk = Desk()
+    await desk.bought()
+    desk.broker.hold_fills = True
+    desk.observe(97)
+    await rounds(desk, 3)
+    assert (await desk.position()).exit_price is None
+    desk.broker.hold_fills = False
+    assert (await desk.reconciler.run(BROKER)).clean
+    ended = await desk.position()
+    assert (ended.exit_reason, ended.exit_price, ended.realised) == ("STOP", Decimal(97), Decimal(-30))
+
+
+async def test_a_position_that_a_person_closed_at_the_venue_ends_with_its_fills_at_once() -> None:
+    desk = Desk()
+    await desk.bought()
+    by_hand = ReduceOrder(
+        client_order_id=ClientOrderId("by-hand-1"),
+        position_id=approved_order().position_id,
+        entry_order_id=ENTRY,
+        broker_id=BROKER,
+        symbol=EUR_USD,
+        side=Side.SELL,
+        kind=OrderKind.MARKET,
+        quantity=Decimal(10),
+        limit_price=None,
+        reason="",
+    )
+    desk.observe(101)
+    await desk.venue.place(by_hand)
+    assert (await desk.reconciler.run(BROKER)).clean
+    ended = await desk.position()
+    assert (ended.exit_reason, ended.exit_price, ended.realised) == ("CLOSED_BY_HAND", Decimal(101), Decimal(10))
+    assert desk.book.positions() == ()
 
 
 async def test_a_fill_that_comes_between_two_answers_is_no_difference() -> None:
@@ -413,14 +538,16 @@ async def test_a_fill_that_comes_between_two_answers_is_no_difference() -> None:
     assert (await desk.reconciler.run(BROKER)).clean
 
 
-async def test_somebody_elses_order_is_listed_and_left_alone() -> None:
+async def test_somebody_elses_order_is_told_at_once_counted_and_left_alone() -> None:
     desk = Desk()
     desk.venue.pause(approved_order().symbol)
     stranger = ClientOrderId("by-hand-1")
     await desk.venue.place(approved_order(client_order_id=stranger, stop_order_id=ClientOrderId("by-hand-2")))
     report = await desk.reconciler.run(BROKER)
-    assert [each.client_order_id for each in report.foreign_orders] == [stranger]
-    assert report.clean
+    await desk.reconciler.run(BROKER)
+    assert kinds(report) == {stranger: K.FOREIGN_ORDER}
+    assert desk.incidents() == ["foreign order"]  # once
+    assert [(each.symbol, each.quantity) for each in desk.reconciler.foreign.all()] == [(EUR_USD, Decimal(10))]
     assert [each.client_order_id for each in await desk.venue.open_orders()] == [stranger]
 
 
@@ -441,9 +568,22 @@ async def test_one_order_that_cannot_be_moved_does_not_keep_the_others_from_bein
     )
     desk.book.put_order(replace(await desk.order(ENTRY), state=OrderState.SENDING))
     report = await desk.reconciler.run(BROKER)
-    assert ENTRY in report.unresolved
+    assert report.orders[ENTRY].kind is K.UNKNOWN_FATE
     assert "order cannot be settled" in desk.incidents()
     assert (await desk.order(other.client_order_id)).state is OrderState.WORKING
+
+
+async def test_an_order_that_the_store_has_ended_is_not_asked_after_because_the_answer_to_its_commit_was_lost() -> None:
+    desk = await silent(Fault.REQUEST_LOST)
+    unknown = await desk.order(ENTRY)
+    await desk.stores.orders.transition(
+        ENTRY, expected=OrderState.UNKNOWN, state=OrderState.REJECTED, cause="MARKET_HALTED", at=START
+    )
+    assert desk.book.order(ENTRY) == unknown
+    desk.broker.asked.clear()
+    assert (await desk.reconciler.run(BROKER)).clean
+    assert "find_order" not in desk.broker.asked
+    assert desk.book.orders() == ()
 
 
 async def test_what_was_counted_of_an_absent_order_is_forgotten_when_it_is_resolved() -> None:

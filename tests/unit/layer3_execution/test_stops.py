@@ -1,17 +1,19 @@
 """Venues that attach no stop, or whose stop does not follow its position: each claim for every class of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from bot.errors import BrokerUnavailable
-from bot.models import OrderRole, OrderState, leg_of
+from bot.errors import BrokerError, BrokerUnavailable
+from bot.models import OrderRole, OrderState, VenuePosition, leg_of
 from tests.builders import approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
-from tests.unit.layer3_execution.venues import COINBASE, FUTURES, OURS_TO_SIZE, SPOT, TRADIER
+from tests.unit.layer3_execution.venues import ATTACHED, COINBASE, FUTURES, OURS_TO_SIZE, SPOT, TRADIER
 
 ENTRY = approved_order().client_order_id
 EVERY = pytest.mark.parametrize("venue", OURS_TO_SIZE.values(), ids=OURS_TO_SIZE)
@@ -338,3 +340,75 @@ async def test_where_the_price_is_beyond_a_moved_stop_already_the_rest_is_closed
     # Where the old stop has to go first, it is a position without a stop that is closed.
     assert (await desk.position()).exit_reason == ("UNPROTECTED" if venue is SPOT else "TRAIL")
     assert (await resting(desk), desk.book.orders()) == ([], ())
+
+
+@pytest.mark.parametrize("venue", [FUTURES, TRADIER], ids=["futures", "tradier"])
+async def test_a_stop_that_would_trigger_is_asked_for_once_and_what_it_protects_is_closed(venue: Options) -> None:
+    desk = await open_desk(venue)
+    await desk.price(104)
+    asked = len(desk.broker.stops_placed) + len(desk.broker.amended)
+    desk.observe(103)
+    await desk.look(106)
+    assert len(desk.broker.stops_placed) + len(desk.broker.amended) == asked + 1
+    assert await desk.at_venue() is None
+
+
+@pytest.mark.parametrize("venue", [FUTURES, TRADIER], ids=["futures", "tradier"])
+async def test_a_stop_found_behind_our_record_that_would_trigger_closes_at_the_next_look(venue: Options) -> None:
+    desk = await open_desk(venue)
+    position = await desk.position()
+    await desk.tracker.change(position.id, lambda now: replace(now, stop_price=Decimal("100.5")))
+    await desk.guard.verify(BROKER)  # decided before a crash, and the price has fallen since
+    assert await desk.at_venue() is None
+
+
+@pytest.mark.parametrize("fault", [Fault.REJECTED, Fault.REQUEST_LOST, Fault.UNREACHABLE])
+@pytest.mark.parametrize("venue", [ATTACHED, FUTURES, TRADIER], ids=["attached", "futures", "tradier"])
+async def test_a_move_that_fails_is_tried_again_after_1_2_5_and_then_every_10_seconds(
+    venue: Options, fault: Fault
+) -> None:
+    desk = await open_desk(venue)
+    await desk.price(104)
+    desk.observe(106)
+    desk.broker.stop_faults.extend([fault] * 100)
+    desk.broker.amend_faults.extend([fault] * 100)
+    began, tried = desk.clock.monotonic(), []
+    for _ in range(40):
+        before = len(desk.broker.stops_placed) + len(desk.broker.amended)
+        await desk.look(106)  # the stop should go from 102 to 104.75
+        if len(desk.broker.stops_placed) + len(desk.broker.amended) > before:
+            tried.append(desk.clock.monotonic() - began)
+        desk.clock.advance(1)
+    assert tried == [0, 1, 3, 8, 18, 28, 38]
+    assert await resting(desk) == [(Decimal(5), Decimal(102))]
+
+
+@EVERY
+async def test_a_size_that_the_venue_told_before_a_fill_is_not_believed_after_it(venue: Options) -> None:
+    desk = await open_desk(venue)
+    positions = desk.broker.positions
+
+    async def answered_before_the_target_filled() -> Sequence[VenuePosition]:
+        desk.broker.positions = positions  # type: ignore[method-assign]
+        answer = await positions()
+        await desk.price(104)
+        return answer
+
+    desk.broker.positions = answered_before_the_target_filled  # type: ignore[method-assign]
+    stops = len(desk.broker.stops_placed) + len(desk.broker.amended)
+    await desk.guard.verify(BROKER)
+    assert await resting(desk) == [(Decimal(5), Decimal(102))]
+    assert len(desk.broker.stops_placed) + len(desk.broker.amended) == stops + 2  # for what is left, then break-even
+    assert (await desk.position()).is_open
+
+
+async def test_a_stop_whose_cancel_got_no_answer_is_taken_away_before_the_other_one_is_moved() -> None:
+    desk = await open_desk(TRADIER)
+    desk.broker.cancel_faults.append(Fault.REQUEST_LOST)
+    await desk.price(104)  # the stop for all of it should go, once one for what is left was read back
+    desk.observe(106)
+    desk.broker.stop_faults.extend([Fault.REQUEST_LOST] * 100)
+    with suppress(BrokerError):
+        await desk.guard.verify(BROKER)
+    await desk.look(106)
+    assert [size for size, _ in await resting(desk)] == [Decimal(5)]

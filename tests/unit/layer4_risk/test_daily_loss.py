@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bot.clock import ManualClock
 from bot.database.memory import MemoryStores
 from bot.instruments import BINANCE, OANDA, BrokerId, Currency
-from bot.layer4_risk.daily_loss import DailyLossWatch, loss_ratio, session_day
+from bot.layer4_risk.daily_loss import DailyLossWatch, loss_ratio
 from bot.layer4_risk.kill_switch import KillSwitch
+from bot.layer4_risk.session_day import SessionDay
 from bot.models import AccountState, KillCause, KillLevel
 
 DAY = datetime(2024, 3, 5, tzinfo=UTC)
@@ -29,19 +29,17 @@ def account(balance: str = "9700", broker_id: BrokerId = OANDA) -> AccountState:
 class Books:
     """A watch whose realised result is what the test says, since whatever instant it is asked about."""
 
-    def __init__(self, *, start_hour: int = 0) -> None:
+    def __init__(self, *, start_hour: int = 0, zone: str = "UTC") -> None:
         self.stores = MemoryStores()
         self.results: list[tuple[datetime, Decimal]] = []
         self.asked_since: list[datetime] = []
-        self.start_hour = start_hour
+        self.day = SessionDay(start_hour=start_hour, zone=ZoneInfo(zone))
         self.restart()
 
     def restart(self) -> None:
         """A new process over the same rows."""
         self.switch = KillSwitch(self.stores.kills, clock=ManualClock(DAY), record=self.record)
-        self.watch = DailyLossWatch(
-            self.switch, self.realised_since, limit_ratio=Decimal("0.03"), start_hour_utc=self.start_hour
-        )
+        self.watch = DailyLossWatch(self.switch, self.realised_since, limit_ratio=Decimal("0.03"), day=self.day)
 
     async def realised_since(self, broker_id: BrokerId, since: datetime) -> Decimal:
         self.asked_since.append(since)
@@ -56,32 +54,6 @@ class Books:
         await self.switch.look()
         await self.watch.observe(account(broker_id=broker_id), now)
         return (await self.stores.kills.current(broker_id)).level
-
-
-@pytest.mark.parametrize(
-    ("now", "start_hour", "begin"),
-    [
-        (DAY, 0, DAY),
-        (DAY - MOMENT, 0, DAY - timedelta(days=1)),
-        (DAY + timedelta(days=1) - MOMENT, 0, DAY),
-        (DAY + timedelta(hours=22), 22, DAY + timedelta(hours=22)),
-        (DAY + timedelta(hours=22) - MOMENT, 22, DAY - timedelta(hours=2)),
-        (DAY, 22, DAY - timedelta(hours=2)),
-    ],
-)
-def test_the_session_day_begins_at_its_hour_and_not_a_moment_before(
-    now: datetime, start_hour: int, begin: datetime
-) -> None:
-    assert session_day(now, start_hour) == begin
-
-
-@settings(deadline=None)
-@given(now=st.datetimes(datetime(2000, 1, 2), datetime(2050, 1, 1), timezones=st.just(UTC)), hour=st.integers(0, 23))  # noqa: DTZ001
-def test_every_instant_lies_in_the_session_day_that_it_names(now: datetime, hour: int) -> None:
-    begin = session_day(now, hour)
-    assert begin <= now < begin + timedelta(days=1)
-    assert (begin.hour, begin.minute, begin.second, begin.microsecond) == (hour, 0, 0, 0)
-    assert session_day(begin, hour) == begin
 
 
 def test_a_loss_is_a_share_of_the_balance_before_it_and_a_gain_is_none() -> None:
@@ -118,6 +90,31 @@ async def test_midnight_of_the_calendar_does_not_end_a_session_day_of_another_ho
     books.results = [(DAY + timedelta(hours=23), Decimal(-500))]
     assert await books.level_at(DAY + timedelta(hours=23, minutes=30)) is KillLevel.PAUSE
     assert await books.level_at(DAY + timedelta(days=1)) is KillLevel.PAUSE
+
+
+@pytest.mark.parametrize(
+    ("lost_at", "ends_at"),
+    [
+        (datetime(2024, 3, 9, 23, tzinfo=UTC), datetime(2024, 3, 10, 21, tzinfo=UTC)),  # 23 h: clocks go forward
+        (datetime(2024, 11, 2, 22, tzinfo=UTC), datetime(2024, 11, 3, 22, tzinfo=UTC)),  # 25 h: clocks go back
+    ],
+)
+async def test_the_pause_of_a_new_york_day_ends_at_its_own_five_oclock_when_clocks_turn(
+    lost_at: datetime, ends_at: datetime
+) -> None:
+    books = Books(start_hour=17, zone="America/New_York")
+    books.results = [(lost_at, Decimal(-500))]
+    assert await books.level_at(lost_at) is KillLevel.PAUSE
+    assert await books.level_at(ends_at - MOMENT) is KillLevel.PAUSE
+    assert await books.level_at(ends_at) is KillLevel.NONE
+
+
+async def test_a_clock_that_is_put_forward_within_the_day_lifts_nothing() -> None:
+    books = Books()
+    books.results = [(DAY + timedelta(hours=1), Decimal(-500))]
+    await books.level_at(DAY + timedelta(hours=1))
+    books.restart()
+    assert await books.level_at(DAY + timedelta(hours=23)) is KillLevel.PAUSE
 
 
 async def test_a_gain_later_in_the_day_does_not_lift_it() -> None:

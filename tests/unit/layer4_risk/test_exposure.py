@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bot.config import RiskSettings
 from bot.instruments import BINANCE, OANDA, Currency, Symbol, default_registry
 from bot.layer4_risk.exposure import BrokerStake, Exposure, RiskReport, StakeView, risk_report
 from bot.models import (
@@ -94,20 +95,20 @@ def account(balance: str = "9800") -> AccountState:
 
 def report(*positions: Position, **changes: Any) -> RiskReport:
     stakes = [
-        BrokerStake(broker_id=OANDA, max_positions=5, account=account(), realised=D(-200), entries_blocked=""),
-        BrokerStake(broker_id=BINANCE, max_positions=2, account=None, realised=D(0), entries_blocked="not reconciled"),
+        BrokerStake(broker_id=OANDA, account=account(), realised=D(-200), entries_blocked=""),
+        BrokerStake(broker_id=BINANCE, account=None, realised=D(0), entries_blocked="not reconciled"),
     ]
     view = StakeView(
         at=START,
-        currency="USD",
+        settings=RiskSettings(),
         positions=positions,
         orders=(),
+        reserved=(),
+        foreign=(),
+        entries=(),
         brokers=stakes,
         latches=(),
         snapshot=None,
-        daily_loss_limit_ratio=D("0.03"),
-        max_drawdown_ratio=D("0.15"),
-        max_correlated=3,
         session_day_began_at=START,
     )
     return risk_report(replace(view, **changes), default_registry())
@@ -175,12 +176,28 @@ def test_limits_say_used_against_allowed_for_each_broker() -> None:
     assert told == {
         ("positions", OANDA): (2, 5),
         ("correlated: usd long", OANDA): (2, 3),
+        ("gross leverage", OANDA): (D(22_000) / 9_800, 30),
+        ("risk if all stops are hit", OANDA): (D(100) / 9_800, D("0.10")),
+        ("entries in a minute", OANDA): (0, 10),
+        ("turnover in an hour", OANDA): (0, 60),
+        ("turnover in 24 h", OANDA): (0, 300),
         ("daily loss", OANDA): (D("0.02"), D("0.03")),
         ("positions", BINANCE): (1, 2),
         ("correlated: crypto short", BINANCE): (1, 3),
+        ("gross leverage", BINANCE): (None, 30),
+        ("risk if all stops are hit", BINANCE): (None, D("0.10")),
+        ("entries in a minute", BINANCE): (0, 10),
+        ("turnover in an hour", BINANCE): (0, 60),
+        ("turnover in 24 h", BINANCE): (0, 300),
         ("daily loss", BINANCE): (None, D("0.03")),
+        ("correlated: crypto short", "all"): (1, 6),
+        ("correlated: usd long", "all"): (2, 6),
+        ("positions of a strategy", "divergence"): (3, 12),
+        ("net BTC", "all"): (D(6_000) / 9_000, 30),
+        ("net EUR", "all"): (D(22_000) / 9_000, 30),
         ("drawdown", "all"): (D("0.1"), D("0.15")),
     }
+    assert {each.share for each in found.limits if each.name == "positions"} == {D("0.4"), D("0.5")}
 
 
 def test_before_the_first_snapshot_the_drawdown_is_not_known() -> None:

@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.instruments import Currency
-from bot.layer4_risk.conversion import conversion_rate
 from bot.layer4_risk.lot_sizing import (
     LOT_UNITS,
     SWING_RISK_RATIO,
@@ -24,11 +22,11 @@ from bot.layer4_risk.lot_sizing import (
     swing_target,
 )
 from bot.models import Direction
-from tests.builders import instrument
+from tests.unit.layer4_risk.rates import rate_of
 
 TEN_THOUSAND = Decimal(10_000)
 ONE = Decimal(1)
-YEN = conversion_rate(instrument("USD_JPY"), Decimal(150), Currency("USD"), lambda _: None) or Decimal(0)
+YEN = ONE / 150  # a dollar account: the pair converts itself, test_conversion.py
 
 
 # ----------------------------------------------------------------------------------------------------- session trades
@@ -98,9 +96,8 @@ def test_golden_example_19_yen_at_its_stop_and_at_its_target_on_candles() -> Non
     assert (round(won.slippage, 6), round(won.net, 6)) == (Decimal("1.026667"), Decimal("219.45"))
 
 
-def test_a_cross_pair_is_sized_through_the_other_pair_that_is_known() -> None:
-    known = {"USD_JPY": Decimal(150)}
-    rate = conversion_rate(instrument("EUR_JPY"), Decimal(165), Currency("USD"), known.get)
+async def test_a_cross_pair_is_sized_through_the_other_pair_that_is_known() -> None:
+    rate = await rate_of("EUR_JPY", "165", USD_JPY="150")
     assert rate == ONE / 150
     lots = session_lots(balance=TEN_THOUSAND, entry=Decimal(165), stop=Decimal("164.67"), conversion=rate)
     assert lots == Decimal("0.70")  # 155 USD over 33 pips of 6.67 USD: 0.7045 lots

@@ -1,12 +1,15 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
 from bot.config import ExitSettings, RiskSettings
 from bot.instruments import Currency, default_registry
-from bot.layer4_risk.limits import LIMITS, RiskView
+from bot.layer3_execution.exit_plans import divergence_plan
+from bot.layer4_risk.conversion import Conversion
+from bot.layer4_risk.limits import RiskView
 from bot.layer4_risk.manager import RiskManager
 from bot.models import (
     NOT_KILLED,
@@ -30,8 +33,7 @@ def manager(**risk: object) -> RiskManager:
     return RiskManager(
         registry=default_registry(),
         settings=settings,
-        exits=ExitSettings(),
-        max_positions=lambda _: settings.max_open_positions_oanda,
+        plan_of=partial(divergence_plan, settings=ExitSettings()),
         environment="d",
     )
 
@@ -53,7 +55,7 @@ def view(**changes: object) -> RiskView:
         quote=quote(),
         kill=NOT_KILLED,
         entries_blocked="",
-        conversion=Decimal(1),
+        conversion=Conversion(rate=Decimal(1), at=START, says=""),
     )
     return replace(standard, **changes)  # type: ignore[arg-type]
 
@@ -85,10 +87,17 @@ def test_the_same_signal_approved_twice_has_the_same_order_id() -> None:
         ("KILL_SWITCH", {"kill": replace(NOT_KILLED, level=KillLevel.PAUSE)}),
         ("RECONCILING", {"entries_blocked": "oanda is not reconciled yet"}),
         ("ACCOUNT", {"account": None}),
-        ("ACCOUNT", {"conversion": None}),
+        ("CONVERSION", {"conversion": Conversion(rate=None, at=START, says="no price of GBP_USD")}),
         ("STALE_QUOTE", {"quote": None}),
         ("STALE_QUOTE", {"quote": quote(at=START - timedelta(days=1))}),
         ("STALE_SIGNAL", {"now": START + timedelta(days=1), "quote": quote(at=START + timedelta(days=1))}),
+        ("CROSSED_QUOTE", {"quote": quote("1.1001", "1.0999")}),
+        ("CROSSED_QUOTE", {"quote": quote("0", "1.1001")}),
+        ("CROSSED_QUOTE", {"quote": quote("NaN", "1.1001")}),
+        ("WIDE_SPREAD", {"quote": quote("1.0980", "1.1020")}),
+        ("PRICE_COLLAR", {"quote": quote("11.000", "11.001")}),
+        ("PRICE_COLLAR", {"last_close": Decimal("1.2000")}),
+        ("PRICE_COLLAR", {"last_close": Decimal(0)}),
         ("TASK_HAS_POSITION", {"positions": (position(),)}),
         ("MAX_OPEN_POSITIONS", {"positions": tuple(other_position(each) for each in range(5))}),
         ("CORRELATED_EXPOSURE", {"positions": tuple(other_position(each) for each in range(3))}),
@@ -100,7 +109,20 @@ def test_each_limit_refuses_alone_and_says_why(code: str, changes: dict[str, obj
     assert isinstance(refused, Refused)
     assert refused.code == code
     assert refused.says
-    assert len(refused.checks) == len(LIMITS)
+    assert next(each.code for each in refused.checks if not each.passed) == code
+    assert {"KILL_SWITCH", "DAILY_LOSS", "MAX_OPEN_POSITIONS"} <= {each.code for each in refused.checks}
+
+
+def test_a_venue_that_sells_only_what_is_held_is_not_asked_to_sell_short() -> None:
+    spot = view(allows_short=False)
+    refused = manager().decide(endorsed(Direction.SHORT), spot)
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.says) == (
+        "NO_SHORT",
+        "oanda sells nothing that is not held; EUR_USD can only be bought there",
+    )
+    assert isinstance(manager().decide(endorsed(Direction.SHORT), view()), ApprovedOrder)
+    assert isinstance(manager().decide(endorsed(Direction.LONG), spot), ApprovedOrder)
 
 
 def test_a_refusal_by_the_kill_switch_names_level_person_way_and_reason() -> None:

@@ -1,10 +1,12 @@
+"""Sizes: the budget holds whatever the market, the account and the contract."""
+
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.instruments import Instrument, default_registry
-from bot.layer4_risk.conversion import conversion_rate
 from bot.layer4_risk.sizing import position_size
 from tests.builders import instrument
 
@@ -28,13 +30,6 @@ def test_forex_size_is_the_risk_divided_by_the_distance_and_its_costs() -> None:
     assert sized(free, paid="1.1000", stop="1.0950") == 20_000  # 100 USD over 50 pips
 
 
-def test_a_yen_quoted_pair_is_sized_through_its_own_price() -> None:
-    yen = instrument("USD_JPY", slippage_ratio=Decimal(0))
-    rate = conversion_rate(yen, Decimal(150), "USD", lambda _: None)  # type: ignore[arg-type]
-    assert rate == Decimal(1) / 150
-    assert sized(yen, paid="150", stop="149", conversion=str(rate)) == 15_000
-
-
 def test_a_spot_account_never_buys_more_than_it_can_pay() -> None:
     bitcoin = instrument("BTC/USDT")
     quantity = sized(bitcoin, paid="60000", stop="59950")
@@ -46,17 +41,32 @@ def test_a_size_below_the_minimum_is_nothing_and_is_not_rounded_up() -> None:
     assert sized(gold, paid="2000", stop="1500") == 0
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=300)
 @given(
     of=st.sampled_from(UNIVERSE),
+    contract_size=st.sampled_from(["1", "0.01", "10", "100"]),
     ticks=st.integers(min_value=1, max_value=5_000),
     price_ticks=st.integers(min_value=10_000, max_value=5_000_000),
-    equity=st.decimals(min_value="10", max_value="10000000", places=2),
+    equity=st.decimals(min_value="0", max_value="10000000", places=2),
+    used=st.decimals(min_value="0", max_value="1.2", places=2),
+    risk=st.decimals(min_value="0.0001", max_value="0.05", places=4),
+    conversion=st.decimals(min_value="0.0001", max_value="100", places=6),
+    leverage=st.integers(min_value=1, max_value=100),
     long=st.booleans(),
 )
-def test_what_is_lost_at_the_stop_with_all_costs_never_exceeds_the_budget(
-    of: Instrument, ticks: int, price_ticks: int, equity: Decimal, long: bool
+def test_what_is_lost_at_the_stop_with_all_costs_never_exceeds_the_budget_nor_the_notional_the_leverage(
+    of: Instrument,
+    contract_size: str,
+    ticks: int,
+    price_ticks: int,
+    equity: Decimal,
+    used: Decimal,
+    risk: Decimal,
+    conversion: Decimal,
+    leverage: int,
+    long: bool,
 ) -> None:
+    of = replace(of, contract_size=Decimal(contract_size))
     paid = price_ticks * of.tick
     stop = paid - ticks * of.tick if long else paid + ticks * of.tick
     size = position_size(
@@ -64,13 +74,18 @@ def test_what_is_lost_at_the_stop_with_all_costs_never_exceeds_the_budget(
         paid=paid,
         stop=stop,
         equity=equity,
-        free_margin=equity,
-        risk_ratio=Decimal("0.01"),
-        conversion=Decimal(1),
+        free_margin=equity * (1 - used),
+        risk_ratio=risk,
+        conversion=conversion,
+        leverage=Decimal(leverage),
     )
     slipped = abs(paid - stop) + of.slippage_ratio * (paid + stop)
-    lost = size.quantity * of.contract_size * (slipped + of.commission_ratio * (paid + stop))
-    assert lost <= equity * Decimal("0.01")
-    assert size.quantity == of.round_quantity(size.quantity)
+    lost = size.quantity * of.contract_size * conversion * (slipped + of.commission_ratio * (paid + stop))
+    assert lost <= equity * risk
+    assert abs(size.risk_amount - lost) <= lost * Decimal("1e-20")
+    assert size.quantity == of.round_quantity(size.quantity) <= size.wanted
     assert size.quantity == 0 or size.quantity >= of.min_quantity
-    assert of.notional(size.quantity, paid) <= equity * of.max_leverage
+    bound = max(equity * (1 - used), Decimal(0)) * min(Decimal(leverage), of.max_leverage)
+    assert of.notional(size.quantity, paid) * conversion <= bound
+    smaller_by_a_step = size.wanted - size.quantity
+    assert size.quantity == 0 or smaller_by_a_step < of.quantity_step, "rounded down by less than one step"

@@ -87,6 +87,7 @@ class BinanceBroker(BrokerInterface):
             streams_quotes=False,
             stop_reserves=True,
             request_expires_after_s=receive_window_s + _ENGINE_TIMEOUT_S,
+            allows_short=False,
         )
 
     @property
@@ -129,7 +130,8 @@ class BinanceBroker(BrokerInterface):
         facts = await self._account.facts()
         with readable("the account"):
             number = str(facts["uid"])
-            may_trade, may_withdraw = bool(facts["canTrade"]), bool(facts["canWithdraw"])
+            may_trade = bool(facts["canTrade"])
+        may_withdraw = None  # what the account can do is told everywhere, what this key may do only with real money
         if self._access.environment == "live":
             restrictions = await self._wire.ask(to_binance.RESTRICTIONS, {})
             with readable("the key's restrictions"):

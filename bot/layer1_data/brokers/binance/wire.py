@@ -95,6 +95,7 @@ class Wire:
         self._limiter = RequestLimiter(
             clock, name="weight per minute", allowed=_WEIGHT_A_MINUTE, window_s=60.0, reserved=_WEIGHT_RESERVED
         )
+        self._library = _library()
         self._session: ClientSession | None = None
         self._exchange: Any = None
         self._offset = timedelta()
@@ -198,12 +199,11 @@ class Wire:
         return Reply(fate=fate, says=f"no answer ({_without_query(silence)})")
 
     def _opened(self) -> Any:
-        """ccxt over a session of ours, made at the first request: importing it takes more than a second."""
+        """ccxt over a session of ours, made at the first request because a session belongs to a loop."""
         if self._exchange is None:
             import aiohttp
-            from ccxt import async_support as ccxt  # type: ignore[import-untyped]
 
-            exchange = ccxt.binance(
+            exchange = self._library.binance(
                 {
                     "apiKey": self._access.key,
                     "secret": self._access.secret,
@@ -243,6 +243,13 @@ class Wire:
             wait = told.get("retry-after", "")
             self._limiter.hold(float(wait) if wait.isdecimal() else _HOLD_S)
         return body
+
+
+def _library() -> Any:
+    """ccxt. Importing it takes more than a second: done with the constructor, it can be kept off the event loop."""
+    from ccxt import async_support  # type: ignore[import-untyped]
+
+    return async_support
 
 
 def _trace() -> "TraceConfig":

@@ -1,7 +1,7 @@
 """IG behind the broker contract. It only puts together: session, markets, ledger and orders do the work."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -48,7 +48,9 @@ _CAPABILITIES: Final = BrokerCapabilities(
     stop_follows_position=True,
     amends_stop=True,
     streams_quotes=False,
+    limit_exits=False,
 )
+_HALF_A_SECOND: Final = timedelta(seconds=0.5)
 # What a demo account is observed to be granted; a live one is granted what is published.
 DEMO_ALLOWANCE: Final = Allowance(reads=9, trades=90)
 
@@ -108,9 +110,9 @@ class IGBroker(BrokerInterface):
         return await self._markets.terms(symbols)
 
     async def server_time(self) -> datetime:
-        """From the head of an answer, in whole seconds."""
+        """From the head of an answer, which cuts it to whole seconds: in the middle of that second."""
         await self._session.ask(to_ig.SESSION)
-        return self._wire.server_now
+        return self._wire.server_now + _HALF_A_SECOND
 
     async def candles(
         self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int

@@ -56,7 +56,6 @@ CODES: Final[Mapping[str, Fate]] = {
         "error.public-api.failure.",
     ),
     "authentication.failure.not-a-client-account": Fate.LOCKED_OUT,
-    "endpoint.unavailable.for.api-key": Fate.LOCKED_OUT,
     # The gate refused these: the deal was not placed.
     "error.public-api.exceeded-api-key-allowance": Fate.BUSY,
     "error.public-api.exceeded-account-allowance": Fate.BUSY,
@@ -69,6 +68,7 @@ CODES: Final[Mapping[str, Fate]] = {
         invalid.input invalid.url error.request.invalid.date-range error.invalid.daterange error.malformed.date
         error.unsupported.epic unauthorised.access.to.equity.exception error.trading.otc.instrument-not-found
         error.trading.otc.market-orders.not-supported error.switch.accountId-must-be-different
+        endpoint.unavailable.for.api-key
         """,
         Fate.REJECTED,
     ),

@@ -11,7 +11,7 @@ from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.errors import Fate, readable
 from bot.layer1_data.brokers.ig.from_ig import FOREIGN, OpenDeal, entry_of, is_ours, is_stop
 from bot.layer1_data.brokers.ig.ledger import CLOSED, OPENED, RESTED, WITHDRAWN, Deal, Ledger
-from bot.layer1_data.brokers.ig.markets import Markets
+from bot.layer1_data.brokers.ig.markets import Markets, number
 from bot.layer1_data.brokers.ig.session import Session
 from bot.layer1_data.brokers.limiter import Priority
 from bot.models import ClientOrderId, Direction, OrderState, Side
@@ -31,7 +31,7 @@ class Finder:
         if is_stop(name) or name == self._ledger.stop_of(entry_of(name)):
             return await self._find_stop(name)
         if name != entry_of(name):
-            return self._find_close(name)
+            return await self._find_close(name)
         return self.told(name) or await self._find_shown(name)
 
     async def deals_of(self, entry: ClientOrderId, priority: Priority) -> list[OpenDeal]:
@@ -94,8 +94,10 @@ class Finder:
                     return self.order(name, told.deal_id, str(data["epic"]), buy, Decimal(0), OrderState.REJECTED)
         raise BrokerUnavailable(f"ig: order {name} was taken and is not shown yet, or not told of: {reply.says}")
 
-    def _find_close(self, name: ClientOrderId) -> VenueOrder | None:
+    async def _find_close(self, name: ClientOrderId) -> VenueOrder | None:
         made = self._made_by(name)
+        if not made and (reference := self._ledger.reference_of(name)) is not None:
+            return await self._find_taken_close(name, reference)
         if not made:
             self._ledger.claim(name)
             made = self._made_by(name)
@@ -103,6 +105,23 @@ class Finder:
             return None
         first, size = made[0].event, sum((each.event.size for each in made), Decimal(0))
         return self.order(name, first.key.partition(":")[0], first.epic, made[0].is_buy, size)
+
+    async def _find_taken_close(self, name: ClientOrderId, reference: str) -> VenueOrder | None:
+        """By its confirm, which may be there before activity shows it. None: neither knows it."""
+        reply = await self._session.look(to_ig.confirm(reference), Priority.ORDER)
+        if reply.fate is Fate.NOT_FOUND:
+            return None
+        if reply.fate is Fate.ACK:
+            with readable(f"the confirm of {name}"):
+                data: Any = reply.data
+                told, epic = from_ig.confirm(data, reference), str(data["epic"])
+                opened = self.told(entry_of(name))
+                buys = opened is not None and opened.side is Side.SELL
+                if told.fate is Fate.ACK:
+                    return self.order(name, told.deal_id, epic, buys, number(data["size"]))
+                if told.fate is Fate.REJECTED:
+                    return self.order(name, told.deal_id, epic, buys, Decimal(0), OrderState.REJECTED)
+        raise BrokerUnavailable(f"ig: close {name} was taken and is not told of yet: {reply.says}")
 
     def _made_by(self, name: ClientOrderId) -> list[Deal]:
         return [each for each in self._ledger.deals() if each.name == name]

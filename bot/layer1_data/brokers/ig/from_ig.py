@@ -136,17 +136,21 @@ def events(rows: Sequence[Mapping[str, Any]]) -> list[Event]:
         details = row.get("details") or {}
         actions = details.get("actions") or ()
         filled = [str(each["affectedDealId"]) for each in actions if str(each["actionType"]).endswith("_FILLED")]
+        reference = str(details.get("dealReference") or "")
         for action in actions:
             if details.get("size") is None or details.get("level") is None:
                 continue
             found.append(
                 Event(
-                    key=f"{row['dealId']}:{action['actionType']}:{row['date']}",
+                    # A close may bear the deal of its position, and instants are whole seconds: two would be one.
+                    key=":".join(
+                        (row["dealId"], action["actionType"], row["date"], action["affectedDealId"], reference)
+                    ),
                     at=datetime.fromisoformat(row["date"]).replace(tzinfo=UTC),
                     action=str(action["actionType"]),
                     affected=str(action["affectedDealId"]),
                     origin=filled[0] if filled else "",
-                    reference=str(details.get("dealReference") or ""),
+                    reference=reference,
                     channel=str(row["channel"]),
                     accepted=row["status"] == "ACCEPTED",
                     epic=str(row["epic"]),

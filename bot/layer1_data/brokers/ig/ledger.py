@@ -15,9 +15,10 @@ from typing import Any, Final
 from bot.errors import BrokerUnavailable
 from bot.interfaces import Clock
 from bot.layer1_data.brokers.ig import to_ig
-from bot.layer1_data.brokers.ig.errors import readable
+from bot.layer1_data.brokers.ig.errors import Fate, readable
 from bot.layer1_data.brokers.ig.from_ig import FOREIGN, Event, entry_of, events, is_ours
 from bot.layer1_data.brokers.ig.session import Session
+from bot.layer1_data.brokers.ig.to_ig import Call
 from bot.layer1_data.brokers.ig.wire import Wire
 from bot.layer1_data.brokers.limiter import Priority
 from bot.models import ClientOrderId, leg_of
@@ -30,7 +31,7 @@ _OUR_CHANNEL: Final = "PUBLIC_WEB_API"
 _VENUES_CHANNELS: Final = frozenset({"SYSTEM", "DEALER"})
 _FIRST_LOOK: Final = timedelta(days=60)
 _OVERLAP: Final = timedelta(days=1)  # whether instants are UTC is not documented, and rows may come late
-_CURSOR_OVERLAP: Final = timedelta(minutes=10)
+_CURSOR_OVERLAP: Final = timedelta(hours=2)  # rows may come late, and in local time clocks are put back by an hour
 _CLAIM_S: Final = 60.0
 _DEALS: Final = CLOSED | {OPENED}
 
@@ -70,6 +71,7 @@ class Ledger:
         self._held: set[str] = set()
         self._stops: dict[ClientOrderId, ClientOrderId] = {}
         self._newest: datetime | None = None
+        self._cut_short: tuple[Call, tuple[Any, ...]] | None = None
 
     # --------------------------------------------------------------------------------------------------------- names
 
@@ -108,6 +110,10 @@ class Ledger:
         if reference is not None:
             self._closes[reference] = name
 
+    def reference_of(self, name: ClientOrderId) -> str | None:
+        """What the venue calls a close that it has taken, as far as it was told."""
+        return next((reference for reference, each in self._closes.items() if each == name), None)
+
     def claim(self, name: ClientOrderId) -> None:
         """An order whose fate is sought: a close of its position that nobody knows was made by it."""
         for key in sorted(self._held, key=lambda each: self._events[each].at):
@@ -120,14 +126,22 @@ class Ledger:
     # ------------------------------------------------------------------------------------------------------- reading
 
     async def refresh(self, priority: Priority = Priority.READ) -> None:
-        """Read what is new, all pages of it."""
-        now = self._wire.server_now
-        since = now - _FIRST_LOOK if self._newest is None else self._newest - _OVERLAP
-        call, rows = to_ig.activity(since, now + _OVERLAP), list[Any]()
+        """Read what is new, all pages of it: nothing counts before the last one. A look cut short is gone on with."""
+        before, self._cut_short = self._cut_short, None
+        call, rows = before or (self._new_look(), ())
         while True:
-            data = await self._session.ask(call, priority)
+            try:
+                reply = await self._session.look(call, priority)
+            except BrokerUnavailable:
+                self._cut_short = (call, rows)
+                raise
+            if reply.fate is Fate.BUSY:
+                self._cut_short = (call, rows)
+            if reply.fate is not Fate.ACK:
+                raise BrokerUnavailable(f"ig: activity was not answered: {reply.says}")
             with readable("activity"):
-                rows += data["activities"]
+                data: Any = reply.data
+                rows = (*rows, *data["activities"])
                 following = data["metadata"]["paging"]["next"]
             if not following:
                 break
@@ -135,6 +149,13 @@ class Ledger:
         with readable("activity"):
             for event in events(rows):
                 self._take(event)
+        if before is not None:
+            await self.refresh(priority)  # what has happened since that look began
+
+    def _new_look(self) -> Call:
+        now = self._wire.server_now
+        since = now - _FIRST_LOOK if self._newest is None else self._newest - _OVERLAP
+        return to_ig.activity(since, now + _OVERLAP)
 
     def deals(self) -> list[Deal]:
         """All that is known, oldest first; what waits to be claimed ends the list."""

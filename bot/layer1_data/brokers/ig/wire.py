@@ -16,7 +16,7 @@ from bot.layer1_data.brokers.ig.to_ig import Call, text_of
 from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession, TraceConfig
+    from aiohttp import ClientResponse, ClientSession, TraceConfig
 
 _MINUTE_S: Final = 60.0
 _HOLD_S: Final = 60.0  # the venue does not say how long to wait after its allowance is spent
@@ -129,7 +129,7 @@ class Wire:
                 headers={**self._common(call), **headers},
                 allow_redirects=False,  # a redirect would send an order a second time
             ) as response:
-                body = (await response.content.read(_LONGEST_BODY)).decode("utf-8", errors="replace")
+                body = await _whole(response)
                 told = {name.lower(): value for name, value in response.headers.items()}
                 self._note_time(told.get("date", ""))
                 return Answer(reply=reply_of(response.status, body), headers=told)
@@ -169,6 +169,16 @@ class Wire:
         except ValueError:
             return
         self._offset = told.astimezone(UTC) - self._clock.now()
+
+
+async def _whole(response: "ClientResponse") -> str:
+    """All of an answer, however many pieces it comes in."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > _LONGEST_BODY:
+            raise ValueError(f"an answer longer than {_LONGEST_BODY:,} bytes")
+    return body.decode("utf-8", errors="replace")
 
 
 def _trace() -> "TraceConfig":

@@ -48,6 +48,7 @@ _CAPABILITIES: Final = BrokerCapabilities(
     stop_follows_position=True,
     amends_stop=True,
     streams_quotes=True,
+    exits_end_with_position=False,
 )
 
 Json = Mapping[str, Any]
@@ -208,7 +209,7 @@ class OandaBroker(BrokerInterface):
 
     async def fills_since(self, cursor: str) -> tuple[Sequence[Fill], str]:
         """The cursor is the number of the last transaction; orders that are not ours are named "foreign:<number>"."""
-        return await read_fills(self._desk, self._names, self._trader.closes, cursor)
+        return await read_fills(self._desk, self._names, cursor)
 
     async def check_connectivity(self) -> None:
         """Ask for the account's summary."""

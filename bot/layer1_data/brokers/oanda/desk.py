@@ -1,13 +1,13 @@
 """Every request of one account goes through here: by priority, within the budget, never believed if it is stale."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bot.errors import BrokerUnavailable
 from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
 from bot.layer1_data.brokers.oanda.errors import Failure
 from bot.layer1_data.brokers.oanda.from_oanda import readable
-from bot.layer1_data.brokers.oanda.to_oanda import Call
+from bot.layer1_data.brokers.oanda.to_oanda import Call, transactions_since
 
 if TYPE_CHECKING:  # it imports the library, which only a running adapter needs
     from bot.layer1_data.brokers.oanda.transport import Transport
@@ -27,6 +27,25 @@ class Desk:
         self._transport = transport
         self._limiter = limiter
         self._newest = 0
+
+    @property
+    def newest(self) -> int:
+        """The newest transaction that was told."""
+        return self._newest
+
+    async def transactions_after(self, number: str, newest: int) -> AsyncIterator[Json]:
+        """Every transaction after `number` up to `newest` at least, over all pages. Raises BrokerUnavailable."""
+        at = int(number)
+        while at < newest:
+            page = await self.read(transactions_since(str(at)), Priority.READ, _numbered)
+            after = [each for each in page if each[0] > at]
+            if not after:
+                raise BrokerUnavailable(
+                    f"oanda: transactions after {at} are missing, the newest is {newest}; ask again"
+                )
+            at = after[-1][0]
+            for _, each in after:
+                yield each
 
     async def send(self, call: Call, priority: Priority) -> Json:
         """Exactly one request that may change something. Raises Failure."""
@@ -77,6 +96,10 @@ class Desk:
         told = int(answer["lastTransactionID"])
         self._newest = max(self._newest, told)
         return told < self._newest
+
+
+def _numbered(answer: Json) -> list[tuple[int, Json]]:
+    return sorted(((int(each["id"]), each) for each in answer["transactions"]), key=lambda each: each[0])
 
 
 def _unavailable(call: Call, words: str) -> BrokerUnavailable:

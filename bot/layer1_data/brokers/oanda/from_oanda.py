@@ -182,13 +182,18 @@ class Trade:
 
     number: int
     position: VenuePosition
+    extensions: Json
 
 
 def trades(account: Json, names: Names) -> tuple[Trade, ...]:
     """Every open trade with its stop, oldest first."""
     stops = {each["tradeID"]: each for each in account["orders"] if each["type"] in STOP_TYPES}
     return tuple(
-        Trade(number=int(each["id"]), position=_position(each, stops.get(each["id"]), names))
+        Trade(
+            number=int(each["id"]),
+            position=_position(each, stops.get(each["id"]), names),
+            extensions=each.get("clientExtensions") or {},
+        )
         for each in _by_number(account["trades"])
     )
 
@@ -289,8 +294,8 @@ def fills(transaction: Json, names: Names, closes: Mapping[str, ClientOrderId]) 
 
 def _cause_of(transaction: Json, names: Names, closes: Mapping[str, ClientOrderId]) -> ClientOrderId:
     number_of_order = str(transaction["orderID"])
-    named = names.ours({"clientExtensions": {"id": transaction.get("clientOrderID")}})
-    return named or closes.get(number_of_order) or ClientOrderId(f"{FOREIGN}{number_of_order}")
+    name = closes.get(number_of_order) or transaction.get("clientOrderID")  # whoever comments a trade may name anything
+    return names.ours({"clientExtensions": {"id": name}}) or ClientOrderId(f"{FOREIGN}{number_of_order}")
 
 
 def _fee(transaction: Json, part: Json) -> Decimal:

@@ -1,13 +1,15 @@
 """Finds an order by our id: among the pending ones, behind an open trade, and in all that the venue keeps."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from bot.layer1_data.broker_interface import VenueOrder
 from bot.layer1_data.brokers.limiter import Priority
 from bot.layer1_data.brokers.oanda import from_oanda, to_oanda
+from bot.layer1_data.brokers.oanda.closes import find_close
 from bot.layer1_data.brokers.oanda.desk import Desk
-from bot.models import ClientOrderId
+from bot.models import ClientOrderId, leg_of
 
 Json = Mapping[str, Any]
 
@@ -20,7 +22,22 @@ async def find_order(desk: Desk, names: from_oanda.Names, client_order_id: Clien
     raw = await desk.read_if_any(to_oanda.order_by(f"@{client_order_id}"), Priority.READ, _order)
     if raw is None or raw["state"] == "CANCELLED":
         raw = await _behind_trade(desk, client_order_id) or await _listed(desk, client_order_id) or raw
-    return None if raw is None else await _whole(desk, names, raw)
+    if raw is not None:
+        return await _whole(desk, names, raw)
+    return await _as_close(desk, names, client_order_id)
+
+
+async def _as_close(desk: Desk, names: from_oanda.Names, client_order_id: ClientOrderId) -> VenueOrder | None:
+    """An exit that closed a part of one trade: its order has no name."""
+    entry = leg_of(client_order_id, "E0")
+    if client_order_id == entry:
+        return None
+    opening = await _listed(desk, entry)
+    number = await find_close(desk, client_order_id, (opening or {}).get("fillingTransactionID"))
+    if number is None:
+        return None
+    raw = await desk.read(to_oanda.order_by(number), Priority.READ, _order)
+    return replace(await _whole(desk, names, raw), client_order_id=client_order_id)
 
 
 async def _behind_trade(desk: Desk, client_order_id: ClientOrderId) -> Json | None:

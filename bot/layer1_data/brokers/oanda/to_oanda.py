@@ -68,8 +68,14 @@ def reduction(order: ReduceOrder, instrument: str, quantity: Decimal) -> Call:
     return _created(_order(order, instrument, quantity * order.side.sign) | {"positionFill": "REDUCE_ONLY"})
 
 
+def commented(trade: int, extensions: Mapping[str, Any], comment: str) -> Call:
+    """Write a comment to a trade, which keeps its name."""
+    data = {"clientExtensions": {**extensions, "comment": comment}}
+    return Call(group="trades", name="TradeClientExtensions", arguments={"tradeID": str(trade), "data": data})
+
+
 def trade_close(trade: int, quantity: Decimal) -> Call:
-    """Close a part of one trade. It bears no name of ours: only where a reduction would meet another trade first."""
+    """Close a part of one trade. It takes no name of ours."""
     return Call(
         group="trades", name="TradeClose", arguments={"tradeID": str(trade), "data": {"units": plain(quantity)}}
     )

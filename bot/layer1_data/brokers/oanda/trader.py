@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.layer1_data.broker_interface import WOULD_TRIGGER
 from bot.layer1_data.brokers.limiter import Priority
 from bot.layer1_data.brokers.oanda import from_oanda, to_oanda
+from bot.layer1_data.brokers.oanda.closes import comment_of
 from bot.layer1_data.brokers.oanda.desk import Desk
 from bot.layer1_data.brokers.oanda.errors import (
     BEYOND_THE_STOP,
@@ -33,14 +34,15 @@ from bot.models import (
 
 Json = Mapping[str, Any]
 
+_OLDER_TRADE: Final = "LIMIT_NOT_POSSIBLE: it would meet an older trade first; watch the price and close at market"
+
 
 class Trader:
-    """Sends. `closes` has the orders that the venue made for our closing of a trade, by their numbers."""
+    """Sends."""
 
     def __init__(self, desk: Desk, names: from_oanda.Names) -> None:
         self._desk = desk
         self._names = names
-        self.closes: dict[str, ClientOrderId] = {}
 
     async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
         """An entry or a reduction."""
@@ -83,7 +85,7 @@ class Trader:
         return _ack(client_order_id, OrderState.CANCELED, number)
 
     async def _reduce(self, order: ReduceOrder, instrument: str) -> OrderAck:
-        """By its own name where the venue, which goes by age, meets the right trade first; else by the trade."""
+        """By its own name where there is one trade that it can meet; else by the trade, since the venue goes by age."""
         rivals = [
             each
             for each in await self._trades(Priority.EXIT)
@@ -93,15 +95,20 @@ class Trader:
         if mine is None:
             return _rejected(order.client_order_id, "POSITION_NOT_FOUND")
         quantity = min(order.quantity, mine.position.quantity)
-        if order.kind is OrderKind.MARKET and mine is not rivals[0]:
-            return await self._close(mine.number, quantity, order.client_order_id)
+        if order.kind is OrderKind.MARKET and len(rivals) > 1:
+            return await self._close(mine, quantity, order.client_order_id)
+        if mine is not rivals[0]:
+            return _rejected(order.client_order_id, _OLDER_TRADE)
         return await self._send(to_oanda.reduction(order, instrument, quantity), order.client_order_id, Priority.EXIT)
 
-    async def _close(self, trade: int, quantity: Decimal, name: ClientOrderId) -> OrderAck:
-        ack = await self._send(to_oanda.trade_close(trade, quantity), name, Priority.EXIT)
-        if ack.venue_order_id is not None:
-            self.closes[ack.venue_order_id] = name
-        return ack
+    async def _close(self, trade: from_oanda.Trade, quantity: Decimal, name: ClientOrderId) -> OrderAck:
+        """The trade bears the name first: by that the close is known as ours, whatever becomes of its answer."""
+        comment = comment_of(name, self._desk.newest)
+        try:
+            await self._desk.send(to_oanda.commented(trade.number, trade.extensions, comment), Priority.EXIT)
+        except Failure as failure:
+            raise BrokerUnavailable(f"oanda: {name} was not sent: its trade took no comment: {failure}") from failure
+        return await self._send(to_oanda.trade_close(trade.number, quantity), name, Priority.EXIT)
 
     async def _send(self, call: to_oanda.Call, name: ClientOrderId, priority: Priority) -> OrderAck:
         try:
@@ -150,7 +157,7 @@ def _outcome(answer: Json) -> tuple[OrderState, str, str]:
     number = str(int(created["id"]))
     if answer.get("orderFillTransaction") or answer.get("stopLossOrderFillTransaction"):
         return OrderState.FILLED, number, ""
-    if cancelled := answer.get("orderCancelTransaction"):
+    if cancelled := answer.get("orderCancelTransaction") or answer.get("stopLossOrderCreatedCancelTransaction"):
         return OrderState.CANCELED, number, str(cancelled["reason"])
     return OrderState.WORKING, number, code_in(answer)
 

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -61,6 +62,7 @@ class Client:
 
     def __init__(self, access: Access, silence_s: float) -> None:
         self._access = access
+        logging.getLogger("oandapyV20").setLevel(logging.CRITICAL)  # its lines show addresses with the account in them
         # A redirect would send an order a second time.
         arguments = {"timeout": (min(_CONNECT_S, silence_s), silence_s), "allow_redirects": False}
         self._api = API(access.token, environment=access.environment.value, request_params=arguments)
@@ -122,12 +124,16 @@ class Transport:
         self._client = Client(access, time_outs.silence_s)
         self._thread = _one_thread()
         self._busy = False
+        self._closed = False
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
         self._turns = count()
 
     async def ask(self, call: Call, priority: Priority) -> Json:
         """The answer to one request. Raises Failure."""
         await self._turn(priority)
+        if self._closed:
+            self._next()
+            raise Failure("the connection is closed", sent=False)
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._thread, self._client.ask, call)
         work.add_done_callback(self._done)
@@ -140,7 +146,8 @@ class Transport:
         return work.result()
 
     async def close(self) -> None:
-        """End what is being asked and release the connections."""
+        """End what is being asked and release the connections; what waits for its turn is not sent."""
+        self._closed = True
         self._client.cut()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
         self._client.close()

@@ -4,7 +4,9 @@ Whoever drives the market (the replay loop, the market player) calls the synchro
 asynchronous ones, as at any venue. Every change is saved before the answer, so that a venue remembers over our crash.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -51,10 +53,12 @@ from bot.models import (
     ClientOrderId,
     Fill,
     OrderAck,
+    OrderKind,
     OrderRole,
     OrderState,
     Quote,
     ReduceOrder,
+    Side,
     Timeframe,
     VenuePosition,
 )
@@ -67,10 +71,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class SimulatedBroker(BrokerInterface):
     """One simulated account. `liquidity` is the most quantity filled per observation and instrument (None: any).
 
-    What kind of venue it is, is said by the next seven. Without `stop_follows_position` stops are orders of their own:
+    What kind of venue it is, is said by what follows. Without `stop_follows_position` stops are orders of their own:
     reduce-only, several beside each other, left resting when nothing is open any more. An attached one then grows with
     its entry's fills and never shrinks. Orders show in answers `visible_after_s` after they were taken. With
-    `cumulative_fills` a fill is named by its order and what that had filled by then.
+    `cumulative_fills` a fill is named by its order and what that had filled by then. Without `allows_short` nothing is
+    sold that is not held.
 
     Raises StorageError from the constructor if the saved state cannot be used, and from the market side if a change
     cannot be saved (it is tried again with the next change).
@@ -95,6 +100,9 @@ class SimulatedBroker(BrokerInterface):
         visible_after_s: float = 0,
         cumulative_fills: bool = False,
         request_expires_after_s: float | None = None,
+        allows_short: bool = True,
+        limit_exits: bool = True,
+        exits_end_with_position: bool = True,
     ) -> None:
         self._broker_id = broker_id
         self._capabilities = BrokerCapabilities(
@@ -105,6 +113,9 @@ class SimulatedBroker(BrokerInterface):
             streams_quotes=True,
             stop_reserves=stop_reserves,
             request_expires_after_s=request_expires_after_s,
+            allows_short=allows_short,
+            limit_exits=limit_exits,
+            exits_end_with_position=exits_end_with_position,
         )
         self._visible_after = timedelta(seconds=visible_after_s)
         self._taken_at: dict[ClientOrderId, datetime] = {}
@@ -113,7 +124,10 @@ class SimulatedBroker(BrokerInterface):
         self._history = history
         self._orders: dict[ClientOrderId, BookOrder] = {}
         self._books = {
-            each.symbol: Book(each, self._orders, liquidity, stops_follow=stop_follows_position) for each in instruments
+            each.symbol: Book(
+                each, self._orders, liquidity, stops_follow=stop_follows_position, exits_end=exits_end_with_position
+            )
+            for each in instruments
         }
         self._ledger = Ledger(broker_id, currency, balance, self._books.values(), cumulative_fills=cumulative_fills)
         self._stream = QuoteStream()
@@ -161,6 +175,87 @@ class SimulatedBroker(BrokerInterface):
     def is_flat(self) -> bool:
         """Nothing is open and nothing rests, at any instrument."""
         return all(book.is_idle for book in self._books.values())
+
+    # ------------------------------------------------------------------------------------------- what others do to us
+
+    @contextmanager
+    def worse_by(self, ratio: Decimal) -> Iterator[None]:
+        """Meanwhile market orders and stops slip by this share of the price more."""
+        for book in self._books.values():
+            book.extra_slippage_ratio = ratio
+        try:
+            yield
+        finally:
+            for book in self._books.values():
+                book.extra_slippage_ratio = ZERO
+
+    def deepen(self) -> None:
+        """From now on an observation fills any quantity."""
+        for book in self._books.values():
+            book.liquidity = None
+
+    def raise_minimum(self, symbol: Symbol, least: Decimal) -> None:
+        """From now on reductions and entries below `least` are refused."""
+        book = self._book(symbol)
+        book.instrument = replace(book.instrument, min_quantity=max(least, book.instrument.min_quantity))
+
+    def least_quantity(self, symbol: Symbol) -> Decimal:
+        """Below it, reductions and entries are refused now."""
+        return self._book(symbol).instrument.min_quantity
+
+    def fill_more(self, entry_order_id: ClientOrderId) -> bool:
+        """Fill an entry by about a tenth more than it asked for; False if it is not filled, or not open any more."""
+        entry = self._orders.get(entry_order_id)
+        if entry is None or entry.state is not OrderState.FILLED:
+            return False
+        book = self._books[entry.symbol]
+        extra = max(book.instrument.round_quantity(entry.quantity / 10), book.instrument.quantity_step)
+        return self._settle(book.overfill(entry, extra, self._clock.now()))
+
+    def close_by_other(self, name: ClientOrderId, entry_order_id: ClientOrderId, quantity: Decimal) -> None:
+        """Somebody else sells what we hold: a person in the venue's own app, or the venue itself."""
+        book = next(each for each in self._books.values() if entry_order_id in each.positions)
+        position = book.positions[entry_order_id]
+        side = Side.closing(position.direction)
+        self._trade_by_other(name, OrderRole.EXIT, position.symbol, side, quantity, entry_order_id, ZERO)
+
+    def open_by_other(self, name: ClientOrderId, symbol: Symbol, side: Side, quantity: Decimal, limit: Decimal) -> None:
+        """Somebody else buys or sells in the same account: at the market, or at `limit` (0: at the market)."""
+        self._trade_by_other(name, OrderRole.ENTRY, symbol, side, quantity, name, limit)
+
+    def split(self, entry_order_id: ClientOrderId, factor: int) -> None:
+        """A corporate action: so many times the quantity; a stop that follows it is as large."""
+        for book in self._books.values():
+            position = book.positions.get(entry_order_id)
+            if position is not None:
+                position.quantity *= factor
+                position.average_price /= factor
+                if position.stop is not None:
+                    position.stop.quantity = position.stop.filled + position.quantity
+
+    def _trade_by_other(
+        self,
+        name: ClientOrderId,
+        role: OrderRole,
+        symbol: Symbol,
+        side: Side,
+        quantity: Decimal,
+        entry_order_id: ClientOrderId,
+        limit: Decimal,
+    ) -> None:
+        taken = BookOrder(
+            client_order_id=name,
+            venue_order_id=self._next_venue_id(),
+            symbol=symbol,
+            side=side,
+            role=role,
+            kind=OrderKind.LIMIT if limit else OrderKind.MARKET,
+            quantity=quantity,
+            price=limit,
+            entry_order_id=entry_order_id,
+        )
+        self._admit(taken, self._book(symbol), ADMITTED)
+        self._save()
 
     # ----------------------------------------------------------------------------------------------------- questions
 
@@ -346,10 +441,12 @@ class SimulatedBroker(BrokerInterface):
         return book
 
     def _newest(self, client_order_id: ClientOrderId) -> BookOrder | None:
-        """The order of that id that was taken last."""
+        """The order of that id that was taken last; one that still lives before one that has ended."""
         found, again = self._orders.get(client_order_id), 2
         while (later := self._orders.get(_repeat(client_order_id, again))) is not None:
-            found, again = later, again + 1
+            if found is None or found.state.is_terminal or not later.state.is_terminal:
+                found = later
+            again += 1
         return found
 
     def _same(self, client_order_id: ClientOrderId) -> BookOrder | None:
@@ -384,6 +481,8 @@ class SimulatedBroker(BrokerInterface):
     def _entry_refusal(self, order: ApprovedOrder, book: Book | None) -> str:
         if book is None:
             return "UNKNOWN_SYMBOL"
+        if order.side is Side.SELL and not self._capabilities.allows_short:
+            return "NO_SHORT"
         if order.stop_order_id == order.client_order_id or self._same(order.stop_order_id) is not None:
             return "DUPLICATE_STOP_ID"
         free = self._ledger.equity() - self._ledger.margin_used()
@@ -394,13 +493,20 @@ class SimulatedBroker(BrokerInterface):
         position = None if book is None else book.positions.get(order.entry_order_id)
         taken = reduction_of(order, self._key(order.client_order_id), self._next_venue_id(), position)
         refusal = "UNKNOWN_SYMBOL" if book is None else reduction_refusal(order, position, book.instrument)
+        if order.kind is not OrderKind.MARKET and not self._capabilities.limit_exits:
+            refusal = "LIMIT_NOT_POSSIBLE"
         if book is not None and position is not None and not refusal:
             refusal = self._locked(book, order.entry_order_id, position.quantity - taken.quantity)
         return self._admit(taken, book, refusal)
 
     def _locked(self, book: Book, entry_order_id: ClientOrderId, free: Decimal) -> str:
-        """Where stops lock what they would sell, only what they leave `free` can be sold beside them."""
-        locked = sum((each.left for each in book.stops_of(entry_order_id)), ZERO)
+        """Where stops lock what they would sell, only what they and working exits leave `free` can be sold beside."""
+        selling = [
+            each
+            for each in book.orders.values()
+            if each.entry_order_id == entry_order_id and each.role is OrderRole.EXIT
+        ]
+        locked = sum((each.left for each in (*book.stops_of(entry_order_id), *selling)), ZERO)
         return "INSUFFICIENT_BALANCE" if self._capabilities.stop_reserves and locked > free else ADMITTED
 
     def _protect(self, claimed: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> BookOrder:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
-from bot.instruments import BrokerId, Currency, Instrument
+from bot.instruments import BrokerId, Currency, Instrument, counted_as
 from bot.layer1_data.brokers.simulated.admission import needed_margin
 from bot.layer1_data.brokers.simulated.entries import ONE, ZERO, BookPosition, Execution
 from bot.layer1_data.brokers.simulated.matching import Book
@@ -12,7 +12,6 @@ from bot.models import Direction, Fill, OrderKind, OrderRole, Side
 
 FILLS_KEPT: Final = 5_000
 _TRIMMED_AT: Final = FILLS_KEPT + 1_000
-_DOLLARS: Final = {"USDT": Currency("USD")}  # the only stable coin in the registry is taken at par
 
 
 class Ledger:
@@ -36,13 +35,13 @@ class Ledger:
         self.fills: list[Fill] = []
         self.fill_count = 0
         self._broker_id = broker_id
-        self._currency = _in_dollars(currency)
+        self._currency = counted_as(currency)
         self._books = tuple(books)
         self._pairs = self._conversion_pairs()
 
     def rate(self, instrument: Instrument) -> Decimal | None:
         """Account currency for one unit of the instrument's quote currency; None while no pair tells."""
-        quoted = _in_dollars(instrument.quote_currency)
+        quoted = counted_as(instrument.quote_currency)
         if quoted == self._currency:
             return ONE
         for book, inverted in self._pairs.get(quoted, ()):
@@ -131,13 +130,9 @@ class Ledger:
         self._instruments = {book.instrument.symbol: book.instrument for book in self._books}
         pairs: dict[Currency, list[tuple[Book, bool]]] = {}
         for book in self._books:
-            base, quoted = _in_dollars(book.instrument.base_currency), _in_dollars(book.instrument.quote_currency)
+            base, quoted = counted_as(book.instrument.base_currency), counted_as(book.instrument.quote_currency)
             if base == self._currency:
                 pairs.setdefault(quoted, []).append((book, True))
             elif quoted == self._currency:
                 pairs.setdefault(base, []).append((book, False))
         return pairs
-
-
-def _in_dollars(currency: Currency) -> Currency:
-    return _DOLLARS.get(currency, currency)

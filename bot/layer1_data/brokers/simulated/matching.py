@@ -28,6 +28,7 @@ class Book:
         liquidity: Decimal | None,
         *,
         stops_follow: bool = True,
+        exits_end: bool = True,
     ) -> None:
         self.instrument = instrument
         self.bid = ZERO
@@ -38,9 +39,11 @@ class Book:
         self.positions: dict[ClientOrderId, BookPosition] = {}
         self.loose: dict[ClientOrderId, BookOrder] = {}
         self.stops_follow = stops_follow
+        self._exits_end = exits_end
+        self.extra_slippage_ratio = ZERO
         self._registry = registry
-        self._liquidity = None if liquidity is None else instrument.round_quantity(liquidity)
-        self._budget = self._liquidity
+        self.liquidity = None if liquidity is None else instrument.round_quantity(liquidity)
+        self._budget = self.liquidity
         self._gap = True
         self._range: Sweep | None = None
         self._done: list[Execution] = []
@@ -68,7 +71,7 @@ class Book:
         """One price point: stops, limits, waiting market orders, then the stops of what just opened."""
         gap = gap or self.at is None
         self.bid, self.ask, self.at, self.standing, self._gap = bid, ask, at, True, gap
-        self._budget = self._liquidity
+        self._budget = self.liquidity
         if gap:
             self._range = None
         if not (self.orders or self.positions or self.loose):
@@ -83,7 +86,7 @@ class Book:
         but not its better end.
         """
         self.standing, self._gap, self._range = False, False, sweep
-        self._budget = self._liquidity
+        self._budget = self.liquidity
         if not (self.orders or self.positions or self.loose):
             return []
         for position in self.positions.values():
@@ -146,6 +149,17 @@ class Book:
             position = self.positions.get(order.entry_order_id)
             if position is not None and position.stop is order:
                 position.stop = None
+
+    def overfill(self, order: BookOrder, quantity: Decimal, at: datetime) -> list[Execution]:
+        """Exchange more than `order` asked for, at the standing price: a mistake of the venue."""
+        self._done = []
+        if self.standing and order.client_order_id in self.positions:
+            order.quantity += quantity
+            self._fill(
+                order, self.ask if order.side is Side.BUY else self.bid, "overfill", self._point(at, gap=True), at
+            )
+            order.quantity -= quantity
+        return self._done
 
     # -------------------------------------------------------------------------------------------------- the passes
 
@@ -251,7 +265,7 @@ class Book:
         return quantity
 
     def _slipped(self, price: Decimal, side: Side) -> Decimal:
-        slip = price * self.instrument.slippage_ratio
+        slip = price * (self.instrument.slippage_ratio + self.extra_slippage_ratio)
         if side is Side.BUY:
             return self.instrument.round_price(price + slip, Rounding.UP)
         return self.instrument.round_price(price - slip, Rounding.DOWN)
@@ -297,7 +311,8 @@ class Book:
             position.stop.quantity = position.stop.filled + position.quantity
         for order in [each for each in self.orders.values() if each.entry_order_id == position.entry_order_id]:
             if position.quantity == ZERO:
-                self.cancel(order, "POSITION_CLOSED")
+                if self._exits_end or order.role is not OrderRole.EXIT:
+                    self.cancel(order, "POSITION_CLOSED")
             elif order.role is OrderRole.EXIT:
                 order.quantity = min(order.quantity, order.filled + position.quantity)
         if position.quantity == ZERO:

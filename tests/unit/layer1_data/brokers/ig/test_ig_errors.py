@@ -18,7 +18,7 @@ error.security.account-suspended error.public-api.failure.kyc.required error.pub
 error.public-api.failure.pending.agreements.required error.public-api.failure.preferred.account.disabled
 error.public-api.failure.preferred.account.not.set authentication.failure.not-a-client-account
 error.security.api-key-disabled error.security.api-key-invalid error.security.api-key-restricted
-error.security.api-key-revoked error.security.api-key-missing endpoint.unavailable.for.api-key
+error.security.api-key-revoked error.security.api-key-missing
 error.public-api.failure.stockbroking-not-supported error.public-api.failure.encryption.required
 """
 GATE_CODES = """
@@ -30,6 +30,7 @@ invalid.input validation.null-not-allowed.request.currencyCode validation.target
 error.request.invalid.date-range error.invalid.daterange error.malformed.date error.unsupported.epic
 unauthorised.access.to.equity.exception error.trading.otc.instrument-not-found invalid.url
 error.trading.otc.market-orders.not-supported error.switch.accountId-must-be-different
+endpoint.unavailable.for.api-key
 """
 OPEN_CODES = "system.error error.positions.generic error.security.authentication.timeout"
 REASONS_OF_THE_PAGE = """

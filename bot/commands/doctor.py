@@ -1,0 +1,61 @@
+"""`botctl doctor`: is everything there that a start needs, and what to do where it is not."""
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from bot.config import Loaded, find_env_file, load_settings
+from bot.instruments import default_registry
+
+if TYPE_CHECKING:
+    from bot.wiring.doctor import Check
+
+EXIT_FINDING: Final = 4
+_STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def doctor(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help='Print {"checks": [...]}.')] = False,
+    data: Annotated[str | None, Parameter(help="Data directory; default: DATA_DIRECTORY.")] = None,
+    mode: Annotated[str | None, Parameter(help="Check for this mode instead of MODE: dev, paper or live.")] = None,
+) -> int:
+    """Check settings, disk, database and every venue that has a key. Exit code 4 if something wants attention."""
+    given = {name: value for name, value in (("DATA_DIRECTORY", data), ("MODE", mode)) if value is not None}
+    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=given)
+    checks = asyncio.run(_checks(loaded))
+    if as_json:
+        print(json.dumps({"checks": [asdict(each) for each in checks]}, indent=2))
+    else:
+        _show(checks)
+    return EXIT_FINDING if any(each.status != "ok" for each in checks) else 0
+
+
+async def _checks(loaded: Loaded) -> "Sequence[Check]":
+    from bot.clock import SystemClock
+    from bot.wiring.doctor import database_check, machine_checks
+    from bot.wiring.venues import venue_checks
+
+    machine = [*machine_checks(loaded), await database_check(loaded)]
+    return [*machine, *await venue_checks(loaded, default_registry(), SystemClock())]
+
+
+def _show(checks: "Sequence[Check]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "check", "what was found", "next step")
+    for each in checks:
+        cells = (each.name, each.detail, each.next_step)
+        table.add_row(Text(each.status, style=_STYLES[each.status]), *(Text(cell) for cell in cells))
+    console = Console(width=None if os.isatty(1) else 160)
+    console.print(table)
+    count = sum(each.status != "ok" for each in checks)
+    console.print("Nothing wants attention." if not count else f"{count} of {len(checks)} checks want attention.")

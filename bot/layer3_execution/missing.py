@@ -1,0 +1,63 @@
+"""What is open in our record and missing at its venue, look after look: closed there by somebody else.
+
+Reconciliation ends a position that is missing when its fills are told, or after two minutes; until then nothing is sent
+for it. Where a part is missing a person answers; until then no more rests than the venue shows.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from bot.interfaces import Clock
+from bot.models import Position, PositionId
+
+ZERO: Final = Decimal(0)
+LOOKS_NEEDED: Final = 3
+GONE_AFTER_S: Final = 30.0  # venues may hide for that long what they have taken
+
+
+@dataclass(slots=True, kw_only=True)
+class _Absence:
+    """The venue shows `shown`, while we know of more; `opened` is what our entry had filled by then."""
+
+    shown: Decimal
+    opened: Decimal
+    since_s: float
+    looks: int = 0
+
+
+class MissingPositions:
+    """Counts complete answers of a venue that lack a position, or always the same part of it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._absences: dict[PositionId, _Absence] = {}
+
+    def note(self, position: Position, shown: Decimal) -> None:
+        """What one complete answer said is open of it."""
+        if shown >= position.quantity:
+            self._absences.pop(position.id, None)
+            return
+        absence = self._absences.get(position.id)
+        if absence is None or (absence.shown, absence.opened) != (shown, position.first_quantity):
+            absence = _Absence(shown=shown, opened=position.first_quantity, since_s=self._clock.monotonic())
+            self._absences[position.id] = absence
+        absence.looks += 1
+
+    def is_gone(self, position: Position) -> bool:
+        """It has been missing for so long that no stop may rest for it and no close makes sense."""
+        return position.is_open and self.open_of(position) == ZERO
+
+    def open_of(self, position: Position) -> Decimal:
+        """What our record says, or the less that the venue has shown for so long that it is to be believed."""
+        absence = self._absences.get(position.id)
+        if absence is None or absence.looks < LOOKS_NEEDED or absence.opened != position.first_quantity:
+            return position.quantity
+        is_lasting = self._clock.monotonic() - absence.since_s >= GONE_AFTER_S
+        return min(absence.shown, position.quantity) if is_lasting else position.quantity
+
+    def keep_only(self, positions: Collection[PositionId]) -> None:
+        """Forget what has ended."""
+        for ended in [each for each in self._absences if each not in positions]:
+            del self._absences[ended]

@@ -1,0 +1,106 @@
+"""More was opened than was ordered: what is too much is closed, and no more than that.
+
+A request that was delivered twice is a second order where the venue knows no duplicates; its fills bear the same name.
+"""
+
+from collections.abc import Callable, Collection
+from decimal import Decimal
+from typing import Final
+
+from bot.instruments import BrokerId
+from bot.interfaces import Clock, OrderStore
+from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer3_execution.book import Book
+from bot.layer3_execution.engine import ExecutionEngine
+from bot.layer3_execution.order_tracker import Recorder
+from bot.layer3_execution.pauses import Pauses
+from bot.models import ClientOrderId, OrderRole, OrderState, Position, PositionId
+
+SURPLUS: Final = "SURPLUS"
+# Where stops lock, each attempt takes the stop away for a moment; and what is too little is refused for ever.
+_REFUSED_PAUSES_S: Final = (1, 2, 5, 10, 20, 40)
+
+
+class Surplus:
+    """Compares what an entry has filled with what was ordered, after each fill and once after each start."""
+
+    def __init__(
+        self,
+        *,
+        store: OrderStore,
+        book: Book,
+        engine: ExecutionEngine,
+        broker_of: Callable[[BrokerId], BrokerInterface],
+        clock: Clock,
+        record: Recorder,
+    ) -> None:
+        """`record` must not fail."""
+        self._broker_of = broker_of
+        self._store = store
+        self._book = book
+        self._engine = engine
+        self._record = record
+        self._as_meant: set[PositionId] = set()
+        self._filled: dict[PositionId, BrokerId] = {}
+        self._told: set[ClientOrderId] = set()
+        self._pauses = Pauses(clock, _REFUSED_PAUSES_S)
+
+    def note_fills(self, position: Position) -> None:
+        """It has changed since the last look."""
+        self._as_meant.discard(position.id)
+        self._filled[position.id] = position.broker_id
+
+    def waits(self, broker_id: BrokerId) -> bool:
+        """Something there has changed since the last look, or has a surplus still."""
+        return broker_id in self._filled.values()
+
+    async def look(self, position_id: PositionId) -> None:
+        """Close what one position has too much. Raises BrokerError when the venue does not say what is open."""
+        position = self._book.position(position_id)
+        if position is None or position_id in self._as_meant:
+            self._filled.pop(position_id, None)
+            return
+        surplus = await self._of(position)
+        if not surplus:
+            self._as_meant.add(position_id)
+            self._pauses.succeeded(position_id)
+            self._filled.pop(position_id, None)
+            return
+        self._filled[position_id] = position.broker_id
+        if self._pauses.is_early(position_id):
+            return
+        order = await self._engine.reduce(position, surplus, None, SURPLUS)
+        if order.client_order_id not in self._told:
+            self._told.add(order.client_order_id)
+            if order.state is OrderState.REJECTED:
+                self._pauses.failed(position_id)
+            facts = {"what": "more was opened than ordered: the surplus is closed", "position": position.id}
+            more = {"symbol": position.symbol, "surplus": str(surplus), "order": order.client_order_id}
+            await self._record("incident", position.task_id, {**facts, **more})
+
+    def keep_only(self, positions: Collection[PositionId]) -> None:
+        """Forget what has ended."""
+        self._as_meant.intersection_update(positions)
+        for ended in [each for each in self._filled if each not in positions]:
+            del self._filled[ended]
+            self._pauses.succeeded(ended)
+        if not positions:
+            self._told.clear()
+
+    async def _of(self, position: Position) -> Decimal:
+        """Filled beyond the order, less what was closed for that before; never more than is open."""
+        entry = self._book.order(position.entry_order_id) or await self._store.order(position.entry_order_id)
+        over = entry.filled_quantity - entry.quantity
+        if over <= 0:
+            return Decimal(0)
+        rows = await self._store.orders_of(position.id)
+        exits = [each for each in rows if each.role is OrderRole.EXIT and each.reason == SURPLUS]
+        surplus = over - sum((each.filled_quantity for each in exits), Decimal(0))
+        return max(
+            Decimal(0), min(surplus, position.quantity, await self._at_venue(position) - position.quantity + surplus)
+        )
+
+    async def _at_venue(self, position: Position) -> Decimal:
+        """What is really open: fills that were only told twice open nothing, and what we meant to hold stays."""
+        opened = await self._broker_of(position.broker_id).positions()
+        return sum((each.quantity for each in opened if each.entry_order_id == position.entry_order_id), Decimal(0))

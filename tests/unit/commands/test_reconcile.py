@@ -1,0 +1,111 @@
+"""`botctl reconcile`: what is shown, what is asked, what becomes an answer."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from bot.commands.reconcile import answer_to, asked, is_clean, show
+from bot.dashboard.api.encoding import as_json
+from bot.differences import AnswerKind, Difference, DifferenceKind, Reconciliation
+from bot.errors import UsageError
+from bot.instruments import OANDA
+from tests.builders import EUR_USD, START
+
+EVERY = (AnswerKind.ADOPT, AnswerKind.IGNORE, AnswerKind.FLATTEN)
+
+
+def difference(**changes: Any) -> Difference:
+    standard = Difference(
+        id="k3xq7n",
+        fingerprint="f" * 32,
+        broker_id=OANDA,
+        kind=DifferenceKind.FOREIGN_POSITION,
+        symbol=EUR_USD,
+        subject="foreign:4711",
+        ours="nothing",
+        theirs="long 10 at 1.1",
+        says="opened by somebody else",
+        seen_at=START,
+        checks=1,
+        counts=True,
+        answers=EVERY,
+    )
+    return replace(standard, **changes)
+
+
+def compared(*differences: Difference, **changes: Any) -> Any:
+    """As the API of a daemon tells it."""
+    standard = Reconciliation(
+        broker_id=OANDA,
+        compared_at=START,
+        complete=True,
+        error="",
+        matched=4,
+        blocked="",
+        differences=differences,
+    )
+    body = as_json([replace(standard, **changes)]).body
+    assert isinstance(body, bytes)
+    return orjson.loads(body)
+
+
+def test_clean_is_a_venue_that_answered_and_nothing_open() -> None:
+    assert is_clean(compared())
+    assert is_clean(compared(difference(ignored_by="ada")))
+    assert not is_clean(compared(difference()))
+    assert not is_clean(compared(difference(counts=False, answers=())))
+    assert not is_clean(compared(complete=False, error="503"))
+
+
+def test_each_difference_is_shown_with_its_id_both_sides_and_its_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    show(compared(difference(), difference(id="aaaaaa", checks=2, counts=False, answers=())))
+    text = capsys.readouterr().out
+    for each in ("k3xq7n", "foreign position", "nothing", "long 10 at 1.1", "adopt, ignore, flatten", "check 2 of 3"):
+        assert each in text
+    assert "--fix" in text
+
+
+def test_a_clean_book_is_said_to_be_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    show(compared())
+    assert "oanda: clean; 4 matched" in capsys.readouterr().out
+
+
+def test_an_answer_carries_the_fingerprint_of_what_was_shown() -> None:
+    given = answer_to(compared(difference()), "k3xq7n", AnswerKind.FLATTEN)
+    assert (given.fingerprint, given.kind, given.about) == ("f" * 32, AnswerKind.FLATTEN, difference().kind)
+    assert given.by
+    assert "long 10 at 1.1" in given.says
+
+
+def test_an_id_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(UsageError, match="no difference 'zzz'; open are: k3xq7n"):
+        answer_to(compared(difference()), "zzz", AnswerKind.ADOPT)
+
+
+def test_an_answer_that_is_not_possible_is_refused_with_those_that_are() -> None:
+    row = difference(kind=DifferenceKind.UNKNOWN_FATE, answers=(), says="the venue is asked for it")
+    with pytest.raises(UsageError, match=r"order of unknown fate: the venue is asked.*nothing by hand, not adopt"):
+        answer_to(compared(row), "k3xq7n", AnswerKind.ADOPT)
+
+
+def test_a_person_is_asked_about_each_until_the_word_is_one_of_those_offered() -> None:
+    typed = iter(["what", "F", "skip"])
+    rows = compared(difference(), difference(id="bbbbbb"))
+    assert asked(rows, lambda _: next(typed)) == [(AnswerKind.FLATTEN, "k3xq7n")]
+
+
+def test_an_empty_answer_skips_and_what_cannot_be_answered_is_not_asked() -> None:
+    rows = compared(difference(), difference(id="bbbbbb", answers=()), difference(id="cccccc", ignored_by="ada"))
+    questions: list[str] = []
+
+    def enter(question: str) -> str:
+        questions.append(question)
+        return ""
+
+    assert asked(rows, enter) == []
+    assert len(questions) == 1

@@ -1,0 +1,120 @@
+"""A position that the venue does not have any more, and whose fills nobody tells."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bot.errors import BrokerError
+from bot.models import ClientOrderId
+from tests.builders import approved_order
+from tests.unit.layer3_execution.desk import BROKER, Desk
+from tests.unit.layer3_execution.venues import ATTACHED, EVERY_CLASS, OURS_TO_SIZE
+
+ENTRY = approved_order().client_order_id
+LOOSE = pytest.mark.parametrize("venue", OURS_TO_SIZE.values(), ids=OURS_TO_SIZE)
+EVERY = pytest.mark.parametrize("venue", EVERY_CLASS.values(), ids=EVERY_CLASS)
+
+
+async def closed_by_hand(venue: Mapping[str, Any]) -> Desk:
+    """A desk whose position a person has closed; its fills are not told."""
+    desk = Desk(venue=venue)
+    await desk.bought()
+    desk.broker.hold_fills = True
+    if venue is not ATTACHED:
+        for stop in await desk.venue.protective_orders():
+            assert stop.client_order_id is not None
+    desk.venue.close_by_other(ClientOrderId("by-hand"), ENTRY, Decimal(10))
+    return desk
+
+
+async def resting(desk: Desk) -> list[Decimal]:
+    """What is left of each stop that really rests."""
+    return [each.quantity - each.filled_quantity for each in await desk.venue.protective_orders()]
+
+
+async def looks(desk: Desk, count: int, *, seconds: float) -> None:
+    for _ in range(count):
+        desk.clock.advance(seconds)
+        desk.observe(100)
+        with suppress(BrokerError):
+            await desk.guard.verify(BROKER)
+
+
+@LOOSE
+async def test_nothing_rests_for_it_when_it_was_missing_for_half_a_minute(venue: Mapping[str, Any]) -> None:
+    desk = await closed_by_hand(venue)
+    await looks(desk, 2, seconds=10)
+    assert len(await desk.venue.protective_orders()) == 1
+    await looks(desk, 3, seconds=10)
+    assert await desk.venue.protective_orders() == ()
+
+
+@EVERY
+async def test_nothing_is_sent_for_it_any_more(venue: Mapping[str, Any]) -> None:
+    desk = await closed_by_hand(venue)
+    await looks(desk, 5, seconds=10)
+    sent = (len(desk.broker.placed), len(desk.broker.stops_placed))
+    for _ in range(20):
+        await looks(desk, 1, seconds=5)
+        await desk.look(104)
+    assert (len(desk.broker.placed), len(desk.broker.stops_placed)) == sent
+
+
+@LOOSE
+async def test_when_the_venue_shows_it_again_it_is_protected_again(venue: Mapping[str, Any]) -> None:
+    desk = Desk(venue=venue)
+    await desk.bought()
+    desk.broker.stale_positions = ()
+    await looks(desk, 5, seconds=10)
+    desk.broker.stale_positions = None
+    await looks(desk, 1, seconds=1)
+    assert [each.quantity for each in await desk.venue.protective_orders()] == [Decimal(10)]
+
+
+@LOOSE
+async def test_where_a_part_is_missing_for_half_a_minute_no_more_rests_than_is_open(venue: Mapping[str, Any]) -> None:
+    desk = Desk(venue=venue)
+    await desk.bought()
+    desk.venue.close_by_other(ClientOrderId("by-hand"), ENTRY, Decimal(4))
+    await looks(desk, 2, seconds=10)
+    assert await resting(desk) == [Decimal(10)]
+    await looks(desk, 3, seconds=10)
+    assert await resting(desk) == [Decimal(6)]
+    assert (await desk.position()).quantity == Decimal(10), "what became of the rest is for a person to say"
+    assert not desk.guard.unprotected.is_open(BROKER)
+
+
+@LOOSE
+async def test_a_part_that_goes_on_shrinking_is_not_believed_before_it_rests(venue: Mapping[str, Any]) -> None:
+    desk = Desk(venue=venue)
+    await desk.bought()
+    for quantity in (1, 1, 1, 1):
+        desk.venue.close_by_other(ClientOrderId(f"by-hand-{desk.clock.now()}"), ENTRY, Decimal(quantity))
+        await looks(desk, 1, seconds=10)
+    assert await resting(desk) == [Decimal(10)]
+
+
+@LOOSE
+async def test_when_the_venue_shows_a_missing_part_again_all_of_it_is_protected(venue: Mapping[str, Any]) -> None:
+    desk = Desk(venue=venue)
+    await desk.bought()
+    desk.broker.stale_positions = [replace(each, quantity=Decimal(6)) for each in await desk.venue.positions()]
+    await looks(desk, 5, seconds=10)
+    before = await resting(desk)
+    desk.broker.stale_positions = None
+    await looks(desk, 1, seconds=1)
+    assert (before, await resting(desk)) == ([Decimal(6)], [Decimal(10)])
+
+
+async def test_fills_that_were_told_twice_close_it_like_fills_that_were_told_once() -> None:
+    desk = Desk()
+    await desk.bought()
+    desk.broker.repeat_fills = True
+    desk.venue.close_by_other(ClientOrderId("by-hand"), ENTRY, Decimal(10))
+    assert (await desk.reconciler.run(BROKER)).clean
+    assert (await desk.position()).exit_reason == "CLOSED_BY_HAND"
+    assert desk.incidents().count("fill of an unknown order") == 1
