@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import takewhile
 from operator import attrgetter
+from typing import TypeVar
 
 from loguru import logger
 
@@ -46,6 +47,7 @@ from bot.models import (
 )
 
 Legs = tuple[Order, ...]  # an entry, and its stop where that travels with it
+T = TypeVar("T")
 Send = Callable[[BrokerInterface, Order], Awaitable[OrderAck]]
 
 
@@ -83,7 +85,7 @@ class ExecutionEngine:
         entry, stop = entry_rows(approved, self._clock.now())
         attached = self._broker_of(approved.broker_id).capabilities.attached_stop
         position = pending_position(approved, at=self._clock.now())
-        return await _to_the_end(self._submit((entry, stop) if attached else (entry,), position, approved))
+        return await to_the_end(self._submit((entry, stop) if attached else (entry,), position, approved))
 
     async def _submit(self, legs: Legs, position: Position, approved: ApprovedOrder) -> Order:
         with self._sending(*legs):
@@ -127,11 +129,16 @@ class ExecutionEngine:
         if asked is not None and asked.state is not OrderState.INTENT:
             return asked  # nothing will be sent, so no stop makes room for it
         able = self._broker_of(position.broker_id).capabilities
-        if self.make_room is not None and able.stop_reserves:
-            await self.make_room(position, quantity)
         limit = limit_price if able.limit_exits else None  # the price is there: that is why it is closed now
+        return await to_the_end(self._reduce(position, name, quantity, limit, reason))
+
+    async def _reduce(
+        self, position: Position, name: ClientOrderId, quantity: Decimal, limit: Decimal | None, reason: str
+    ) -> Order:
+        if self.make_room is not None and self._broker_of(position.broker_id).capabilities.stop_reserves:
+            await self.make_room(position, quantity)
         row = exit_row(position, name, quantity, limit, reason, self._clock.now())
-        return await _to_the_end(self._once(row, lambda broker, stored: broker.place(exit_request(stored, position))))
+        return await self._once(row, lambda broker, stored: broker.place(exit_request(stored, position)))
 
     def _age_s(self, row: Order) -> float:
         return self._ages.of_s(row.client_order_id, row.updated_at)
@@ -153,7 +160,7 @@ class ExecutionEngine:
 
     async def rest_stop(self, position: Position, quantity: Decimal, price: Decimal) -> Order:
         """Rest one more stop for `quantity` of a position. Who asks has made sure that none is on its way."""
-        return await _to_the_end(self._rest_stop(position, quantity, price))
+        return await to_the_end(self._rest_stop(position, quantity, price))
 
     async def _rest_stop(self, position: Position, quantity: Decimal, price: Decimal) -> Order:
         rows = [each for each in await self._store.orders_of(position.id) if each.role is OrderRole.STOP]
@@ -267,7 +274,7 @@ class ExecutionEngine:
             self._in_flight -= Counter(names)  # drops those that nobody sends any more
 
 
-async def _to_the_end(sending: Coroutine[None, None, Order]) -> Order:
+async def to_the_end(sending: Coroutine[None, None, T]) -> T:
     """Run `sending` to its end also if the caller is cancelled: half a send would leave its fate unknown."""
     task = asyncio.ensure_future(sending)
     try:

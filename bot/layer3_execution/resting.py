@@ -93,6 +93,11 @@ class RestingOrders:
             await self._tracker.move(row, event, f"found {found.state.value} at the venue")
         return False  # of unknown fate and not found by a clean question: another attempt may follow (2.2 rule 4)
 
+    async def take_back(self, row: Order) -> None:
+        """One of ours that nobody wants, and that no list shows: lists may be cut short, so it is asked for by name."""
+        if await self.is_coming(row, lambda *_: True):
+            await self.cancel(row.broker_id, row.client_order_id)
+
     async def being_sold(self, position: Position) -> Decimal:
         """Where stops lock what they sell: how much of it working exits have, so that no stop can have it.
 

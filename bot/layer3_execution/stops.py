@@ -16,11 +16,10 @@ from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import WOULD_TRIGGER, BrokerInterface, VenueOrder
 from bot.layer3_execution.book import Book
-from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
+from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged, to_the_end
 from bot.layer3_execution.last_resort import LastResort
 from bot.layer3_execution.legs import is_attached_id
 from bot.layer3_execution.missing import MissingPositions
-from bot.layer3_execution.order_state import OrderEvent
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder
 from bot.layer3_execution.pauses import Pauses
 from bot.layer3_execution.resting import CANCELLABLE, RestingOrders, is_stop_for
@@ -43,8 +42,11 @@ class _Wanted:
     tick: Decimal
     open_quantity: Decimal
 
+    def is_at(self, price: Decimal | None) -> bool:
+        return price is not None and abs(price - self.price) < self.tick
+
     def is_met_by(self, quantity: Decimal, price: Decimal | None) -> bool:
-        return quantity == self.quantity and price is not None and abs(price - self.price) < self.tick
+        return quantity == self.quantity and self.is_at(price)
 
 
 class StopKeeper:
@@ -183,7 +185,7 @@ class StopKeeper:
                 continue
             ended = self._book.position(row.position_id) is None and not is_stop_for(row.client_order_id, *entries)
             if ended and is_acknowledged(row) and not self._engine.is_in_flight(row.client_order_id):
-                await self._tracker.move(row, OrderEvent.CANCELED, "its position has ended, and it rests no more")
+                await self._resting.take_back(row)
 
     async def clear_of(self, position: Position) -> None:
         """Nothing is left of it: once the venue says so too, its stops are cancelled."""
@@ -221,7 +223,7 @@ class StopKeeper:
                 return True
             if exact is not None or wanted.quantity <= ZERO or await self._has_to_wait(position, resting, wanted):
                 break
-            if not await self._change(position, resting, wanted):
+            if not await to_the_end(self._change(position, resting, wanted)):  # half of it could leave none
                 break
         await self._last_resort.close_if_late(first.id, at_venue)
         return False
@@ -242,13 +244,21 @@ class StopKeeper:
     async def _drop_leftovers(
         self, position: Position, resting: dict[ClientOrderId, VenueOrder], wanted: _Wanted
     ) -> None:
-        """Where those that count are enough, the others go before anything is moved: they could sell too much."""
-        leftovers = [name for name in resting if not self._resting.is_sound(name)]
-        counting = {name: each for name, each in resting.items() if name not in leftovers}
-        if _left_of(counting) >= wanted.open_quantity:
-            for name in leftovers:
-                await self._resting.cancel(position.broker_id, name)
-                del resting[name]
+        """What is not needed goes before anything is moved, because it could sell too much: all but one that counts and
+        is enough at the right price; else those that do not count, where the others are enough together."""
+        counting = {name: each for name, each in resting.items() if self._resting.is_sound(name)}
+        enough = [
+            name
+            for name, each in counting.items()
+            if _left_of({name: each}) >= wanted.open_quantity and wanted.is_at(each.price)
+        ]
+        if enough:
+            kept = [min(enough, key=lambda name: _left_of({name: resting[name]}))]
+        else:
+            kept = list(counting if _left_of(counting) >= wanted.open_quantity else resting)
+        for name in [each for each in resting if each not in kept]:
+            await self._resting.cancel(position.broker_id, name)
+            del resting[name]
 
     async def _settled(self, position: Position, wanted: _Wanted, name: ClientOrderId, resting: Resting) -> None:
         """The right stop was read back: remember where it is, and take the others away."""
@@ -259,8 +269,8 @@ class StopKeeper:
             if other != name:
                 await self._resting.cancel(position.broker_id, other)
         for row in self._book.orders_of(position.id, OrderRole.STOP):
-            if row.state is OrderState.CANCEL_PENDING and row.client_order_id not in resting:
-                await self._resting.is_coming(row, wanted.is_met_by)  # its cancel got no answer: what became of it?
+            if row.client_order_id not in resting and is_acknowledged(row):
+                await self._resting.take_back(row)
 
     def _is_exact(self, name: ClientOrderId, stop: VenueOrder, wanted: _Wanted) -> bool:
         return self._resting.is_sound(name) and wanted.is_met_by(stop.quantity - stop.filled_quantity, stop.price)

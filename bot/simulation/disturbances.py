@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bot.simulation.world import World
 
 _TO_POSITIONS: Final = ("B1", "B7", "B11", "B11c", "B12", "B14", "B22")
+STRANGER: Final = "web-"  # how the names of others' orders begin
 _FAR: Final = Decimal("0.2")  # of the price: a foreign limit order that will not fill
 _KILL_LEVELS: Final = (KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT)
 
@@ -152,4 +153,4 @@ class Disturbances:
 
     def _foreign_name(self) -> ClientOrderId:
         self._strangers += 1
-        return ClientOrderId(f"web-{self._strangers}")
+        return ClientOrderId(f"{STRANGER}{self._strangers}")

@@ -58,6 +58,7 @@ class Watch:
         self.sending: Callable[[BrokerId, ClientOrderId, Request | None], None] = lambda *_: None
         self.not_sent: Callable[[ClientOrderId], None] = lambda _: None
         self.told_beyond: Callable[[ClientOrderId], None] = lambda _: None
+        self.refused_stop: Callable[[ClientOrderId], None] = lambda _: None
         self.doubled: Callable[[ClientOrderId], None] = lambda _: None
         self.moving_stop: Callable[[BrokerId, ClientOrderId, Decimal], None] = lambda *_: None
         self.cancelling: Callable[[BrokerId, ClientOrderId], None] = lambda *_: None
@@ -110,6 +111,7 @@ class VenueLine(BrokerInterface):
             self.watch.told_beyond(position.entry_order_id)
             return await self._refused(stop_order_id, WOULD_TRIGGER)
         if self._tape.fires("B3"):
+            self.watch.refused_stop(position.entry_order_id)
             return await self._refused(stop_order_id, "-4120 UNKNOWN_CODE")
         send = self.venue.place_stop
         return await self._request(stop_order_id, lambda: send(position, stop_order_id, stop))

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from bot.errors import BotError
 from bot.models import JobHealth
+from bot.scheduler import STOP_GRACE_S
 from bot.simulation.ports import Unforeseen
 
 
@@ -44,11 +45,19 @@ class SimulatedScheduler:
         ]
 
     async def stop(self) -> None:
-        """End; a running job is awaited."""
+        """End; a running job is awaited for a while, then cancelled, as in the daemon."""
         self._stopping = True
         for pause in self._pauses.values():
             _end(pause)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._wait_for_runs()
+        for each in self._tasks:
+            each.cancel()
+        await self._wait_for_runs()
+
+    async def _wait_for_runs(self) -> None:
+        running = [each for each in self._tasks if not each.done()]
+        if running:
+            await asyncio.wait(running, timeout=STOP_GRACE_S)
 
     async def _run(self, name: str, job: _Job) -> None:
         while not self._stopping:

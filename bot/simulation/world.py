@@ -41,7 +41,7 @@ _STORES: Final = (
     "journal",
 )
 _RESTART_S: Final = 3.0  # the system starts a process again that could not start
-_STOP_WITHIN_S: Final = 90.0
+_STOP_WITHIN_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,7 @@ class AwkwardBroker(BrokerInterface):
         self.hold_fills = False
         self.repeat_fills = False
         self.reverse_fills = False
+        self.left_out: set[ClientOrderId] = set()  # of the list of resting stops; a question by name finds them
         self.stale_positions: Sequence[VenuePosition] | None = None
         self.placed: list[ApprovedOrder | ReduceOrder] = []
         self.stops_placed: list[ClientOrderId] = []
@@ -192,7 +193,7 @@ class AwkwardBroker(BrokerInterface):
 
     async def protective_orders(self) -> Sequence[VenueOrder]:
         await self._ask("protective_orders")
-        return await self.venue.protective_orders()
+        return [each for each in await self.venue.protective_orders() if each.client_order_id not in self.left_out]
 
     async def check_connectivity(self) -> None:
         await self._ask("check_connectivity")

@@ -1,5 +1,6 @@
 """Venues that attach no stop, or whose stop does not follow its position: each claim for every class of them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -411,4 +412,84 @@ async def test_a_stop_whose_cancel_got_no_answer_is_taken_away_before_the_other_
     with suppress(BrokerError):
         await desk.guard.verify(BROKER)
     await desk.look(106)
+    assert [size for size, _ in await resting(desk)] == [Decimal(5)]
+
+
+async def test_a_surplus_stop_that_our_record_knows_goes_although_the_list_is_cut_short() -> None:
+    desk = await open_desk(TRADIER)
+    (opened,) = await desk.venue.positions()
+    await desk.engine.rest_stop(await desk.position(), opened.quantity, Decimal(98))
+    first, second = desk.broker.stops_placed
+    desk.broker.left_out = {first}
+    await desk.guard.verify(BROKER)
+    assert [each.client_order_id for each in await desk.venue.protective_orders()] == [second]
+    assert (await desk.order(first)).state is OrderState.CANCELED
+
+
+async def test_of_two_stops_that_are_too_large_one_goes_also_while_the_venue_refuses_a_smaller_one() -> None:
+    desk = await open_desk(COINBASE)
+    await desk.engine.rest_stop(await desk.position(), Decimal(8), Decimal(98))
+    desk.broker.stop_faults.extend([Fault.REJECTED] * 100)
+    await desk.engine.reduce(await desk.position(), Decimal(5), None, "TIMEOUT")
+    with suppress(BrokerError):
+        await desk.guard.verify(BROKER)
+    assert await resting(desk) == [(Decimal(8), Decimal(98))]
+
+
+async def test_a_cancel_without_an_answer_is_sent_again_although_the_list_is_cut_short() -> None:
+    desk = await open_desk(TRADIER)
+    (first,) = desk.broker.stops_placed
+    desk.broker.cancel_faults.extend([Fault.REQUEST_LOST] * 100)
+    await desk.price(104)  # the stop for all of it should go, once one for what is left was read back
+    desk.broker.cancel_faults.clear()
+    desk.broker.left_out = {first}
+    assert (await desk.order(first)).state is OrderState.CANCEL_PENDING
+    await desk.guard.verify(BROKER)
+    assert [size for size, _ in await resting(desk)] == [Decimal(5)]
+
+
+async def test_a_stop_of_an_ended_position_is_cancelled_although_the_list_is_cut_short() -> None:
+    desk = await open_desk(TRADIER)
+    desk.broker.failing.add("positions")  # nothing is cancelled
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
+    desk.broker.failing.clear()
+    desk.broker.left_out = set(desk.broker.stops_placed)
+    desk.clock.advance(10)
+    await desk.guard.verify(BROKER)
+    assert (await resting(desk), desk.book.orders()) == ([], ())
+
+
+@pytest.mark.parametrize("venue", [SPOT, COINBASE, TRADIER], ids=["spot", "coinbase", "tradier"])
+async def test_being_told_to_stop_between_two_stops_leaves_no_part_without_one(venue: Options) -> None:
+    desk = await open_desk(venue)
+    desk.broker.held_answers = asyncio.Event()
+    sent = len(desk.broker.placed) + len(desk.broker.cancelled)
+    desk.observe(104)
+    looking = asyncio.ensure_future(desk.look(104))  # half is closed here, and the stop made smaller
+    while len(desk.broker.placed) + len(desk.broker.cancelled) == sent:
+        await desk.clock.sleep(0)
+    looking.cancel()
+    await desk.clock.sleep(0)
+    desk.broker.held_answers.set()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    opened = await desk.at_venue()
+    assert opened is not None
+    assert sum(size for size, _ in await resting(desk)) >= opened.quantity
+
+
+async def test_being_told_to_stop_while_a_stop_that_locks_is_moved_leaves_it_moved() -> None:
+    desk = await open_desk(SPOT)
+    await desk.price(104)
+    desk.broker.held_answers = asyncio.Event()
+    cancelled = len(desk.broker.cancelled)
+    desk.observe(106)
+    looking = asyncio.ensure_future(desk.look(106))
+    while len(desk.broker.cancelled) == cancelled:
+        await desk.clock.sleep(0)
+    looking.cancel()
+    await desk.clock.sleep(0)
+    desk.broker.held_answers.set()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
     assert [size for size, _ in await resting(desk)] == [Decimal(5)]

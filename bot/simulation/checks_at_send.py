@@ -1,0 +1,181 @@
+"""Invariants looked at when something leaves for a venue: functions of the world and what is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from bot.instruments import BrokerId
+from bot.models import (
+    ApprovedOrder,
+    ClientOrderId,
+    Direction,
+    KillLevel,
+    OrderRole,
+    OrderState,
+    Position,
+    ReduceOrder,
+    Side,
+)
+from bot.simulation.loop import PROCESS
+from bot.simulation.ports import at_once
+
+if TYPE_CHECKING:
+    from bot.simulation.checks import Checks
+
+REPLACED_S: Final = 3.0  # a send that was stored before another daemon took over
+_STOP_REASONS: Final = ("STOP", "BREAKEVEN")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request leaves for a venue. `request` is None for a stop that is rested later."""
+
+    broker_id: BrokerId
+    name: ClientOrderId
+    request: ApprovedOrder | ReduceOrder | None
+
+
+def logical(request: ApprovedOrder) -> str:
+    """The event behind a signal: task and candle, whatever the signal's counter."""
+    return request.signal_id.rpartition("/")[0]
+
+
+def intent_is_durable(checks: Checks, sent: Sent) -> str | None:
+    """I1: its row is committed, in SENDING, before the first byte leaves."""
+    row = checks.order(sent.name)
+    if row is None:
+        return f"{sent.name} is sent without a stored intent"
+    return None if row.state is OrderState.SENDING else f"{sent.name} is sent while its row says {row.state.value}"
+
+
+def sent_once(checks: Checks, sent: Sent) -> str | None:
+    """I2: no name leaves twice."""
+    return f"{sent.name} is sent a second time" if sent.name in checks.sent else None
+
+
+def one_exit_at_a_time(checks: Checks, sent: Sent) -> str | None:
+    """I2: one living order for each thing that a position wants; a close may follow one that a clean look-up lacks."""
+    if not isinstance(sent.request, ReduceOrder):
+        return None
+    for name in checks.orders._of_position.get(sent.request.position_id, ()):
+        other = checks.orders._orders[name]
+        alike = other.role is OrderRole.EXIT and other.reason == sent.request.reason
+        if name in checks.absent and not other.reason.startswith("TARGET_"):
+            continue
+        if name != sent.name and alike and name in checks.sent and not other.state.is_terminal:
+            return f"{sent.name} ({sent.request.reason}) is sent while {name} is {other.state.value}"
+    return None
+
+
+def one_entry_per_signal(checks: Checks, sent: Sent) -> str | None:
+    """I3: the same candle of the same task opens once."""
+    if isinstance(sent.request, ApprovedOrder) and logical(sent.request) in checks.entered:
+        return f"{sent.name}: {logical(sent.request)} has opened before"
+    return None
+
+
+def within_the_limit(checks: Checks, sent: Sent) -> str | None:
+    """I5: what is open and what may be, at most the limit of the broker."""
+    if not isinstance(sent.request, ApprovedOrder):
+        return None
+    used = sum(1 for each in checks.orders._open.values() if each.broker_id == sent.broker_id)
+    most = checks.world.scenario.max_positions
+    return f"{sent.name} would be number {used} of at most {most} at {sent.broker_id}" if used > most else None
+
+
+def not_killed(checks: Checks, sent: Sent) -> str | None:
+    """I11: no entry begins after a kill row was committed."""
+    if not isinstance(sent.request, ApprovedOrder):
+        return None
+    state = at_once(checks.world.stores.kills.current(sent.broker_id))
+    return None if state.level is KillLevel.NONE else f"{sent.name} is sent although {state.says}"
+
+
+def sent_by_the_living(checks: Checks, sent: Sent) -> str | None:
+    """I13: one process sends; one that was replaced may end the send that it had begun."""
+    process, world = PROCESS.get(), checks.world
+    if process == world.process or world.loop.time() - world.taken_over_at <= REPLACED_S:
+        return None
+    return f"{sent.name} is sent by process {process}"
+
+
+def reconciled_before(checks: Checks, sent: Sent) -> str | None:
+    """I14: this process has compared this venue completely before its first entry there."""
+    bot = checks.world.bot
+    if not isinstance(sent.request, ApprovedOrder) or bot is None:
+        return None
+    return None if sent.broker_id in bot.reports.completed else f"{sent.name} before {sent.broker_id} was reconciled"
+
+
+def decided_on_a_good_quote(checks: Checks, sent: Sent) -> str | None:
+    """I15: no entry at a price that nobody quoted, or that was long gone."""
+    if not isinstance(sent.request, ApprovedOrder):
+        return None
+    price, buys = sent.request.decided_price, sent.request.side is Side.BUY
+    if any(price == (each.ask if buys else each.bid) for each in checks.bad_quotes):
+        return f"{sent.name} was decided on a bad quote, {price}"
+    recent = [each for each in checks.world.ticks[sent.request.symbol] if checks.world.loop.time() - each[0] <= 120.0]
+    if not any(price == (ask if buys else bid) for _, bid, ask in recent):
+        return f"{sent.name} was decided at {price}, which was no price of the last 120 s"
+    return None
+
+
+def exit_has_a_reason(checks: Checks, sent: Sent) -> str | None:
+    """I15: a target or a stop is acted on only if the market was really there while the position was open."""
+    if not isinstance(sent.request, ReduceOrder):
+        return None
+    position = checks.orders._positions.get(sent.request.position_id)
+    if position is None:
+        return None
+    reason = sent.request.reason
+    if reason.startswith("TARGET_"):
+        wanted = position.plan.targets[int(reason.removeprefix("TARGET_")) - 1].price
+        return None if was_at(checks, position, wanted, better=True) else f"{sent.name}: never at target {wanted}"
+    # A stop that was to go to the entry and could not is a close at the entry: that is where the market must have been.
+    wanted = position.entry_price if reason == "BREAKEVEN" else position.stop_price
+    if position.entry_order_id in checks.told_beyond:
+        return None  # the venue's word for it counts, whether true or not
+    if reason in _STOP_REASONS and not was_at(checks, position, wanted, better=False):
+        return f"{sent.name}: closed for {reason} at {wanted}, where the market never was"
+    return None
+
+
+def stop_beyond_the_market(checks: Checks, entry: ClientOrderId, stop: Decimal) -> str | None:
+    """I15: a stop follows prices that were there."""
+    order = checks.order(entry)
+    position = checks.orders._positions.get(order.position_id) if order is not None else None
+    if position is None or was_at(checks, position, stop, better=True):
+        return None
+    return f"stop of {entry} goes to {stop}, which the market never reached"
+
+
+def was_at(checks: Checks, position: Position, price: Decimal, *, better: bool) -> bool:
+    """The exit side of the market was at `price` or beyond since the entry left.
+
+    What was paid on average counts too, also before the last parts had filled: a step may have been decided then.
+    """
+    long = position.direction is Direction.LONG
+    since = checks.sent.get(position.entry_order_id, 0.0) - 2 * checks.world.scenario.tick_s
+    prices = [bid if long else ask for at, bid, ask in checks.world.ticks[position.symbol] if at >= since]
+    prices += checks.averages.get(position.id, ())
+    sign = position.direction.sign if better else -position.direction.sign
+    return any(sign * (each - price) >= 0 for each in prices)
+
+
+OnSend = Callable[["Checks", Sent], str | None]
+
+ON_SEND: Final[tuple[tuple[str, OnSend], ...]] = (
+    ("I1", intent_is_durable),
+    ("I2", sent_once),
+    ("I2", one_exit_at_a_time),
+    ("I3", one_entry_per_signal),
+    ("I5", within_the_limit),
+    ("I11", not_killed),
+    ("I13", sent_by_the_living),
+    ("I14", reconciled_before),
+    ("I15", decided_on_a_good_quote),
+    ("I15", exit_has_a_reason),
+)

@@ -1,0 +1,158 @@
+"""Invariants looked at after each tick of the market."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, cast
+
+from bot.instruments import BrokerId
+from bot.models import (
+    ClientOrderId,
+    OrderRole,
+    leg_of,
+)
+from bot.simulation.ports import at_once
+
+if TYPE_CHECKING:
+    from bot.simulation.checks import Checks
+
+UNPROTECTED_S: Final = 60.0  # 30 s of trying, and a close that takes its time-outs
+SURPLUS_S: Final = 60.0
+NOTICED_S: Final = 60.0  # twice that where no comparison has ended since: each lost request takes 10 s of it
+REFUSED_S: Final = 25.0  # until another attempt, at the latest
+
+
+def protected_in_time(checks: Checks) -> str | None:
+    """I6: a position without a stop is closed, while process, line and database are there to do it."""
+    for broker_id, line in checks.world.lines.items():
+        for position in () if line.venue.is_flat else at_once(line.venue.positions()):
+            name = position.entry_order_id
+            if position.stop_price is not None or name in checks.foreign or _is_quarantined(checks, name):
+                checks.unprotected.pop(name, None)
+                continue
+            checks.seen["ticks without a stop"] += 1
+            if not _is_closing(checks, name):
+                waited = _waited(checks, checks.unprotected, name, broker_id)
+                if waited > UNPROTECTED_S:
+                    return f"{name} had no stop for {waited:.0f} s and nothing closes it"
+    return None
+
+
+def _is_quarantined(checks: Checks, entry: ClientOrderId) -> bool:
+    """Somebody else made more of it than our record knows, which has closed all that it knows: a person is asked."""
+    order = checks.order(entry)
+    if entry not in checks.changed or order is None:
+        return False
+    return not checks.orders._positions[order.position_id].is_open
+
+
+def _waited(checks: Checks, since: dict[ClientOrderId, float], name: ClientOrderId, broker_id: BrokerId) -> float:
+    """How long something has been so, in ticks in which process, line and database could have changed it."""
+    world = checks.world
+    able = world.bot is not None and broker_id in world.bot.gate.reports
+    if (
+        able
+        and not world.loop.is_suspended(world.process)
+        and world.lines[broker_id].is_open
+        and not world.database.is_down
+    ):
+        since[name] = since.get(name, 0.0) + world.scenario.tick_s
+    return since.get(name, 0.0)
+
+
+def _is_closing(checks: Checks, entry: ClientOrderId) -> bool:
+    order = checks.order(entry)
+    if order is None:
+        return False
+    rows = [checks.orders._orders[each] for each in checks.orders._of_position.get(order.position_id, ())]
+    return any(
+        each.role is OrderRole.EXIT and checks.sent.get(each.client_order_id, -1.0) > _ago(checks) for each in rows
+    )
+
+
+def _ago(checks: Checks) -> float:
+    return checks.world.loop.time() - 25.0
+
+
+def not_over_protected(checks: Checks) -> str | None:
+    """I7: what rests for a position is not larger than it for long, and where stops follow positions, never."""
+    allowed_s = 0.0 if checks.world.scenario.kind.stop_follows_position else SURPLUS_S
+    for broker_id in checks.world.lines:
+        surplus = surplus_stops(checks, broker_id)
+        for name, quantity in surplus.items():
+            checks.seen["ticks with surplus stops"] += 1
+            if checks.world.lines[broker_id].hides(name) or _is_quarantined(checks, name):
+                continue  # the venue shows neither what was closed nor the smaller stop: nobody could know
+            if _is_refused_a_smaller_one(checks, broker_id, name):
+                continue  # the one that is too large protects, until the venue takes another
+            if _waited(checks, checks.surplus, name, broker_id) > allowed_s:
+                return f"stops for {quantity} too much rest for {name}"
+        gone = [each for each in checks.surplus if checks.brokers.get(each) == broker_id and each not in surplus]
+        for name in gone:
+            del checks.surplus[name]
+    return None
+
+
+def _is_refused_a_smaller_one(checks: Checks, broker_id: BrokerId, entry: ClientOrderId) -> bool:
+    """The venue has refused a stop (B3) just now, and only one rests; the next attempt comes with the next look."""
+    if checks.world.loop.time() - checks.refused.get(entry, -REFUSED_S) >= REFUSED_S:
+        return False
+    stops = at_once(checks.world.lines[broker_id].venue.protective_orders())
+    return sum(leg_of(cast(ClientOrderId, each.client_order_id), "E0") == entry for each in stops) == 1
+
+
+def surplus_stops(checks: Checks, broker_id: BrokerId) -> dict[ClientOrderId, Decimal]:
+    """By entry: how much more rests as stops than is open."""
+    venue = checks.world.lines[broker_id].venue
+    if venue.is_flat:
+        return {}
+    left: dict[ClientOrderId, Decimal] = {}
+    for stop in at_once(venue.protective_orders()):
+        entry = leg_of(cast(ClientOrderId, stop.client_order_id), "E0")
+        left[entry] = left.get(entry, Decimal(0)) + stop.quantity - stop.filled_quantity
+    for position in at_once(venue.positions()):
+        if position.entry_order_id in left:
+            left[position.entry_order_id] -= position.quantity
+    return {entry: quantity for entry, quantity in left.items() if quantity > 0}
+
+
+def latches_hold(checks: Checks) -> str | None:
+    """I12: what a person pressed is still stored."""
+    stored = at_once(checks.world.stores.kills.active())
+    lost = [each.says for each in checks.latches if each.level not in {row.level for row in stored}]
+    return f"gone without a person: {lost[0]}" if lost else None
+
+
+def foreign_is_noticed(checks: Checks) -> str | None:
+    """I16: what somebody else changed is told as a difference, until a person has answered or it is gone."""
+    bot = checks.world.bot
+    for broker_id in checks.touched:
+        report = None if bot is None else bot.gate.reports.get(broker_id)
+        name = ClientOrderId(broker_id)
+        if report is None or not report.complete or report.differences or not _positions_differ(checks, broker_id):
+            checks.unnoticed.pop(name, None)
+            checks.compared_before.pop(broker_id, None)
+            continue
+        is_new = report is not checks.compared_before.setdefault(broker_id, report)
+        if _waited(checks, checks.unnoticed, name, broker_id) > (NOTICED_S if is_new else 2 * NOTICED_S):
+            return f"{broker_id} was changed by somebody else, and no difference is told"
+    return None
+
+
+def _positions_differ(checks: Checks, broker_id: BrokerId) -> bool:
+    theirs = {each.entry_order_id: each.quantity for each in at_once(checks.world.lines[broker_id].venue.positions())}
+    ours = checks.orders._open.values()
+    return theirs != {
+        each.entry_order_id: each.quantity for each in ours if each.broker_id == broker_id and each.is_open
+    }
+
+
+Look = Callable[["Checks"], str | None]
+
+ON_TICK: Final[tuple[tuple[str, Look], ...]] = (
+    ("I6", protected_in_time),
+    ("I7", not_over_protected),
+    ("I12", latches_hold),
+    ("I16", foreign_is_noticed),
+)
