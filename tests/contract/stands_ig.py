@@ -64,6 +64,8 @@ class IgStand:
             clock=self._clock,
             allowance=PLENTY,
             quote_fresh_s=-1,
+            shared_s=-1,
+            account_shared_s=-1,
             broker_id=EUR_USD.broker_id,
         )
         self._made.append(made)

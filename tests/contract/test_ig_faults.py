@@ -67,6 +67,8 @@ class Stand:
             confirm_tries=confirm_tries,
             patience_s=0.05,
             quote_fresh_s=-1,
+            shared_s=-1,
+            account_shared_s=-1,
         )
         self.brokers.append(broker)
         return broker

@@ -49,6 +49,10 @@ class Desk:
         return sum(not each.startswith("GET") for each in self.venue.requests)
 
 
+def asked_for_candles(desk: Desk) -> list[str]:
+    return [each for each in desk.venue.requests if each.endswith("/candles")]
+
+
 def adapter(url: str | None, **changes: Any) -> OandaBroker:
     access = Access(token=TOKEN, account=ACCOUNT, environment=Environment.PRACTICE, url=url)
     instruments: tuple[Instrument, ...] = (EUR_USD,)
@@ -213,6 +217,41 @@ async def test_an_exit_goes_before_reads_that_were_asked_earlier(desk: Desk) -> 
     await asyncio.gather(*reads)
 
     assert desk.venue.requests.index(f"POST /v3/accounts/{ACCOUNT}/orders") == 2  # after the read that had begun
+
+
+async def test_neither_an_exit_nor_a_read_of_the_account_waits_behind_history_that_hangs(desk: Desk) -> None:
+    await desk.broker.place(entry())
+    desk.venue.faults.always(Fault.HELD_REPLY, "/candles")
+    history = [asyncio.ensure_future(READS["candles"](desk.broker)) for _ in range(6)]
+    while not asked_for_candles(desk):
+        await ManualClock().sleep(0)
+
+    ack = await desk.broker.place(reduction("out", "1000"))
+    account = await desk.broker.account()
+
+    assert (ack.state, account.balance > 0) == (OrderState.FILLED, True)
+    assert not any(each.done() for each in history)
+    desk.venue.faults.release.set()
+    await asyncio.gather(*history)
+
+
+async def test_history_opens_one_connection_a_second_and_four_at_most(desk: Desk) -> None:
+    clock, counts = ManualClock(MONDAY), []
+    broker = adapter(desk.url, clock=clock)
+    desk.venue.faults.always(Fault.HELD_REPLY, "/candles")
+    history = [asyncio.ensure_future(READS["candles"](broker)) for _ in range(6)]
+    for number in (1, 2, 3, 4):
+        while len(asked_for_candles(desk)) < number:
+            await ManualClock().sleep(0)
+        counts.append((len(asked_for_candles(desk)), clock.sleepers))
+        clock.advance(1.1)
+
+    desk.venue.faults.release.set()
+    await asyncio.gather(*history)
+    await broker.close()
+
+    assert counts == [(1, 1), (2, 1), (3, 1), (4, 0)]
+    assert len(asked_for_candles(desk)) == 6
 
 
 async def test_a_caller_that_gives_up_leaves_his_request_to_its_end_and_the_line_to_the_next(desk: Desk) -> None:
@@ -504,13 +543,16 @@ async def test_the_close_of_the_older_of_two_trades_never_reaches_the_newer_one(
     assert (left.entry_order_id, left.quantity) == ("new", D(1_000))
 
 
-async def test_a_resting_target_of_the_newer_of_two_trades_is_refused(desk: Desk) -> None:
-    await desk.broker.place(entry("old"))
-    await desk.broker.place(entry("new"))
+async def test_a_target_that_would_rest_is_refused_even_of_the_only_trade_since_it_might_reduce_a_later_one(
+    desk: Desk,
+) -> None:
+    await desk.broker.place(entry())
+    sent = desk.sent()
 
-    ack = await desk.broker.place(reduction("out", "400", of="new", price="1.12000"))
+    ack = await desk.broker.place(reduction("out", "400", price="1.12000"))
 
-    assert (ack.state, desk.venue.book.pending()[-1]["type"]) == (OrderState.REJECTED, "STOP_LOSS")
+    assert (ack.state, ack.reason.partition(":")[0]) == (OrderState.REJECTED, "LIMIT_NOT_POSSIBLE")
+    assert desk.sent() == sent
 
 
 @pytest.mark.parametrize("names_outlive", [False, True])

@@ -64,7 +64,7 @@ class FakeYahoo:
         self.requests.append((host, path))
         if host == "fc.yahoo.com":
             # Only the cookie counts: the venue answers "not found" to it.
-            headers = {"Set-Cookie": "A3=d=1; Expires=Thu, 31 Dec 2099 23:59:59 GMT; Domain=.yahoo.com; Path=/; Secure"}
+            headers = {"Set-Cookie": "A3=d=1; Max-Age=31557600; Domain=.yahoo.com; Path=/; Secure"}
             return web.Response(status=404, text="", headers=headers)
         if path.endswith("/getcrumb"):
             if self.trouble in ("crumb429", "429"):

@@ -1,40 +1,34 @@
 """Candles and last prices of shares and currencies from Yahoo: for a venue that refuses the history of what it trades,
 and for one that there is no key for.
 
-Yahoo promises nothing and answers an empty table to almost any trouble, so the two are told apart here. yfinance is
-synchronous and keeps its state in the process: all of it happens in one worker thread.
+Yahoo promises nothing and blocks whoever asks much: questions go one by one through one worker thread, and hours that
+were just told answer the question for four hours too.
 """
 
 import asyncio
-import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 from bot.errors import BrokerUnavailable, ConfigError
 from bot.instruments import AssetClass, Instrument, Rounding, Symbol
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import RateBudget, VenueTerms
 from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
+from bot.layer1_data.feeds.yahoo_client import Client, Table, TooMany, is_loopback
 from bot.models import Candle, Quote, Timeframe, decimal_of
-
-if TYPE_CHECKING:
-    from requests import Session
 
 _HOUR_S: Final = 3_600.0
 _CALLS_AN_HOUR: Final = 400  # nothing is published; blocks are reported from several hundred requests on
 _FIRST_PAUSE_S: Final = 120.0
 _LONGEST_PAUSE_S: Final = 1_800.0
 _OPEN_RATIO: Final = 6  # a share trades less than a fifth of the week
+_SHARED: Final = timedelta(seconds=10)  # so long hours that were told answer another question about them
 _MARGIN: Final = timedelta(days=5)  # a weekend with its holidays
 _INTERVALS: Final[Mapping[Timeframe, str]] = {
     Timeframe.M1: "1m",
@@ -57,14 +51,6 @@ _LOOK_BACK: Final[Mapping[Timeframe, timedelta]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
-    """What one question was answered: rows of (opened at, open, high, low, close, volume), and facts of the symbol."""
-
-    rows: tuple[tuple[datetime, float, float, float, float, float], ...]
-    facts: Mapping[str, Any]
-
-
 class YahooSource:
     """A source of prices without account or key. Its quotes are made of the last price and the typical spread.
 
@@ -83,16 +69,18 @@ class YahooSource:
         calls_an_hour: int = _CALLS_AN_HOUR,
     ) -> None:
         """`settle_s`: a candle may still change so long after its close. `url`: a fake on this machine."""
-        if url and not _is_loopback(url):
+        if url and not is_loopback(url):
             raise ConfigError(f"yahoo: {url!r} is not an http address of this machine; leave it empty for Yahoo itself")
         self._instruments = {each.symbol: each for each in instruments if _ticker(each)}
         self._clock = clock
         self._settle = timedelta(seconds=settle_s)
-        self._client = _Client(cache_directory, url, timeout_s)
+        self._client = Client(cache_directory, url, timeout_s)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="yahoo")
         self._limiter = RequestLimiter(clock, name="yahoo calls per hour", allowed=calls_an_hour, window_s=_HOUR_S)
         self._pause_s = _FIRST_PAUSE_S
         self._blocked_until_s = 0.0
+        self._hours: dict[Symbol, Table] = {}
+        self._asking_hours = {each: asyncio.Lock() for each in self._instruments}
 
     @property
     def rate_budget(self) -> RateBudget | None:
@@ -117,12 +105,16 @@ class YahooSource:
         instrument, now = self._instrument(symbol), self._clock.now()
         start = since or now - timeframe.duration * limit * _OPEN_RATIO - _MARGIN
         start = max(start, now - _LOOK_BACK[timeframe])
-        table = await self._ask(instrument, _INTERVALS[timeframe], start, now)
+        interval = _INTERVALS[timeframe]
+        if interval == _INTERVALS[Timeframe.H1]:
+            table = await self._told_hours(instrument, start, now)
+        else:
+            table = await self._ask(instrument, interval, start, now)
         scale = _scale(instrument, table.facts)
         found = [each for row in table.rows if (each := _candle(row, instrument, timeframe, scale)) is not None]
         if timeframe is Timeframe.H4:
             found = _by_four(found, from_session=instrument.asset_class is AssetClass.STOCK)
-        closed = [each for each in found if each.closed_at + self._settle <= now]
+        closed = [each for each in found if each.closed_at + self._settle <= table.until]
         if since is None:
             return tuple(closed[-limit:])
         return tuple(each for each in closed if each.opened_at >= since)[:limit]
@@ -158,7 +150,17 @@ class YahooSource:
             raise BrokerUnavailable(f"yahoo: {symbol} is not one of the shares and currencies that are read here")
         return found
 
-    async def _ask(self, instrument: Instrument, interval: str, start: datetime, end: datetime) -> _Table:
+    async def _told_hours(self, instrument: Instrument, start: datetime, end: datetime) -> Table:
+        """From `start` at the latest; perhaps as they were told to another question some seconds ago."""
+        async with self._asking_hours[instrument.symbol]:
+            self._hours = {symbol: each for symbol, each in self._hours.items() if end - each.until <= _SHARED}
+            told = self._hours.get(instrument.symbol)
+            if told is None or told.since > start:
+                told = await self._ask(instrument, _INTERVALS[Timeframe.H1], start, end)
+                self._hours[instrument.symbol] = told
+            return told
+
+    async def _ask(self, instrument: Instrument, interval: str, start: datetime, end: datetime) -> Table:
         blocked_s = self._blocked_until_s - self._clock.monotonic()
         if blocked_s > 0:
             raise BrokerUnavailable(f"yahoo: {instrument.symbol} is not asked for: blocked for {blocked_s:.0f} s more")
@@ -168,87 +170,13 @@ class YahooSource:
             table = await asyncio.get_running_loop().run_in_executor(self._thread, ask)
         except RuntimeError as error:
             raise BrokerUnavailable(f"yahoo: {instrument.symbol} was not asked for: {error}") from error
-        except _TooMany as error:
+        except TooMany as error:
             self._blocked_until_s = self._clock.monotonic() + self._pause_s
             words = f"yahoo: too many requests; nothing is asked for {self._pause_s:.0f} s"
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
             raise BrokerUnavailable(words) from error
         self._pause_s = _FIRST_PAUSE_S
         return table
-
-
-class _TooMany(Exception):
-    """The venue blocks us for a while."""
-
-
-class _Client:
-    """yfinance, as it is used in the worker thread; importing it takes a second, so that happens there too."""
-
-    def __init__(self, cache_directory: Path, url: str, timeout_s: float) -> None:
-        self._cache_directory = cache_directory
-        self._url = url
-        self._timeout_s = timeout_s
-        self._session: Session | None = None
-        self._library: Any = None
-
-    def table(self, ticker: str, interval: str, start: datetime, end: datetime) -> _Table:
-        """Rows within the range. Raises _TooMany, or BrokerUnavailable with the venue's words."""
-        library = self._opened()
-        from pandas.errors import Pandas4Warning
-        from yfinance.exceptions import YFPricesMissingError, YFRateLimitError
-
-        # yfinance switches these on when it is imported, and pandas tells it of its version 4.
-        warnings.filterwarnings("ignore", category=Pandas4Warning, module="yfinance")
-        library.data.YfData.cache_get.cache_clear()  # it keeps empty and wrong answers too
-        asked = library.Ticker(ticker, session=self._session)
-        try:
-            frame = asked.history(
-                interval=interval,
-                start=start,
-                end=end,
-                auto_adjust=False,
-                actions=False,
-                timeout=self._timeout_s,
-            )
-            return _Table(rows=_rows(frame), facts=dict(asked.get_history_metadata()))
-        except YFRateLimitError as error:
-            raise _TooMany from error
-        except YFPricesMissingError as error:
-            facts = _facts(asked)
-            if error.yahoo_reason is None and facts.get("symbol") == ticker:
-                return _Table(rows=(), facts=facts)  # it knows the symbol, and has nothing in that range
-            words = error.yahoo_reason or f"no usable answer ({error})"
-            raise BrokerUnavailable(f"yahoo: {interval} of {ticker}: {words}") from error
-        except Exception as error:  # the backend's, the library's and its parsers': none leaves this place
-            words = f"{type(error).__name__} {error}".replace("\n", " ")[:200]
-            raise BrokerUnavailable(f"yahoo: {interval} of {ticker} was not answered: {words}") from error
-
-    def _opened(self) -> Any:
-        if self._library is None:
-            import yfinance
-
-            self._cache_directory.mkdir(parents=True, exist_ok=True)
-            yfinance.set_tz_cache_location(str(self._cache_directory))
-            yfinance.config.debug.hide_exceptions = False
-            logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what it says of failures is in our errors
-            self._session = _loopback_session(self._url) if self._url else None
-            self._library = yfinance
-        return self._library
-
-
-def _facts(asked: Any) -> dict[str, Any]:
-    try:
-        return dict(asked.get_history_metadata())
-    except Exception:  # it was already refused: what it knows besides is a bonus
-        return {}
-
-
-def _rows(frame: Any) -> tuple[tuple[datetime, float, float, float, float, float], ...]:
-    if frame.empty:
-        return ()
-    columns = [frame[name].tolist() for name in ("Open", "High", "Low", "Close", "Volume")]
-    instants = [each.to_pydatetime() for each in frame.index.tz_convert("UTC")]
-    return tuple(zip(instants, *columns, strict=True))
 
 
 def _scale(instrument: Instrument, facts: Mapping[str, Any]) -> Decimal:
@@ -336,30 +264,3 @@ def _four_from(instant: datetime, *, from_session: bool) -> datetime:
     """Where the four hours end that `instant` lies in."""
     begun = instant if from_session else instant.replace(hour=instant.hour - instant.hour % 4, minute=0)
     return begun + Timeframe.H4.duration
-
-
-def _loopback_session(url: str) -> "Session":
-    """Sends to `url` whatever was meant for one of the venue's hosts, and tells which one that was."""
-    from requests import PreparedRequest, Response, Session
-    from requests.adapters import HTTPAdapter
-
-    class Loopback(HTTPAdapter):
-        def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-            sent, parts = request.copy(), urlsplit(str(request.url))
-            sent.headers["X-Original-Host"] = str(parts.hostname)
-            sent.url = f"{url.rstrip('/')}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-            answer = super().send(sent, *args, **{**kwargs, "proxies": {}})
-            answer.url, answer.request = str(request.url), request
-            return answer
-
-    session = Session()
-    session.mount("https://", Loopback())
-    return session
-
-
-def _is_loopback(url: str) -> bool:
-    parts = urlsplit(url)
-    try:
-        return parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False

@@ -108,6 +108,7 @@ async def test_history_that_the_venue_no_longer_has_is_not_asked_for(desk: Desk)
 async def test_rows_with_holes_are_left_out(desk: Desk) -> None:
     since = datetime(2025, 3, 11, 13, 30, tzinfo=UTC)
     whole = await desk.candles(Timeframe.H1, limit=7, since=since)
+    desk.clock.set_time(NOON + timedelta(seconds=11))
     desk.venue.hole_every = 4
     holed = await desk.candles(Timeframe.H1, limit=6, since=since)
 
@@ -124,7 +125,7 @@ async def test_nothing_in_the_range_is_an_empty_answer_not_a_failure(desk: Desk)
     ("trouble", "words"), [("502", "not answered"), ("outage", "DOWN"), ("reset", "not answered"), ("429", "too many")]
 )
 async def test_trouble_is_unavailable_never_an_empty_history(desk: Desk, trouble: str, words: str) -> None:
-    await desk.candles(Timeframe.H1)
+    await desk.candles(Timeframe.D1)
     desk.venue.trouble = trouble
 
     with pytest.raises(BrokerUnavailable, match=words):
@@ -182,15 +183,37 @@ async def test_a_crumb_that_is_refused_does_not_stop_the_chart(desk: Desk) -> No
     assert await desk.candles(Timeframe.H1)
 
 
-async def test_one_question_is_one_chart_once_the_time_zone_is_known(desk: Desk) -> None:
-    await desk.candles(Timeframe.H1)
-    before = desk.venue.charts
-    await asyncio.gather(*(desk.candles(Timeframe.H1) for _ in range(3)))
+async def test_hours_and_four_hours_asked_for_together_are_one_request_once_the_time_zone_is_known(desk: Desk) -> None:
+    await desk.candles(Timeframe.D1)
+    before = len(desk.venue.requests)
+    four, one = await asyncio.gather(desk.candles(Timeframe.H4), desk.candles(Timeframe.H1))
 
-    assert desk.venue.charts == before + 3
+    assert len(desk.venue.requests) == before + 1
+    assert (len(four), len(one)) == (5, 5)
     budget = desk.source.rate_budget
     assert budget is not None
-    assert budget.used == 4
+    assert budget.used == 2
+
+
+async def test_hours_of_another_moment_or_of_a_longer_time_are_asked_for_again(desk: Desk) -> None:
+    await desk.candles(Timeframe.H1)
+    before = desk.venue.charts
+
+    await desk.candles(Timeframe.H1, limit=500)
+    desk.clock.set_time(NOON + timedelta(seconds=11))
+    await desk.candles(Timeframe.H1)
+
+    assert desk.venue.charts == before + 2
+
+
+async def test_hours_that_were_told_while_one_was_forming_do_not_tell_it_as_closed_later(desk: Desk) -> None:
+    desk.clock.set_time(NOON + timedelta(minutes=30, seconds=18))  # the hour from 15:30 on settles in two seconds
+    before = await desk.candles(Timeframe.H1, limit=1)
+    desk.clock.set_time(NOON + timedelta(minutes=30, seconds=22))
+
+    after = await desk.candles(Timeframe.H1, limit=1)
+
+    assert after == before
 
 
 async def test_a_quote_is_the_last_price_with_the_typical_spread_and_says_how_old_it_is(desk: Desk) -> None:

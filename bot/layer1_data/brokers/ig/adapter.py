@@ -23,8 +23,10 @@ from bot.layer1_data.brokers.ig.errors import readable
 from bot.layer1_data.brokers.ig.finder import Finder
 from bot.layer1_data.brokers.ig.from_ig import OpenDeal
 from bot.layer1_data.brokers.ig.ledger import Deal, Ledger
-from bot.layer1_data.brokers.ig.markets import Markets, number
+from bot.layer1_data.brokers.ig.market import number
+from bot.layer1_data.brokers.ig.markets import Markets
 from bot.layer1_data.brokers.ig.orders import Orders
+from bot.layer1_data.brokers.ig.recent import Recent
 from bot.layer1_data.brokers.ig.session import Session
 from bot.layer1_data.brokers.ig.wire import Allowance, Wire
 from bot.layer1_data.brokers.limiter import Priority
@@ -70,22 +72,32 @@ class IGBroker(BrokerInterface):
         confirm_tries: int = 6,
         confirm_wait_s: float = 1.0,
         quote_fresh_s: float = 2.0,
+        shared_s: float = 1.0,
+        account_shared_s: float = 10.0,
         broker_id: BrokerId = IG,
     ) -> None:
-        """`quote_fresh_s`: how old a quote may be that was asked for together with another symbol's."""
+        """`quote_fresh_s`: how old a quote may be that was asked for together with another symbol's.
+
+        `shared_s`: for how long positions, working orders or activity that were read answer other reads, unless
+        something was sent or seen to have happened meanwhile; `account_shared_s`: the same for the balance.
+        """
         granted = allowance or (DEMO_ALLOWANCE if access.environment == "demo" else Allowance())
         self._broker_id = broker_id
         self._access = access
         self._wire = Wire(access, clock, allowance=granted, timeout_s=timeout_s, patience_s=patience_s)
         self._session = Session(access, self._wire, clock)
         self._markets = Markets(self._session, self._wire, clock, instruments, fresh_s=quote_fresh_s)
-        self._ledger = Ledger(self._session, self._wire, clock)
-        self._finder = Finder(self._session, self._markets, self._ledger)
+        recent = Recent(clock)
+        self._ledger = Ledger(self._session, self._wire, clock, recent)
+        self._finder = Finder(self._session, self._markets, self._ledger, recent, shared_s=shared_s)
+        self._activity = recent.shared(self._ledger.refresh, shared_s)
+        self._account = recent.shared(self._asked_account, account_shared_s)
         self._orders = Orders(
             self._session,
             self._markets,
             self._ledger,
             self._finder,
+            recent,
             clock,
             confirm_tries=confirm_tries,
             confirm_wait_s=confirm_wait_s,
@@ -129,7 +141,7 @@ class IGBroker(BrokerInterface):
     # -------------------------------------------------------------------------------------------------------- account
 
     async def identity(self) -> VenueIdentity:
-        row = await self._account_row()
+        row, _ = await self._account.get(Priority.READ)
         with readable("the account"):
             return VenueIdentity(
                 account=self._access.shown(self._session.account),
@@ -141,7 +153,7 @@ class IGBroker(BrokerInterface):
             )
 
     async def account(self) -> AccountState:
-        row = await self._account_row()
+        row, at = await self._account.get(Priority.READ)
         with readable("the balance"):
             balance = row["balance"]
             return AccountState(
@@ -150,7 +162,7 @@ class IGBroker(BrokerInterface):
                 balance=number(balance["balance"]),
                 equity=number(balance["balance"]) + number(balance["profitLoss"]),
                 margin_used=number(balance["deposit"]),
-                at=self._wire.server_now,
+                at=at,
             )
 
     async def positions(self) -> Sequence[VenuePosition]:
@@ -182,7 +194,7 @@ class IGBroker(BrokerInterface):
         numbers. Fees are not in activity: they show in the balance alone.
         """
         await self._markets.learn()
-        await self._ledger.refresh()
+        await self._activity.get(Priority.READ)
         with readable("activity"):
             found, following = self._ledger.deals_after(cursor)
             return tuple(self._fill(each) for each in found if self._ledger.is_of_ours(each)), following
@@ -216,10 +228,11 @@ class IGBroker(BrokerInterface):
 
     # --------------------------------------------------------------------------------------------------------- inside
 
-    async def _account_row(self) -> Any:
-        data = await self._session.ask(to_ig.ACCOUNTS)
+    async def _asked_account(self, priority: Priority) -> tuple[Any, datetime]:
+        data = await self._session.ask(to_ig.ACCOUNTS, priority)
         with readable("accounts"):
-            return next(each for each in data["accounts"] if each["accountId"] == self._session.account)
+            row = next(each for each in data["accounts"] if each["accountId"] == self._session.account)
+        return row, self._wire.server_now
 
     async def _held(self) -> list[OpenDeal]:
         await self._markets.learn()

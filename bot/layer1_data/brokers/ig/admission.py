@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from bot.layer1_data.brokers.ig.markets import Market
+from bot.layer1_data.brokers.ig.market import Market
 from bot.models import ApprovedOrder, Direction, OrderKind, ReduceOrder, Side
 
 _SIZE_DECIMALS: Final = -12

@@ -11,7 +11,9 @@ from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.errors import Fate, readable
 from bot.layer1_data.brokers.ig.from_ig import FOREIGN, OpenDeal, entry_of, is_ours, is_stop
 from bot.layer1_data.brokers.ig.ledger import CLOSED, OPENED, RESTED, WITHDRAWN, Deal, Ledger
-from bot.layer1_data.brokers.ig.markets import Markets, number
+from bot.layer1_data.brokers.ig.market import number
+from bot.layer1_data.brokers.ig.markets import Markets
+from bot.layer1_data.brokers.ig.recent import Recent
 from bot.layer1_data.brokers.ig.session import Session
 from bot.layer1_data.brokers.limiter import Priority
 from bot.models import ClientOrderId, Direction, OrderState, Side
@@ -20,10 +22,13 @@ from bot.models import ClientOrderId, Direction, OrderState, Side
 class Finder:
     """Answers about what is there. A question that was refused is no answer."""
 
-    def __init__(self, session: Session, markets: Markets, ledger: Ledger) -> None:
+    def __init__(self, session: Session, markets: Markets, ledger: Ledger, recent: Recent, *, shared_s: float) -> None:
+        """`shared_s`: how long a list may answer other reads."""
         self._session = session
         self._markets = markets
         self._ledger = ledger
+        self._deals = recent.shared(self._asked_deals, shared_s)
+        self._resting = recent.shared(self._asked_resting, shared_s)
 
     async def find(self, name: ClientOrderId) -> VenueOrder | None:
         """In activity, among positions and working orders, at last by its confirm. A refused question is no answer."""
@@ -49,6 +54,13 @@ class Finder:
 
     async def open_deals(self, priority: Priority) -> list[OpenDeal]:
         """All positions. One that a resting order made may carry another reference: activity knows whose it is."""
+        return await self._deals.get(priority)
+
+    async def resting(self, priority: Priority) -> list[from_ig.Resting]:
+        """All working orders."""
+        return await self._resting.get(priority)
+
+    async def _asked_deals(self, priority: Priority) -> list[OpenDeal]:
         data = await self._session.ask(to_ig.POSITIONS, priority)
         with readable("positions"):
             found = from_ig.open_deals(data)
@@ -56,8 +68,7 @@ class Finder:
             await self._ledger.refresh(priority)
         return found
 
-    async def resting(self, priority: Priority) -> list[from_ig.Resting]:
-        """All working orders."""
+    async def _asked_resting(self, priority: Priority) -> list[from_ig.Resting]:
         data = await self._session.ask(to_ig.WORKING_ORDERS, priority)
         with readable("working orders"):
             return from_ig.resting(data)

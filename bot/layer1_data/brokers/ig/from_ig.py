@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from bot.layer1_data.brokers.ig.errors import REASONS, Fate
-from bot.layer1_data.brokers.ig.markets import number
+from bot.layer1_data.brokers.ig.market import number
 from bot.models import ORDER_ID_PREFIX, ClientOrderId, Direction, OrderAck, OrderState, leg_of
 
 FOREIGN: Final = "foreign:"

@@ -17,6 +17,7 @@ from bot.interfaces import Clock
 from bot.layer1_data.brokers.ig import to_ig
 from bot.layer1_data.brokers.ig.errors import Fate, readable
 from bot.layer1_data.brokers.ig.from_ig import FOREIGN, Event, entry_of, events, is_ours
+from bot.layer1_data.brokers.ig.recent import Recent
 from bot.layer1_data.brokers.ig.session import Session
 from bot.layer1_data.brokers.ig.to_ig import Call
 from bot.layer1_data.brokers.ig.wire import Wire
@@ -58,8 +59,9 @@ class _Sent:
 class Ledger:
     """Activity, read once and then from the newest row on."""
 
-    def __init__(self, session: Session, wire: Wire, clock: Clock) -> None:
+    def __init__(self, session: Session, wire: Wire, clock: Clock, recent: Recent) -> None:
         self._session = session
+        self._recent = recent
         self._wire = wire
         self._clock = clock
         self._events: dict[str, Event] = {}
@@ -195,6 +197,7 @@ class Ledger:
         self._newest = event.at if self._newest is None else max(self._newest, event.at)
         if event.key in self._events:
             return
+        self._recent.forget()
         self._events[event.key] = event
         self._seen_at_s[event.key] = self._clock.monotonic()
         if event.action in CLOSED:

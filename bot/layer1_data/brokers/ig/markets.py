@@ -1,13 +1,11 @@
 """What IG trades: in which units it quotes and deals, at what price now, and its candles."""
 
 import asyncio
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from bot.errors import BrokerUnavailable
 from bot.instruments import Instrument, Symbol
@@ -15,6 +13,7 @@ from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import RateBudget, VenueTerms
 from bot.layer1_data.brokers.ig import to_ig
 from bot.layer1_data.brokers.ig.errors import Fate, readable
+from bot.layer1_data.brokers.ig.market import Market, market_of, number
 from bot.layer1_data.brokers.ig.session import Session
 from bot.layer1_data.brokers.ig.wire import Wire
 from bot.layer1_data.brokers.limiter import Priority
@@ -22,90 +21,10 @@ from bot.models import Candle, Quote, Timeframe
 
 OPEN: Final = "TRADEABLE"
 _BATCH: Final = 50
+_SEARCH_COST: Final = 4  # questions about what the venue does not know, after which the rest waits for the next time
 _POINTS_A_WEEK: Final = 10_000
 _POINTS_KEPT: Final = 500  # never spent on long history: the newest candles come first
 _WEEK: Final = timedelta(days=7)
-_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
-_MINOR: Final = re.compile(r"cent|pence|penny", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Market:
-    """One epic as the venue told it last.
-
-    `unit`: what 1 of the venue's price is worth in ours. `size_unit`: our quantity in one of the venue's size.
-    """
-
-    instrument: Instrument
-    expiry: str
-    unit: Decimal
-    size_unit: Decimal
-    tick: Decimal
-    min_size: Decimal
-    currencies: tuple[str, ...]
-    status: str
-    bid: Decimal | None
-    ask: Decimal | None
-    at: datetime
-
-    @property
-    def currency(self) -> str:
-        """The currency to deal in: the one that the instrument is counted in. Empty: the venue has it not."""
-        return self.instrument.quote_currency if self.instrument.quote_currency in self.currencies else ""
-
-    def level(self, price: Decimal) -> Decimal:
-        """Our price in the venue's units."""
-        return (price / self.unit).normalize()
-
-    def price(self, level: object) -> Decimal:
-        """The venue's price in ours."""
-        return number(level) * self.unit
-
-    def size(self, quantity: Decimal) -> Decimal:
-        """Our quantity in the venue's units."""
-        return (quantity / self.size_unit).normalize()
-
-    def quantity(self, size: object) -> Decimal:
-        """The venue's size in ours."""
-        return number(size) * self.size_unit
-
-
-def number(value: object) -> Decimal:
-    """A JSON number."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise TypeError(f"a number was expected, not {value!r}")
-    return Decimal(value)
-
-
-def market_of(row: Mapping[str, Any], instrument: Instrument, now: datetime) -> Market:
-    """From a row of `GET /markets`. Levels may be scaled: 10847.0 is 1.0847 where a pip is 0.0001."""
-    told, rules, snapshot = row["instrument"], row["dealingRules"], row["snapshot"]
-    pip, scaling = pip_of(told.get("onePipMeans")), number(snapshot["scalingFactor"])
-    unit = pip * scaling
-    contract = Decimal(str(told["contractSize"]))
-    return Market(
-        instrument=instrument,
-        expiry=str(told["expiry"]),
-        unit=unit,
-        size_unit=contract / instrument.contract_size,
-        tick=unit.scaleb(-int(snapshot["decimalPlacesFactor"])).normalize(),
-        min_size=number(rules["minDealSize"]["value"]),
-        currencies=tuple(str(each["code"]) for each in told["currencies"]),
-        status=str(snapshot["marketStatus"]),
-        bid=None if snapshot["bid"] is None else number(snapshot["bid"]) * unit,
-        ask=None if snapshot["offer"] is None else number(snapshot["offer"]) * unit,
-        at=now - timedelta(minutes=int(snapshot["delayTime"])),
-    )
-
-
-def pip_of(words: object) -> Decimal:
-    """What one pip is, such as "0.0001 USD/EUR" or "1 Cents"; an index says "1 Index Point" or nothing."""
-    if words is None:
-        return Decimal(1)
-    found = _NUMBER.match(str(words).strip())
-    if found is None:
-        raise ValueError(f"onePipMeans {words!r} begins with no number")
-    return Decimal(found.group()) * (Decimal("0.01") if _MINOR.search(str(words)) else 1)
 
 
 class Markets:
@@ -122,6 +41,8 @@ class Markets:
         self.by_epic = {each.venue_symbol: each for each in instruments}
         self._fresh_s = fresh_s
         self._known: dict[Symbol, Market] = {}
+        self._unknown: set[str] = set()
+        self._unsearched: list[list[str]] = []
         self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
         self._points_left = _POINTS_A_WEEK
@@ -238,31 +159,49 @@ class Markets:
         async with self._asking:
             if self._clock.monotonic() - self._asked_at <= self._fresh_s:
                 return
-            epics = list(self.by_epic)
-            told = [
-                row
-                for at in range(0, len(epics), _BATCH)
-                for row in await self._rows(epics[at : at + _BATCH], priority)
-            ]
-            with readable("markets"):
-                now = self._wire.server_now
-                for row in told:
-                    market = market_of(row, self.by_epic[row["instrument"]["epic"]], now)
-                    self._known[market.instrument.symbol] = market
+            if self._unsearched not in ([], self._batches()):
+                await self._search(priority)
+            self._unsearched = self._batches()
+            await self._search(priority)
             self._asked_at = self._clock.monotonic()
 
-    async def _rows(self, epics: Sequence[str], priority: Priority) -> list[Any]:
-        """One unknown epic may make the venue refuse all of them: then each is asked for alone."""
+    def _batches(self) -> list[list[str]]:
+        epics = [each for each in self.by_epic if each not in self._unknown]
+        return [epics[at : at + _BATCH] for at in range(0, len(epics), _BATCH)]
+
+    async def _search(self, priority: Priority) -> None:
+        """Ask for what is left to ask for. Several unknown epics cost more than a minute's allowance: it goes on."""
+        for _ in range(len(self._unsearched) + _SEARCH_COST):
+            if self._unsearched:
+                self._unsearched[:1] = await self._learned(self._unsearched[0], priority)
+        if self._unsearched:
+            raise BrokerUnavailable(
+                f"ig: it refuses lists with epics that it does not know: {_listed(self._unknown)}, and more among "
+                f"{_listed(each for part in self._unsearched for each in part)}; correct the registry, or ask again"
+            )
+
+    async def _learned(self, epics: list[str], priority: Priority) -> list[list[str]]:
+        """What is left to ask for: one unknown epic may make the venue refuse all, so it is looked for by halves."""
         reply = await self._session.look(to_ig.markets(epics), priority)
         if reply.fate is Fate.REJECTED and len(epics) > 1:
-            return [row for each in epics for row in await self._rows([each], priority)]
+            middle = len(epics) // 2
+            return [epics[:middle], epics[middle:]]
         if reply.fate is Fate.REJECTED:
+            self._unknown.update(epics)  # not asked for again before the next start
             return []
         if reply.fate is not Fate.ACK:
             raise BrokerUnavailable(f"ig: markets were not answered: {reply.says}")
         with readable("markets"):
-            rows: list[Any] = [each for each in reply.data["marketDetails"] if each is not None]  # type: ignore[index]
-        return rows
+            now, data = self._wire.server_now, cast("Mapping[str, Any]", reply.data)
+            for row in data["marketDetails"]:
+                if row is not None:
+                    market = market_of(row, self.by_epic[row["instrument"]["epic"]], now)
+                    self._known[market.instrument.symbol] = market
+        return []
+
+
+def _listed(epics: Iterable[str]) -> str:
+    return ", ".join(sorted(epics)) or "none yet"
 
 
 def _candle(row: Mapping[str, Any], market: Market, timeframe: Timeframe) -> Candle | None:

@@ -15,6 +15,7 @@ from bot.layer1_data.brokers.ig.finder import Finder
 from bot.layer1_data.brokers.ig.from_ig import Confirm, OpenDeal, entry_of, is_stop, rejection
 from bot.layer1_data.brokers.ig.ledger import Ledger
 from bot.layer1_data.brokers.ig.markets import Markets
+from bot.layer1_data.brokers.ig.recent import Recent
 from bot.layer1_data.brokers.ig.session import Session
 from bot.layer1_data.brokers.limiter import Priority
 from bot.models import (
@@ -41,6 +42,7 @@ class Orders:
         markets: Markets,
         ledger: Ledger,
         finder: Finder,
+        recent: Recent,
         clock: Clock,
         *,
         confirm_tries: int,
@@ -50,6 +52,7 @@ class Orders:
         self._markets = markets
         self._ledger = ledger
         self._finder = finder
+        self._recent = recent
         self._clock = clock
         self._tries = confirm_tries
         self._wait_s = confirm_wait_s
@@ -160,6 +163,15 @@ class Orders:
         self, call: to_ig.Call, name: ClientOrderId, priority: Priority, told: Callable[[str], None] | None = None
     ) -> Confirm | None:
         """Send once, then ask what became of it. None: it was taken, and the venue does not say what became of it."""
+        self._recent.forget()
+        try:
+            return await self._sent(call, name, priority, told)
+        finally:
+            self._recent.forget()
+
+    async def _sent(
+        self, call: to_ig.Call, name: ClientOrderId, priority: Priority, told: Callable[[str], None] | None
+    ) -> Confirm | None:
         reply = await self._session.send(call, priority)
         if reply.fate in _NOTHING_DONE:
             raise BrokerUnavailable(f"ig: {call.method} for order {name} had no effect: {reply.says}")

@@ -1,5 +1,6 @@
 """One OANDA v20 account as a broker (docs/decisions/0008)."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -48,7 +49,7 @@ _CAPABILITIES: Final = BrokerCapabilities(
     stop_follows_position=True,
     amends_stop=True,
     streams_quotes=True,
-    exits_end_with_position=False,
+    limit_exits=False,
 )
 
 Json = Mapping[str, Any]
@@ -67,7 +68,8 @@ class OandaBroker(BrokerInterface):
         time_outs: TimeOuts | None = None,
         order_id_prefix: str = ORDER_ID_PREFIX,
     ) -> None:
-        from bot.layer1_data.brokers.oanda.transport import Client, Transport  # imports the library
+        from bot.layer1_data.brokers.oanda.history_lines import HistoryLines  # they import the library
+        from bot.layer1_data.brokers.oanda.transport import Client, Transport
 
         time_outs = time_outs or TimeOuts()
         self._access = access
@@ -77,7 +79,8 @@ class OandaBroker(BrokerInterface):
             clock, name="oanda requests", allowed=_REQUESTS_PER_S, window_s=1.0, reserved=_RESERVED
         )
         self._transport = Transport(access, time_outs)
-        self._desk = Desk(self._transport, self._limiter)
+        self._history = HistoryLines(lambda: Transport(access, time_outs), clock)
+        self._desk = Desk(self._transport, self._history, self._limiter)
         self._trader = Trader(self._desk, self._names)
         self._new_stream: Callable[[], PriceStream] = lambda: PriceStream(
             Client(access, time_outs.stream_s), self._names
@@ -172,7 +175,7 @@ class OandaBroker(BrokerInterface):
         )
 
     async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
-        """One request; before a reduction its trade is read. A resting reduction outlives its trade: cancel it."""
+        """One request; before a reduction its trade is read, and of several trades the one to close is named."""
         return await self._trader.place(order)
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
@@ -220,7 +223,7 @@ class OandaBroker(BrokerInterface):
         for stream in self._streams:
             stream.stop()
         await self._limiter.close()
-        await self._transport.close()
+        await asyncio.gather(self._transport.close(), self._history.close())
 
     async def _orders(self, *, protective: bool) -> tuple[VenueOrder, ...]:
         return await self._desk.read(

@@ -10,6 +10,7 @@ from bot.layer1_data.brokers.oanda.from_oanda import readable
 from bot.layer1_data.brokers.oanda.to_oanda import Call, transactions_since
 
 if TYPE_CHECKING:  # it imports the library, which only a running adapter needs
+    from bot.layer1_data.brokers.oanda.history_lines import HistoryLines
     from bot.layer1_data.brokers.oanda.transport import Transport
 
 _PAUSE_S: Final = 1.0  # after 429; the budget is counted by the second, and no Retry-After is documented
@@ -23,8 +24,9 @@ Json = Mapping[str, Any]
 class Desk:
     """Asks and sends. It knows the newest transaction that the venue told, so that an older answer is seen as such."""
 
-    def __init__(self, transport: "Transport", limiter: RequestLimiter) -> None:
+    def __init__(self, transport: "Transport", history: "HistoryLines", limiter: RequestLimiter) -> None:
         self._transport = transport
+        self._history = history
         self._limiter = limiter
         self._newest = 0
 
@@ -74,8 +76,9 @@ class Desk:
 
     async def _ask(self, call: Call, priority: Priority) -> Json:
         await self._limiter.acquire(priority)
+        line = self._history if priority is Priority.HISTORY else self._transport
         try:
-            return await self._transport.ask(call, priority)
+            return await line.ask(call, priority)
         except Failure as failure:
             if failure.status == _TOO_MANY:
                 self._limiter.hold(_PAUSE_S)

@@ -34,7 +34,7 @@ from bot.models import (
 
 Json = Mapping[str, Any]
 
-_OLDER_TRADE: Final = "LIMIT_NOT_POSSIBLE: it would meet an older trade first; watch the price and close at market"
+_BY_AGE: Final = "LIMIT_NOT_POSSIBLE: what rests reduces the oldest trade; watch the price and close at market"
 
 
 class Trader:
@@ -86,6 +86,8 @@ class Trader:
 
     async def _reduce(self, order: ReduceOrder, instrument: str) -> OrderAck:
         """By its own name where there is one trade that it can meet; else by the trade, since the venue goes by age."""
+        if order.kind is not OrderKind.MARKET:
+            return _rejected(order.client_order_id, _BY_AGE)
         rivals = [
             each
             for each in await self._trades(Priority.EXIT)
@@ -95,10 +97,8 @@ class Trader:
         if mine is None:
             return _rejected(order.client_order_id, "POSITION_NOT_FOUND")
         quantity = min(order.quantity, mine.position.quantity)
-        if order.kind is OrderKind.MARKET and len(rivals) > 1:
+        if len(rivals) > 1:
             return await self._close(mine, quantity, order.client_order_id)
-        if mine is not rivals[0]:
-            return _rejected(order.client_order_id, _OLDER_TRADE)
         return await self._send(to_oanda.reduction(order, instrument, quantity), order.client_order_id, Priority.EXIT)
 
     async def _close(self, trade: from_oanda.Trade, quantity: Decimal, name: ClientOrderId) -> OrderAck:

@@ -11,7 +11,7 @@ from bot.errors import BrokerUnavailable
 from bot.instruments import default_registry
 from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.errors import Fate, readable
-from bot.layer1_data.brokers.ig.markets import market_of, number, pip_of
+from bot.layer1_data.brokers.ig.market import market_of, number, pip_of
 from bot.models import ClientOrderId, Direction, Side, leg_of
 
 D = Decimal
