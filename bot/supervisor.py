@@ -153,6 +153,7 @@ class Supervisor:
         if self._parts.analyst is not None:
             await self._attempt("stop", self._parts.analyst.close())
         await self._attempt("stop", self._parts.kill_watch.stop())
+        await self._attempt("stop", self._parts.guard.stop())
         for stream in self._streams:
             stream.cancel()
         await asyncio.gather(*self._streams, return_exceptions=True)

@@ -29,14 +29,12 @@ class LostPositions:
     async def claim(self, position_id: PositionId) -> bool:
         """End it by fills of an order that is not ours and closed exactly what was open; False if none did."""
         position = self._book.position(position_id)
-        fills = [] if position is None else self._closing(position)
+        fills = [] if position is None else await self._begun(position) or self._closing(position)
         if position is None or not fills:
             return False
         row = _row_of(position, fills, self._clock.now())
         await self._store.record_intent((row,), signal_id=None)
-        for fill in fills:
-            await self._tracker.apply(fill)
-            self._tracker.unclaimed.remove(fill)
+        await self._tracker.apply(fills)
         return self._book.position(position_id) is None
 
     async def end(self, position_id: PositionId) -> None:
@@ -51,6 +49,12 @@ class LostPositions:
         if ended is not None:
             facts = {"position": ended.id, "symbol": ended.symbol, "opened_quantity": str(ended.first_quantity)}
             await self._record("incident", ended.task_id, {"what": "closed at the venue, fills unknown", **facts})
+
+    async def _begun(self, position: Position) -> list[Fill]:
+        """What is left of a claim that the store has interrupted: its first fills may be applied already."""
+        rows = await self._store.orders_of(position.id)
+        names = {each.client_order_id for each in rows if each.reason == BY_HAND}
+        return [each for each in self._tracker.unclaimed if each.client_order_id in names]
 
     def _closing(self, position: Position) -> list[Fill]:
         """What one order that we do not know has filled against it, if that is all of it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -201,10 +201,12 @@ class OrderTracker:
         finally:  # outside of the lock: what follows may read fills itself
             await self._tell_resized(changed)
 
-    async def apply(self, fill: Fill) -> None:
-        """Apply one fill that was told before its order was known here."""
+    async def apply(self, fills: Sequence[Fill]) -> None:
+        """Apply fills that were told before their order was known here. A stop follows when all of them are in."""
         changed: dict[PositionId, datetime] = {}
-        await self._apply(fill, changed)
+        for fill in fills:
+            await self._apply(fill, changed)
+            self.unclaimed.remove(fill)
         await self._tell_resized(changed)
 
     async def _tell_resized(self, changed: Mapping[PositionId, datetime]) -> None:

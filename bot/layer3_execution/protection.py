@@ -12,6 +12,7 @@ from bot.errors import BotError, BrokerError, BrokerUnavailable, OrderFateUnknow
 from bot.instruments import BrokerId, Symbol
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer3_execution.aside import Aside
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine
 from bot.layer3_execution.exits import Close, ExitState, MoveStop, on_price, stop_touched
@@ -73,13 +74,28 @@ class PositionGuard:
         self._surplus = Surplus(
             store=store, book=book, engine=engine, broker_of=broker_of, clock=clock, record=self._record
         )
+        self._aside = Aside()
         tracker.resized = self._on_resized
         engine.make_room = self._stops.make_room
         self._watching: dict[Symbol, asyncio.Lock] = {}
 
+    async def stop(self) -> None:
+        """The daemon ends: stops that nobody waits for are no longer looked after."""
+        await self._aside.stop()
+
     async def _on_resized(self, position: Position, filled_at: datetime) -> None:
-        """Fills have changed a position: its stop first, then what it may have too much."""
+        """Fills have changed a position: it is followed at once.
+
+        Whoever read them may have taken the stop of another one away: that one waits for no answer about this one.
+        """
         self._surplus.note_fills(position)
+        if self._stops.is_keeping_only_others(position.id):
+            self._aside.begin(self._follow(position, filled_at), name=f"stop of {position.id}")
+        else:
+            await self._follow(position, filled_at)
+
+    async def _follow(self, position: Position, filled_at: datetime) -> None:
+        """Its stop first, then what it may have too much."""
         await self._stops.on_resized(position, filled_at)
         if not self._stops.is_keeping(position.id):  # else these fills were read while its stop is changed: `attend`
             with suppress(BrokerError):
@@ -134,13 +150,17 @@ class PositionGuard:
         return True
 
     def _may_need_stops(self, broker_id: BrokerId) -> bool:
-        """Where stops are ours to size: an entry may fill, or a stop is left of what has ended."""
+        """Where stops are ours to size: an entry may fill, or a stop is left of what has ended or is gone."""
         if self._broker_of(broker_id).capabilities.keeps_stops:
             return False
         rows = [each for each in self._book.orders() if each.broker_id == broker_id]
         if any(each.role is OrderRole.ENTRY for each in rows):
             return True
-        return any(each.role is OrderRole.STOP and self._book.position(each.position_id) is None for each in rows)
+        return any(each.role is OrderRole.STOP and self._has_nothing(each.position_id) for each in rows)
+
+    def _has_nothing(self, position_id: PositionId) -> bool:
+        position = self._book.position(position_id)
+        return position is None or self._missing.is_gone(position)
 
     async def verify(self, broker_id: BrokerId) -> float:
         """Read the stops of one venue back and repair what is missing; answer the longest gap in seconds.

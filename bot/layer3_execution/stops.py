@@ -163,6 +163,10 @@ class StopKeeper:
         """Its stop is being looked after at this moment, perhaps by the caller himself."""
         return self._lock(position_id).locked()
 
+    def is_keeping_only_others(self, position_id: PositionId) -> bool:
+        """Its stop is left alone at this moment, and that of another position is not."""
+        return not self.is_keeping(position_id) and any(each.locked() for each in self._keeping.values())
+
     def was_beyond(self, position_id: PositionId) -> bool:
         """Its stop was refused because the price is beyond it, while another one rests. Told once."""
         if position_id not in self._beyond:

@@ -3,6 +3,7 @@
 Each of these was first seen in a simulated seed.
 """
 
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 
@@ -16,6 +17,7 @@ from tests.builders import EUR_USD, START, approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.fakes.slow_orders import SlowOrders
 from tests.unit.layer3_execution.desk import BROKER, Desk
+from tests.unit.layer3_execution.venues import TRADIER
 
 
 def slow_desk() -> tuple[Desk, SlowOrders]:
@@ -124,3 +126,45 @@ async def test_a_close_whose_intent_was_stored_unnoticed_is_sent_as_it_is_stored
 
     # Assert
     assert (close.quantity, desk.broker.placed[-1].quantity) == (Decimal(5), Decimal(5))
+
+
+class LosingOne(SlowOrders):
+    """Of the commits to come exactly one is not confirmed: the one after `confirmed` others; none while it is None."""
+
+    confirmed: int | None = None
+
+    async def _committed(self) -> None:
+        if self.confirmed is not None:
+            self.lost_commits = int(self.confirmed == 0)
+            self.confirmed = self.confirmed - 1 if self.confirmed else None
+        await super()._committed()
+
+
+@pytest.mark.parametrize("confirmed", range(6))
+async def test_a_close_by_hand_is_counted_to_its_end_whichever_commit_of_it_was_not_confirmed(confirmed: int) -> None:
+    # Arrange: a person has closed all of it, in three parts; the venue has told them
+    clock = ManualClock(START)
+    orders = LosingOne(clock, lambda: 0)
+    desk = Desk(orders=orders, clock=clock, liquidity=Decimal(4), venue=TRADIER)
+    await desk.bought()
+    for _ in range(2):
+        await desk.price(100)
+    desk.venue.close_by_other(ClientOrderId("by-hand"), approved_order().client_order_id, Decimal(10))
+    for _ in range(3):
+        desk.observe(100)
+    stops = list(desk.broker.stops_placed)
+
+    # Act: looks at the venue that come in between read back what is stored
+    await desk.tracker.collect(BROKER)
+    orders.confirmed = confirmed
+    with suppress(CommitUnknown):
+        await desk.reconciler.run(BROKER)
+    await desk.guard.save_extremes()
+    await desk.reconciler.run(BROKER)
+    await desk.guard.attend(BROKER)
+
+    # Assert
+    ended = await desk.position()
+    assert (ended.exit_reason, ended.closed_quantity) == ("CLOSED_BY_HAND", Decimal(10))
+    assert await desk.venue.protective_orders() == ()
+    assert desk.broker.stops_placed == stops, "the venue had nothing left to protect"

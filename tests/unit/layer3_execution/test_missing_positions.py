@@ -11,6 +11,7 @@ import pytest
 from bot.errors import BrokerError
 from bot.models import ClientOrderId
 from tests.builders import approved_order
+from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import ATTACHED, EVERY_CLASS, OURS_TO_SIZE
 
@@ -51,6 +52,20 @@ async def test_nothing_rests_for_it_when_it_was_missing_for_half_a_minute(venue:
     assert len(await desk.venue.protective_orders()) == 1
     await looks(desk, 3, seconds=10)
     assert await desk.venue.protective_orders() == ()
+
+
+@LOOSE
+async def test_a_stop_of_it_that_could_not_be_cancelled_is_tried_again_with_the_next_look(
+    venue: Mapping[str, Any],
+) -> None:
+    desk = await closed_by_hand(venue)
+    await looks(desk, 3, seconds=10)
+    desk.broker.cancel_faults.append(Fault.REQUEST_LOST)
+    await looks(desk, 1, seconds=10)
+    assert len(await desk.venue.protective_orders()) == 1
+    assert await desk.guard.attend(BROKER)
+    assert await desk.venue.protective_orders() == ()
+    assert not await desk.guard.attend(BROKER), "nothing waits any more"
 
 
 @EVERY

@@ -5,7 +5,7 @@ from contextlib import suppress
 from decimal import Decimal
 
 from bot.errors import BrokerError
-from bot.models import OrderState, leg_of
+from bot.models import ClientOrderId, OrderAck, OrderState, PositionId, SignalId, TaskId, VenuePosition, leg_of
 from tests.builders import approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
@@ -165,3 +165,38 @@ async def test_a_working_exit_locks_what_it_sells() -> None:
     assert opened is not None
     refused = await desk.venue.place_stop(opened, leg_of(ENTRY, "S9"), Decimal(98))
     assert (refused.state, refused.reason) == (OrderState.REJECTED, "INSUFFICIENT_BALANCE")
+
+
+async def test_a_position_whose_stop_is_being_replaced_waits_for_no_answer_about_another_one() -> None:
+    # Arrange: the stop of the first is for 4 of 10; the cancel of it reads the fills of a second one
+    desk = await open_desk(liquidity=Decimal(4))
+    desk.broker.hold_fills = True
+    name = ClientOrderId("TBd9876543210ZYXWVUE00")
+    other = {"client_order_id": name, "stop_order_id": leg_of(name, "S0"), "position_id": PositionId("other")}
+    await desk.bought(**other, signal_id=SignalId("other"), task_id=TaskId("other"))
+    for _ in range(3):
+        desk.observe(100)
+    place_stop, answered = desk.broker.place_stop, asyncio.Event()
+
+    async def slow_for_the_other(position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
+        if leg_of(stop_order_id, "E0") == name:
+            await answered.wait()
+        return await place_stop(position, stop_order_id, stop)
+
+    async def tell_fills() -> None:
+        desk.broker.hold_fills = False
+
+    desk.broker.place_stop = slow_for_the_other  # type: ignore[method-assign]
+    desk.broker.while_placing = tell_fills
+
+    # Act
+    looking = asyncio.ensure_future(desk.guard.verify(BROKER))
+    for _ in range(100):
+        await desk.clock.sleep(0)
+    before = await resting(desk)
+    answered.set()
+    await looking
+
+    # Assert
+    assert before == [Decimal(10)], "the first one, while nothing is heard of the second"
+    assert await resting(desk) == [Decimal(10), Decimal(6)]
