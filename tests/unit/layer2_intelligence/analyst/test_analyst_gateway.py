@@ -87,7 +87,8 @@ async def test_the_key_goes_into_one_header_and_nowhere_else() -> None:
 
 
 async def test_no_library_writes_the_key_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    for library in ("", "anthropic", "httpx2", "httpcore2"):  # whatever level our own logging has given them
+        caplog.set_level(logging.DEBUG, logger=library)
     async with stand() as here:
         here.fake.script.extend([Fault.BAD_KEY])
         await here.ask()
