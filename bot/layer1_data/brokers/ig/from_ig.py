@@ -101,6 +101,7 @@ def confirm(data: Mapping[str, Any], reference: str) -> Confirm:
 
 
 def open_deals(data: Mapping[str, Any]) -> list[OpenDeal]:
+    """Open positions, one for each deal. Raises KeyError for an answer of another shape. Source: GET /positions v2."""
     return [
         OpenDeal(
             deal_id=str(each["position"]["dealId"]),
