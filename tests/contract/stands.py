@@ -90,11 +90,11 @@ class SimulatedStand:
 
 
 class OandaLike(SimulatedStand):
-    """Attaches the stop, which follows; an id may come again once its order has ended. Exits outlive their position."""
+    """Attaches the stop, which follows; an id may come again once its order has ended. Closes at the market only."""
 
     options: ClassVar[Mapping[str, Any]] = {
         "duplicate_ids": DuplicateIds.OPEN_ONLY,
-        "exits_end_with_position": False,
+        "limit_exits": False,
     }
 
 
@@ -105,12 +105,13 @@ class IgLike(SimulatedStand):
 
 
 class FuturesLike(SimulatedStand):
-    """Stops are reduce-only orders of their own, which can be changed and lock nothing."""
+    """Stops are reduce-only orders of their own, changed at will; they lock nothing. Exits outlive their position."""
 
     options: ClassVar[Mapping[str, Any]] = {
         "attached_stop": False,
         "stop_follows_position": False,
         "duplicate_ids": DuplicateIds.OPEN_ONLY,
+        "exits_end_with_position": False,
     }
 
 

@@ -8,7 +8,7 @@ from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import ATTACHED
 
 IG = {**ATTACHED, "duplicate_ids": DuplicateIds.NONE, "limit_exits": False}
-OANDA = {**ATTACHED, "exits_end_with_position": False}
+EXITS_OUTLIVE = {**ATTACHED, "exits_end_with_position": False}
 
 
 async def test_where_every_exit_closes_at_the_market_a_target_is_sent_without_its_price() -> None:
@@ -23,7 +23,7 @@ async def test_where_every_exit_closes_at_the_market_a_target_is_sent_without_it
 
 
 async def test_a_target_that_outlived_its_position_is_cancelled_by_the_next_reconciliation() -> None:
-    desk = Desk(venue=OANDA)
+    desk = Desk(venue=EXITS_OUTLIVE)
     await desk.bought()
     desk.clock.advance(10)
     await desk.look(104)  # the price is gone again when the target arrives: it rests
