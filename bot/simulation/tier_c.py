@@ -24,10 +24,12 @@ _ZERO: Final = Decimal(0)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
     """How long one process lives: `after_s` seconds after it is up, or after the next minute's candles closed
-    (`after_candle`), or after its start, whatever it does then (`in_recovery`)."""
+    (`after_candle`), or once a venue holds a position (`holding`), or after its start, whatever it does then
+    (`in_recovery`)."""
 
     after_s: float
     after_candle: bool = False
+    holding: bool = False
     in_recovery: bool = False
 
 
@@ -41,13 +43,14 @@ class Plan:
 
     @classmethod
     def drawn(cls, seed: int, *, faults: Throws | None = None, candles: int | None = None) -> "Plan":
-        """Kills around closing candles, because entries leave then, in recovery, and at any other time."""
+        """Kills around closing candles, because entries leave then, in recovery, with a position, at any other time."""
         dice = random.Random(f"{seed}/tier c")
         lives: list[Life] = []
         for _ in range(candles or dice.randint(1, 2)):
             lives.append(Life(after_s=dice.uniform(1.0, 12.0), after_candle=True))
             lives += [Life(after_s=dice.uniform(0.5, 6.0), in_recovery=True) for _ in range(dice.randint(0, 2))]
             lives += [Life(after_s=dice.uniform(0.0, 5.0)) for _ in range(dice.randint(0, 1))]
+        lives.append(Life(after_s=dice.uniform(0.0, 3.0), holding=True))
         return cls(seed=seed, faults=faults, lives=tuple(lives))
 
 
