@@ -1,4 +1,4 @@
-"""The moving page: sections are rendered once for all who watch, and each watcher gets what is new to it.
+"""Moving pages: sections are rendered once for all who watch the same address, and each watcher gets what is new to it.
 
 Nobody waits for a watcher: the journal's writer hands entries to the event stream, one listener only notes that
 something happened, and a slow browser simply gets the newest fragment later. While nobody watches, nothing is read.
@@ -13,17 +13,18 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 from loguru import logger
 
+from bot.dashboard.pages import PAGES, Page, Query, Section, fill
 from bot.dashboard.parts import PARTS
+from bot.dashboard.routes import PRINCIPAL
 from bot.dashboard.sessions import SESSIONS, cookie_name
-from bot.dashboard.views.home import fill
-from bot.dashboard.views.sections import SECTIONS, Section
 from bot.errors import BotError
 from bot.interfaces import Clock, EventStream
 from bot.models import JournalEntry
 
 TICK_S: Final = 0.25  # at most 4 updates a second, however many entries there are
 _PULSE_S: Final = 5.0  # each watcher looks this often whether its session still holds
-_MAX_WATCHERS: Final = 50
+_MAX_WATCHERS: Final = 250
+_MAX_ADDRESSES: Final = 50  # that are watched at the same time
 _TROUBLE: Final = "<p>The newest figures could not be read. What is shown is older; it comes back by itself.</p>"
 _NOTICE: Final = "notice"
 
@@ -45,9 +46,7 @@ class LivePage:
 
     @contextmanager
     def watch(self) -> Iterator["Watcher"]:
-        """Take part while the context is open. Raises HTTPServiceUnavailable if too many do."""
-        if len(self._watchers) >= _MAX_WATCHERS:
-            raise web.HTTPServiceUnavailable
+        """Take part while the context is open."""
         watcher = Watcher(self)
         self._watchers.add(watcher)
         self._someone.set()
@@ -57,6 +56,9 @@ class LivePage:
             yield watcher
         finally:
             self._watchers.discard(watcher)
+
+    def __len__(self) -> int:
+        return len(self._watchers)
 
     async def run(self) -> None:
         """Render for whoever watches, until cancelled."""
@@ -162,19 +164,68 @@ class Watcher:
         return self._page.newer_than(self._seen)
 
 
+class LivePages:
+    """A live page for each address that somebody watches; the others do not exist."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
+        self._pages: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[LivePage, asyncio.Task[None]]] = {}
+        self.closing = False
+
+    def __len__(self) -> int:
+        return sum(len(live) for live, _ in self._pages.values())
+
+    @contextmanager
+    def watch(self, page: Page, query: Query) -> Iterator["Watcher"]:
+        """Take part while the context is open. Raises HTTPServiceUnavailable if too many do."""
+        key = (page.name, tuple(sorted(query.items())))
+        if len(self) >= _MAX_WATCHERS or (key not in self._pages and len(self._pages) >= _MAX_ADDRESSES):
+            raise web.HTTPServiceUnavailable
+        if key not in self._pages:
+            self._pages[key] = self._begun(page, query)
+        live, running = self._pages[key]
+        try:
+            with live.watch() as watcher:
+                yield watcher
+        finally:
+            if not live and self._pages.get(key) == (live, running):
+                del self._pages[key]
+                running.cancel()
+
+    def _begun(self, page: Page, query: Query) -> tuple[LivePage, asyncio.Task[None]]:
+        parts = self._app[PARTS]
+        live = LivePage(
+            sections=page.sections,
+            render=lambda section: fill(self._app, section, query),
+            events=parts.events,
+            clock=parts.clock,
+        )
+        return live, asyncio.create_task(live.run(), name=f"live page {page.name}")
+
+    async def end_streams(self, _: web.Application) -> None:
+        """Let every stream end, so that a shutdown does not wait for browsers."""
+        self.closing = True
+        for live, _running in self._pages.values():
+            live.wake_all()
+
+
 async def events(request: web.Request) -> web.StreamResponse:
-    """Server-sent events: HTML fragments, each for one element of the page; `session-ended` when the login has run out.
+    """Server-sent events of the page `?page=` with its own parameters: HTML fragments, each for one element, and
+    `session-ended` when the login has run out. 404 for a page that does not move.
 
     Watching is not using: the idle time of the session goes on.
     """
     token = request.cookies.get(cookie_name(request, "session"), "")
-    sessions, closing = request.app[SESSIONS], request.app[CLOSING]
-    with request.app[LIVE_PAGE].watch() as watcher:
+    sessions, pages = request.app[SESSIONS], request.app[LIVE_PAGES]
+    page = request.app[PAGES].get(request.query.get("page", "home"))
+    if page is None or not request[PRINCIPAL].may(page.needs):
+        raise web.HTTPNotFound
+    with pages.watch(page, page.asked(request)) as watcher:
         response = EventSourceResponse(send_timeout=30)
         await response.prepare(request)
         with suppress(ConnectionResetError, TimeoutError):
             async with response:
-                while not closing.is_set() and request.transport is not None:
+                while not pages.closing and request.transport is not None:
                     news = await watcher.news()
                     if not sessions.is_alive(token):
                         await response.send("ended", event="session-ended")
@@ -184,33 +235,13 @@ async def events(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def add_live_page(app: web.Application) -> None:
-    """Give the application its moving page, which runs while the application does."""
-    parts = app[PARTS]
-    app[LIVE_PAGE] = LivePage(
-        sections=SECTIONS, render=lambda section: fill(app, section), events=parts.events, clock=parts.clock
-    )
-    app[CLOSING] = asyncio.Event()
-    app.cleanup_ctx.append(_running)
-    app.on_shutdown.append(end_streams)
+def add_live_pages(app: web.Application) -> None:
+    """Give the application its moving pages."""
+    app[LIVE_PAGES] = LivePages(app)
+    app.on_shutdown.append(app[LIVE_PAGES].end_streams)
 
 
-async def _running(app: web.Application) -> AsyncIterator[None]:
-    runner = asyncio.create_task(app[LIVE_PAGE].run())
-    yield
-    runner.cancel()
-    with suppress(asyncio.CancelledError):
-        await runner
-
-
-async def end_streams(app: web.Application) -> None:
-    """Let every stream end, so that a shutdown does not wait for browsers."""
-    app[CLOSING].set()
-    app[LIVE_PAGE].wake_all()
-
-
-LIVE_PAGE: Final = web.AppKey("live_page", LivePage)
-CLOSING: Final = web.AppKey("closing", asyncio.Event)
+LIVE_PAGES: Final = web.AppKey("live_pages", LivePages)
 
 
 def _fragment(name: str, html: str) -> str:

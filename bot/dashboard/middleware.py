@@ -1,22 +1,20 @@
 """What holds for every request: who may see it, where a change may come from, how errors and headers look."""
 
 import secrets
-from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 from loguru import logger
 
+from bot.access import Principal, Role, Scope
 from bot.dashboard.api.encoding import problem
 from bot.dashboard.parts import PARTS
+from bot.dashboard.routes import PRINCIPAL, Handler, route_of
 from bot.dashboard.sessions import SESSION, SESSIONS, cookie_name, digest
 from bot.dashboard.views.page import error_page
 from bot.errors import BotError, DatabaseUnavailable, NotFound, UsageError
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-PUBLIC: Final = frozenset({"/login", "/health", "/static"})  # everything else needs a session or the token
 _MACHINE_PREFIXES: Final = ("/api/", "/health", "/events")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _HEADERS: Final = {
@@ -68,17 +66,28 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 @web.middleware
-async def require_login(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Default deny: a route that nobody named public needs a session, or for JSON the API token."""
+async def require_access(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Default deny: what is not declared public needs a session or an API token, with the scope that was declared.
+
+    401 (or the way to the login form) for nobody, 403 for somebody who may not.
+    """
     token = request.cookies.get(cookie_name(request, "session"), "")
     session = request.app[SESSIONS].use(token) if token else None
     if session is not None:
         request[SESSION] = session
-    if session is not None or _is_public(request) or _has_api_token(request):
+    principal = _principal(request)
+    if principal is not None:
+        request[PRINCIPAL] = principal
+    route = route_of(request)
+    if (route is not None and route.needs is None) or _is_static(request):
         return await handler(request)
-    if is_for_machines(request) or request.method not in _SAFE_METHODS:
-        raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
-    raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
+    if principal is None:
+        if is_for_machines(request) or request.method not in _SAFE_METHODS:
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
+        raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
+    if route is not None and route.needs is not None and not principal.may(route.needs):
+        raise web.HTTPForbidden
+    return await handler(request)
 
 
 @web.middleware
@@ -98,18 +107,22 @@ def is_for_machines(request: web.Request) -> bool:
     return request.path.startswith(_MACHINE_PREFIXES)
 
 
-def _is_public(request: web.Request) -> bool:
+def _is_static(request: web.Request) -> bool:
     resource = request.match_info.route.resource
-    return resource is not None and resource.canonical in PUBLIC
+    return resource is not None and resource.canonical == "/static"
 
 
-def _has_api_token(request: web.Request) -> bool:
+def _principal(request: web.Request) -> Principal | None:
+    if SESSION in request:
+        return Principal(name=request[SESSION].user, scopes=Role.ADMIN.scopes)
     expected = request.app[PARTS].api_token
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if not expected or scheme.lower() != "bearer" or request.method not in _SAFE_METHODS:
-        return False
+        return None
     reachable = request.path.startswith("/api/") or request.path == "/health/deep"
-    return reachable and secrets.compare_digest(digest(given.strip()), digest(expected))
+    if reachable and secrets.compare_digest(digest(given.strip()), digest(expected)):
+        return Principal(name="run.json", scopes=frozenset({Scope.READ}), is_token=True)
+    return None
 
 
 def _authority(origin: str) -> str | None:

@@ -47,7 +47,7 @@ async def test_every_page_loads_without_an_error_and_without_sideways_scrolling(
     await browser.page.locator("#signals tbody a").nth(1).click()
     await expect(browser.page.locator("h1")).to_contain_text("SOL/USDT")
     widths.append(await _overflow(browser.page))
-    await browser.page.get_by_role("link", name="Home").click()
+    await browser.page.get_by_label("Breadcrumb").get_by_role("link", name="Home").click()
     await _live(browser.page)
     await browser.page.get_by_role("button", name="Log out").click()
     await expect(browser.page).to_have_url(f"{site.url}/login")

@@ -1,22 +1,145 @@
-"""The first page."""
+"""The first page: what each of its sections reads."""
 
-import aiohttp_jinja2
-from aiohttp import web
-from markupsafe import Markup
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
 
-from bot.dashboard.parts import PARTS
-from bot.dashboard.views.page import render
-from bot.dashboard.views.sections import SECTIONS, Section
+from bot.dashboard.pages import Context, Page, Query, Section
+from bot.dashboard.parts import DashboardParts
+from bot.dashboard.views.curve import HEIGHT, WIDTH, equity_curve
+from bot.dashboard.views.rows import PositionRow, short_reason, verdict_of
+from bot.models import DaemonStatus, JobHealth, KillLevel
+
+_SIGNALS: Final = 25
+_ORDERS: Final = 20
+_CLOSED: Final = 20
+_SETUPS: Final = 30
+_CURVE_POINTS: Final = 240
+_LEVELS: Final = (KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT)
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def home(request: web.Request) -> web.Response:
-    """Everything at a glance; complete without scripts."""
-    filled = {section.name: Markup(await fill(request.app, section)) for section in SECTIONS}  # noqa: S704 - from templates that escape
-    status = await request.app[PARTS].status()
-    return render(request, "home.html", {"sections": filled, "status": status})
+async def overview(parts: DashboardParts, query: Query) -> Context:
+    """Health, money, today, counts."""
+    status = await parts.status()
+    positions = await parts.stores.orders.open_positions()
+    snapshot = await parts.stores.snapshots.latest()
+    return {
+        "status": status,
+        "market_note": parts.market_note(),
+        "open_result": sum((each.open_result for each in positions if each.is_open), Decimal(0)),
+        "open_risk": sum((each.risk_amount for each in positions if each.is_open), Decimal(0)),
+        "closed_today": await _closed_today(parts, status),
+        "drawdown": snapshot.drawdown if snapshot else None,
+        "peak": snapshot.peak if snapshot else None,
+        "signals_total": sum(status.signals.values()),
+        "signals": [(verdict_of(name), count) for name, count in sorted(status.signals.items())],
+        "waiting_orders": sum(1 for each in positions if each.is_pending),
+    }
 
 
-async def fill(app: web.Application, section: Section) -> str:
-    """HTML of one section as it is now."""
-    context = await section.load(app[PARTS])
-    return app[aiohttp_jinja2.APP_KEY].get_template(f"sections/{section.name}.html").render(context)
+async def kill(parts: DashboardParts, query: Query) -> Context:
+    """What is stopped, by whom and why; and the buttons."""
+    return {"state": await parts.kill.state(), "latches": parts.kill.latches(), "levels": _LEVELS}
+
+
+async def risk(parts: DashboardParts, query: Query) -> Context:
+    """Limits used, and exposure per currency, group and strategy."""
+    return {"report": await parts.risk()}
+
+
+async def reconcile(parts: DashboardParts, query: Query) -> Context:
+    """Our book against the venues: what differs, and which venue does not answer."""
+    compared = parts.reconciliations()
+    return {
+        "rows": [row for each in compared for row in each.differences],
+        "silent": [each for each in compared if not each.complete],
+        "matched": sum(each.matched for each in compared),
+    }
+
+
+async def equity(parts: DashboardParts, query: Query) -> Context:
+    """The curve over all that is recorded."""
+    snapshots = await parts.stores.snapshots.since(_EVER, _CURVE_POINTS)
+    return {"curve": equity_curve(snapshots), "width": WIDTH, "height": HEIGHT}
+
+
+async def positions(parts: DashboardParts, query: Query) -> Context:
+    """What is open, or about to be."""
+    found = await parts.stores.orders.open_positions()
+    return {
+        "rows": [PositionRow.of(each) for each in found if not each.is_pending],
+        "pending": [each for each in found if each.is_pending],
+    }
+
+
+async def signals(parts: DashboardParts, query: Query) -> Context:
+    """The newest signals, accepted and rejected."""
+    found = await parts.stores.signals.recent(_SIGNALS)
+    status = await parts.status()
+    return {
+        "rows": [(each, verdict_of(each.status), short_reason(each)) for each in found],
+        "analysis": _job(status, "analysis"),
+        "last_analysis": status.last_analysis,
+    }
+
+
+async def orders(parts: DashboardParts, query: Query) -> Context:
+    """The newest orders."""
+    return {"rows": await parts.stores.orders.recent_orders(_ORDERS)}
+
+
+async def closed(parts: DashboardParts, query: Query) -> Context:
+    """The newest closed trades."""
+    return {
+        "rows": await parts.stores.orders.closed_positions(_CLOSED),
+        "total": await parts.stores.orders.closed_count(),
+    }
+
+
+async def setups(parts: DashboardParts, query: Query) -> Context:
+    """4h setups that wait for a confirmation now, soonest to expire first."""
+    now = (await parts.status()).now
+    found = await parts.stores.setups.recent(_SETUPS)
+    live = [each for each in found if not each.ended_as and each.expires_at > now]
+    rows = sorted(live, key=lambda each: each.expires_at)
+    return {"rows": [(each, (each.expires_at - now).total_seconds()) for each in rows], "seen": len(found)}
+
+
+async def jobs(parts: DashboardParts, query: Query) -> Context:
+    """What runs by the clock, and what it missed."""
+    status = await parts.status()
+    return {"rows": status.jobs, "now": status.now}
+
+
+HOME: Final = Page(
+    name="home",
+    path="/",
+    title="Home",
+    sections=(
+        Section(name="kill", load=kill, quickest_s=0.5, slowest_s=1.0),
+        Section(name="overview", load=overview, quickest_s=0.5, slowest_s=1.0),
+        Section(
+            name="positions", load=positions, quickest_s=0.5, slowest_s=0.5
+        ),  # marks move without any journal entry
+        Section(name="risk", load=risk, slowest_s=2.0),
+        Section(name="reconcile", load=reconcile, slowest_s=2.0),
+        Section(name="equity", load=equity),
+        Section(name="signals", load=signals),
+        Section(name="setups", load=setups),
+        Section(name="orders", load=orders),
+        Section(name="closed", load=closed),
+        Section(name="jobs", load=jobs),
+    ),
+)
+
+
+async def _closed_today(parts: DashboardParts, status: DaemonStatus) -> Decimal:
+    midnight = status.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    brokers = sorted({each.broker_id for each in parts.registry})
+    results = [await parts.stores.orders.realised_since(each, midnight) for each in brokers]
+    return sum(results, Decimal(0))
+
+
+def _job(status: DaemonStatus, word: str) -> JobHealth | None:
+    return next((each for each in status.jobs if word in each.name.lower()), None)

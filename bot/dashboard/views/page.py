@@ -1,12 +1,15 @@
 """What every page shares: the frame, and the page of an error."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 import aiohttp_jinja2
 from aiohttp import web
 
+from bot.access import Scope
+from bot.dashboard.routes import PRINCIPAL
 from bot.dashboard.sessions import SESSION
 
 _WORDS: Final = {
@@ -23,10 +26,28 @@ _WORDS: Final = {
 _OTHERWISE: Final = "Something went wrong on our side. It is written in the log. Trading does not depend on this page."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MenuEntry:
+    """One page of the menu."""
+
+    path: str
+    title: str
+    needs: Scope
+
+
+MENU: Final = web.AppKey("menu", Sequence[MenuEntry])
+
+
 def render(request: web.Request, template: str, context: Mapping[str, object], *, status: int = 200) -> web.Response:
     """A page for whoever is logged in, if anyone is."""
-    frame = {"session": request.get(SESSION), "path": request.path}
+    frame = {"session": request.get(SESSION), "path": request.path, "menu": _menu(request)}
     return aiohttp_jinja2.render_template(template, request, {**frame, **context}, status=status)
+
+
+def _menu(request: web.Request) -> list[MenuEntry]:
+    """The pages that this reader may open."""
+    reader = request.get(PRINCIPAL)
+    return [each for each in request.app[MENU] if reader and reader.may(each.needs)]
 
 
 def error_page(request: web.Request, status: int) -> web.Response:
