@@ -1,5 +1,6 @@
-"""Start: process to the first answer of /health, and to the first moving position, of a daemon on a fresh directory
-and again on the same one; then its resident memory. The reference is a bare asyncio HTTP server in the same minute.
+"""Start: process to the first answer of /health, to /ready, and to the first moving position, of a daemon on a fresh
+directory and again on the same one; then its resident memory. The reference is a bare asyncio HTTP server in the same
+minute.
 
 The environment must exist (any ./botctl command makes it). `--minutes 10` measures memory after ten minutes.
 """
@@ -55,6 +56,8 @@ def _daemon(data: Path, name: str, *, minutes: float) -> dict[str, float]:
     try:
         _until(lambda: _get(f"http://127.0.0.1:{port}/health") is not None)
         health = time.monotonic() - begun
+        _until(lambda: _get(f"http://127.0.0.1:{port}/ready") is not None)
+        ready = time.monotonic() - begun
         _until(lambda: (data / "run.json").exists())
         facts = json.loads((data / "run.json").read_text())
         marks: set[str] = set()
@@ -68,6 +71,7 @@ def _daemon(data: Path, name: str, *, minutes: float) -> dict[str, float]:
         process.wait(timeout=30)
     return {
         f"{name}: /health, s": round(health, 2),
+        f"{name}: /ready, s": round(ready, 2),
         f"{name}: a moving position, s": round(moving, 2),
         f"{name}: stop, s": round(time.monotonic() - stopping, 2),
         f"{name}: resident memory after {max(moving, minutes * 60):.0f} s, MB": memory,

@@ -96,6 +96,31 @@ class Alert:
         """A person must act, nobody took note, and it has not ended."""
         return self.severity is Severity.CRITICAL and self.acked_at is None and self.resolved_at is None
 
+    @property
+    def is_unsettled(self) -> bool:
+        """It lasts, or it waits for somebody."""
+        return self.waits or (self.lasts and self.resolved_at is None)
+
+    @property
+    def settled_at(self) -> datetime | None:
+        """The last that happened to it; None while it is unsettled."""
+        known = [each for each in (self.last_at, self.resolved_at, self.acked_at) if each is not None]
+        return None if self.is_unsettled else max(known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to people as it is set: `says` who is told, `next_step` how to set it where it is not.
+
+    `channel` is None for the heartbeat, of which no delivery is kept.
+    """
+
+    name: str
+    channel: Channel | None
+    is_set: bool
+    says: str
+    next_step: str = ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskState:

@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "flatten": Command("bot.commands.kill:flatten", "Close every position at market and stop new entries."),
     "halt": Command("bot.commands.kill:halt", "Send nothing that increases risk; keep positions and stops."),
     "resume": Command("bot.commands.kill:resume", "Let entries go on after pause, flatten or halt."),
+    "users": Command("bot.commands.users:users", "Add and change the people who may see the page."),
+    "tokens": Command("bot.commands.tokens:tokens", "Make and revoke the tokens of programs."),
     "reconcile": Command("bot.commands.reconcile:reconcile", "Compare our book with the venues; answer differences."),
     "replay": Command("bot.commands.replay:replay", "Run recorded candles through the pipeline and report."),
     "detect": Command("bot.commands.detect:detect_command", "Find every event in candles: table, JSON or chart."),
@@ -60,6 +63,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "analyst": Command(
         "bot.commands.analyst:analyst", "Show what models cost, which there are, and what they are worth."
     ),
+    "db": Command("bot.commands.db:db", "Back up, restore, migrate or check the database."),
+    "openapi": Command("bot.commands.openapi:openapi", "Print the OpenAPI document of the API."),
     "check-config": Command("bot.commands.check_config:check_config", "Show every setting and where it comes from."),
     "bench": Command("bot.commands.bench:bench", "Measure the speed of the pipeline on this machine."),
     "version": Command("bot.commands.version:version", "Show the version."),
@@ -81,6 +86,7 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, Command]
 
 def _dispatch(words: list[str], commands: Mapping[str, Command]) -> int:
     if words[:1] == ["run"] and {"-h", "--help"}.isdisjoint(words):
+        signal.signal(signal.SIGTERM, _leave)  # until the daemon's event loop takes it over
         run: Callable[[Sequence[str]], int] = import_module("bot.main").main
         return run(words[1:])
     if words and words[0] not in commands and words[0] not in _OWN_OPTIONS:  # the library would import every command
@@ -88,6 +94,11 @@ def _dispatch(words: list[str], commands: Mapping[str, Command]) -> int:
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(f"there is no command {words[0]!r}; {hint}Commands: {', '.join(commands)}")
     return _parsed(words, commands)
+
+
+def _leave(*_: object) -> None:
+    """Told to stop before anything has begun."""
+    sys.exit(0)
 
 
 def _parsed(words: list[str], commands: Mapping[str, Command]) -> int:
@@ -113,7 +124,7 @@ def _parsed(words: list[str], commands: Mapping[str, Command]) -> int:
 
 
 def _program_version() -> str:
-    version: str = import_module("bot.commands.version").program_version()
+    version: str = import_module("bot.config.version").program_version()
     return version
 
 

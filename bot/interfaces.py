@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from bot.alerts import Alert, DeskState
+from bot.access import Act, ApiToken, AuditEntry, Failures, Role, StoredSession, User
+from bot.alerts import Alert, Delivery, DeskState
 from bot.analyst_calls import AnalystCall, CallCosts, SpendCaps, SpendRefused, SpendWindow
 from bot.differences import Answer
 from bot.instruments import BrokerId, Symbol
@@ -27,11 +28,25 @@ from bot.models import (
     SignalId,
     SignalRecord,
     StrategyTask,
+    TaskActivity,
     TaskId,
+    TaskState,
     Timeframe,
     TradingSetup,
 )
 from bot.opinions import AnalystGate, OpinionRecord
+from bot.reports import (
+    Before,
+    Bucket,
+    EquityPoint,
+    OrderFilter,
+    SignalFilter,
+    SignalLine,
+    TradeFigures,
+    TradeFilter,
+    TradeGroup,
+    VerdictFigures,
+)
 
 
 class Clock(Protocol):
@@ -89,8 +104,18 @@ class AlertStore(Protocol):
     async def since(self, instant: datetime) -> Sequence[Alert]:
         """Those raised again at or after `instant`, and all that wait for somebody, oldest first."""
 
-    async def recent(self, limit: int) -> Sequence[Alert]:
-        """Newest first."""
+    async def recent(self, limit: int, *, older_than: str = "") -> Sequence[Alert]:
+        """Newest first; of those raised before the alert of that id, if one is named: none if it is not known."""
+
+    async def unsettled(self, limit: int) -> Sequence[Alert]:
+        """All that last or wait for somebody, those that wait first, then newest first."""
+
+    async def last_deliveries(self, instant: datetime) -> Sequence[Delivery]:
+        """Of each channel the newest delivery of each state, among alerts raised again at or after `instant`."""
+
+    async def forget(self, instant: datetime, limit: int) -> int:
+        """Remove up to `limit` alerts that nothing happened to since `instant`, and that neither last nor wait for
+        somebody; how many those were."""
 
     async def sms_since(self, instant: datetime) -> int:
         """How many text messages were, or may have been, sent at or after `instant`."""
@@ -175,8 +200,17 @@ class OrderStore(Protocol):
     async def orders_of(self, position_id: PositionId) -> Sequence[Order]:
         """All orders of one position, oldest first."""
 
+    async def entry_of(self, signal_id: SignalId) -> Order | None:
+        """The entry that followed from a signal, if any did."""
+
     async def recent_orders(self, limit: int) -> Sequence[Order]:
         """Newest first."""
+
+    async def find_orders(self, chosen: OrderFilter, *, limit: int, before: Before | None = None) -> Sequence[Order]:
+        """Newest first by creation, then by id."""
+
+    async def fills_of(self, position_id: PositionId) -> Sequence[Fill]:
+        """All fills of the orders of one position, oldest first."""
 
     async def order_counts(self) -> Mapping[str, int]:
         """How many orders there are by state."""
@@ -211,6 +245,9 @@ class OutcomeStore(Protocol):
 
     async def save(self, *outcomes: Outcome) -> None:
         """Insert or replace by signal; all of them or none."""
+
+    async def of_signal(self, signal_id: SignalId) -> Outcome | None:
+        """What followed one signal, if it is or was followed."""
 
     async def unfinished(self) -> Sequence[Outcome]:
         """Those still followed, oldest first."""
@@ -361,11 +398,20 @@ class TaskStore(Protocol):
     async def all(self) -> Sequence[StrategyTask]:
         """Every task, by id."""
 
+    async def get(self, task_id: TaskId) -> StrategyTask:
+        """One task. Raises NotFound."""
+
+    async def set_state(self, task_id: TaskId, state: TaskState) -> None:
+        """Run it or not, from now on. Raises NotFound."""
+
     async def last_judged(self, task_id: TaskId) -> datetime | None:
         """Close of the newest candle that was judged, so that no candle is judged twice over a restart."""
 
     async def judged(self, task_id: TaskId, closed_at: datetime) -> None:
         """Remember it."""
+
+    async def activity(self, since: datetime, now: datetime) -> Sequence[TaskActivity]:
+        """Of each task, by id: its signals since an instant, its setups that wait now."""
 
 
 class OpinionStore(Protocol):
@@ -399,6 +445,160 @@ class JournalStore(Protocol):
     async def recent(self, limit: int) -> Sequence[JournalEntry]:
         """Newest first."""
 
+    async def about(
+        self, position_id: PositionId, orders: Collection[ClientOrderId], limit: int
+    ) -> Sequence[JournalEntry]:
+        """Newest first: what names that position, or one of those orders."""
+
+
+class ReportStore(Protocol):
+    """Reads over signals, closed positions, outcomes and equity together. Lists go on with `before` (`bot/reports.py`).
+
+    Figures in R come back as floats that may differ in the last digit from one backend to the other.
+    """
+
+    async def signals(self, chosen: SignalFilter, *, limit: int, before: Before | None = None) -> Sequence[SignalLine]:
+        """Newest first by verdict, then by id."""
+
+    async def stops(self) -> Sequence[str]:
+        """The code of everything that ever stopped a signal, sorted."""
+
+    async def verdicts(self, chosen: SignalFilter) -> Sequence[VerdictFigures]:
+        """One row for each status and what stopped it, in that order."""
+
+    async def trades(self, chosen: TradeFilter, *, limit: int, before: Before | None = None) -> Sequence[Position]:
+        """Closed positions, newest first by close, then by id."""
+
+    async def trade_figures(self, chosen: TradeFilter, by: TradeGroup) -> Sequence[TradeFigures]:
+        """One row for each group that has a closed position, by name."""
+
+    async def histogram(self, chosen: TradeFilter) -> Sequence[Bucket]:
+        """How many closed positions gave how much, in R; lowest first, without empty buckets."""
+
+    async def equity(self, *, since: datetime | None, until: datetime, points: int) -> Sequence[EquityPoint]:
+        """Equity from `since` (None: the first that was noted) to before `until` in at most `points` slots of the same
+        length, oldest first; a slot in which nothing was noted is left out."""
+
+
+class UserStore(Protocol):
+    """People and how they prove themselves. Each change is one statement, so that none undoes another one.
+
+    Methods that change a person raise NotFound for a name that is not there.
+    """
+
+    async def add(self, user: User) -> bool:
+        """Store a new person; False if the name is taken."""
+
+    async def get(self, name: str) -> User | None:
+        """One person."""
+
+    async def all(self) -> Sequence[User]:
+        """Everybody, by name; a thousand at most."""
+
+    async def set_password(
+        self, name: str, password_hash: str, *, at: datetime, must_change: bool, seeded_by: str
+    ) -> None:
+        """A new password, and whether it is only for the next login."""
+
+    async def rehash(self, name: str, *, was: str, password_hash: str) -> None:
+        """The same password hashed anew; nothing if it is another one by now."""
+
+    async def set_role(self, name: str, role: Role) -> None:
+        """What that person may do from now on."""
+
+    async def set_disabled(self, name: str, at: datetime | None) -> None:
+        """Shut out from `at` on; None lets in again."""
+
+    async def set_second_factor(self, name: str, sealed_seed: bytes | None, codes: Collection[bytes]) -> None:
+        """A new second factor with the digests of its recovery codes, or none; the old ones are void."""
+
+    async def take_step(self, name: str, step: int) -> bool:
+        """Use the code of one time step up; False if it, or a later one, was used. One of several at once wins."""
+
+    async def take_recovery_code(self, name: str, digest: bytes, *, at: datetime) -> bool:
+        """Use a recovery code up; False if it was used, or is none. One of several at once wins."""
+
+    async def recovery_codes_left(self, name: str) -> int:
+        """How many are not used up."""
+
+    async def failures(self, keys: Collection[str]) -> Mapping[str, Failures]:
+        """Wrong tries in a row, of those keys that have any."""
+
+    async def fail(self, key: str, *, at: datetime, forget_before: datetime) -> None:
+        """Count one more; what failed last before `forget_before`, of whatever key, is forgotten."""
+
+    async def forgive(self, keys: Collection[str]) -> None:
+        """Count from nothing again."""
+
+
+class SessionStore(Protocol):
+    """Who is logged in, by the digest of the session's token."""
+
+    async def open(self, session: StoredSession, *, instead_of: bytes | None = None) -> None:
+        """Store a new session, and end another one in the same moment. Raises NotFound for an unknown person."""
+
+    async def get(self, digest: bytes) -> StoredSession | None:
+        """One session, whether it still holds or not."""
+
+    async def touch(self, digest: bytes, at: datetime) -> None:
+        """It was used at `at`."""
+
+    async def of(self, user: str) -> Sequence[StoredSession]:
+        """All of one person, newest first; a hundred at most."""
+
+    async def close(self, digest: bytes) -> bool:
+        """End one; False if it is not there."""
+
+    async def close_all(self, user: str, *, but: bytes | None = None, only_id: str = "") -> int:
+        """End those of one person, or of these the one with that id; how many ended."""
+
+    async def purge(self, *, opened_before: datetime, used_before: datetime) -> int:
+        """Forget those that have run out; how many."""
+
+
+class TokenStore(Protocol):
+    """Programs' ways in."""
+
+    async def add(self, token: ApiToken) -> None:
+        """Store a new one. Raises NotFound for an unknown person."""
+
+    async def get(self, token_id: str) -> ApiToken | None:
+        """One token, whether it still holds or not."""
+
+    async def recent(self, limit: int, *, user: str = "") -> Sequence[ApiToken]:
+        """Newest first, of everybody or of one person."""
+
+    async def revoke(self, token_id: str, at: datetime) -> bool:
+        """End it; False if it had ended so before, or is not there."""
+
+    async def touch(self, token_id: str, at: datetime) -> None:
+        """It was used at `at`."""
+
+
+class ActStore(Protocol):
+    """Acts with a key of their asker's, so that the same one asked for again is not done again."""
+
+    async def begin(self, act: Act, *, forget_before: datetime) -> Act | None:
+        """Store an act that begins; the one that has its name already, if there is one. Older ones are forgotten."""
+
+    async def end(self, act: Act, *, status: int, answer: str) -> None:
+        """Say how it ended; one that has ended stays as it is."""
+
+    async def forget(self, act: Act) -> None:
+        """Nothing was done: the same may be asked for again."""
+
+
+class AuditStore(Protocol):
+    """What was done, by whom; rows that are never changed or removed."""
+
+    async def append(self, entry: AuditEntry) -> None:
+        """Add one."""
+
+    async def page(
+        self, limit: int, *, before: int | None = None, who: str = "", what: str = ""
+    ) -> Sequence[AuditEntry]:
+        """Newest first: those with a number below `before`, of one person, of one kind of act."""
+
 
 class Stores(Protocol):
     """All stores over one backend: PostgreSQL, or memory."""
@@ -415,7 +615,13 @@ class Stores(Protocol):
     tasks: TaskStore
     opinions: OpinionStore
     journal: JournalStore
+    users: UserStore
+    sessions: SessionStore
+    tokens: TokenStore
+    audit: AuditStore
     alerts: AlertStore
+    reports: ReportStore
+    acts: ActStore
 
     async def check(self) -> None:
         """Ask the backend the cheapest question. Raises DatabaseUnavailable."""

@@ -68,8 +68,12 @@ class KillWatch:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def look(self) -> None:
-        """Read the switch, and begin to act if it asks for that."""
+        """Read the switch, and begin to act if it asks for that; what is known already waits for no database."""
+        self._begin()
         await self._switch.look()
+        self._begin()
+
+    def _begin(self) -> None:
         if self._is_wanted() and (self._acting is None or self._acting.done()):
             self._acting = asyncio.create_task(self._act(), name="kill switch: act")
 
@@ -126,8 +130,7 @@ class KillWatch:
         try:
             work = self._flattener.turn if self._switch.wants_flat() else self._flattener.cancel_entries
             left = list(await work())
-            for broker_id in self._flattener.unsettled():
-                await self._settle(broker_id)
+            await asyncio.gather(*map(self._settle, self._flattener.unsettled()))
         except Exception as error:  # the edge: the next turn tries again
             logger.opt(exception=error).error("kill switch: a turn failed")
             return [str(error) if isinstance(error, BotError) else type(error).__name__]

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import contextlib
-import fcntl
+import gc
 import importlib
 import json
 import os
@@ -11,6 +11,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,9 +19,15 @@ from typing import TYPE_CHECKING, Final
 from bot.config import Loaded, find_env_file, load_settings, project_directory
 from bot.errors import BotError, ConfigError, StorageError
 from bot.layer5_monitoring.health import HealthPort, HealthState
+from bot.layer5_monitoring.service_manager import READY, STOPPING, ServiceManager
+from bot.wiring.data_lock import data_lock
 
 if TYPE_CHECKING:
     from bot.wiring.daemon import Daemon
+
+EXIT_CUT_OFF: Final = 1
+_STOP_WITHIN_S: Final = 9.5  # and what is left of 10 s for threads that nobody can end
+_LAST_THREADS_S: Final = 0.5
 
 _OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "--mode": ("MODE", "dev (default), paper or live"),
@@ -46,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
             loaded = load_settings({**os.environ, **fakes}, find_env_file(Path.cwd()), command_line=given)
             if with_fakes and loaded.settings.run.mode != "paper":
                 raise ConfigError(f"--fakes needs MODE=paper, not {loaded.settings.run.mode}; add --mode paper")
-            with _only_daemon_of(loaded.data_directory):
+            with data_lock(loaded.data_directory):
                 asyncio.run(_run(loaded))
     except BotError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 the log is not set up yet, or not read
@@ -56,13 +63,14 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _run(loaded: Loaded) -> None:
     settings = loaded.settings
+    service = ServiceManager(os.environ.get("NOTIFY_SOCKET", ""))
     state = HealthState(mode=settings.run.mode, detail="importing libraries")
     port = HealthPort(state)
     listener = port.bind(settings.run.http_host, settings.run.http_port)
     port.serve()
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    cut_off = _leaving(_STOP_WITHIN_S, EXIT_CUT_OFF)
+    _obey_signals(stop, state, service, cut_off)
     taken = settings.run.http_port not in (0, listener.getsockname()[1])
     url = f"http://{_host_of_url(settings.run.http_host)}:{listener.getsockname()[1]}"
     _say(f"{url}/health answers; starting …" + (f" (port {settings.run.http_port} is taken)" if taken else ""))
@@ -71,11 +79,57 @@ async def _run(loaded: Loaded) -> None:
             await daemon.serve(port.hand_over())
             _introduce(daemon, loaded, url)
             with _run_file(loaded.data_directory, daemon, url):
-                await daemon.run_until(stop)
+                async with daemon.watched(service):
+                    _keep_what_is_there()
+                    service.tell(READY)
+                    await daemon.run_until(stop)
             _say("stopping: no new entries; open positions keep their stops at the venue …")
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
     finally:
         await port.close()
+        cut_off.cancel()
     _say("stopped. ./botctl run goes on from here.")
+    leave_in(_LAST_THREADS_S, 0)
+
+
+def _keep_what_is_there() -> None:
+    """What the start made stays to the end; to look through it for garbage would hold the loop for 0.1 s, each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def _obey_signals(stop: asyncio.Event, state: HealthState, service: ServiceManager, cut_off: threading.Timer) -> None:
+    """The first signal ends a start wherever it is, and tells a daemon that runs to stop. Others change nothing."""
+    starting = asyncio.current_task()
+
+    def obey() -> None:
+        if stop.is_set():
+            return
+        service.tell(STOPPING)
+        cut_off.start()
+        if state.status == "starting" and starting is not None:
+            state.detail = "told to stop"
+            starting.cancel()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, obey)
+
+
+def leave_in(seconds: float, status: int) -> None:
+    """End the process then, if it is still there: a thread may wait for a venue longer than anybody waits for us.
+
+    Nothing is lost by it: what must survive was stored before it was done, and the next start compares with the venues.
+    """
+    _leaving(seconds, status).start()
+
+
+def _leaving(seconds: float, status: int) -> threading.Timer:
+    timer = threading.Timer(seconds, os._exit, [status])
+    timer.daemon = True
+    return timer
 
 
 @contextlib.asynccontextmanager
@@ -128,28 +182,6 @@ def _fake_venues() -> Iterator[Mapping[str, str]]:
     finally:
         process.terminate()
         process.wait()
-
-
-@contextlib.contextmanager
-def _only_daemon_of(data_directory: Path) -> Iterator[None]:
-    """One daemon per data directory: the kernel drops the lock with its holder, however that ends."""
-    try:
-        data_directory.mkdir(parents=True, exist_ok=True)
-        lock = (data_directory / "daemon.lock").open("w")
-    except OSError as error:
-        raise StorageError(
-            f"data directory {data_directory} cannot be written ({error.strerror}); make it writable, "
-            "free some space, or name another with --data or DATA_DIRECTORY"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"a daemon already runs on {data_directory}: see it with ./botctl status, "
-                "or name another directory with --data"
-            ) from None
-        yield
 
 
 @contextlib.contextmanager

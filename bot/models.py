@@ -540,13 +540,14 @@ class KillLevel(StrEnum):
 
 
 class KillCause(StrEnum):
-    """What pressed the kill switch: a person by one of four ways, or a limit."""
+    """What pressed the kill switch: a person by one of five ways, or a limit."""
 
     NOTHING = "nothing"
     COMMAND = "command"
     PAGE = "page"
     FILE = "file"
     TELEGRAM = "telegram"
+    API = "api"
     DRAWDOWN = "drawdown"
     DAILY_LOSS = "daily loss"
 
@@ -942,6 +943,15 @@ class StrategyTask:
             symbol=instrument.symbol,
             timeframe=timeframe,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskActivity:
+    """What came of one task: its signals of a span, its setups that wait."""
+
+    task_id: TaskId
+    signals: int
+    live_setups: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

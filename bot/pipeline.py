@@ -28,7 +28,7 @@ from bot.layer4_risk.daily_loss import DailyLossWatch
 from bot.layer4_risk.entry_ledger import EntryLedger
 from bot.layer4_risk.kill_switch import KillSwitch
 from bot.layer4_risk.limits import RiskView
-from bot.layer4_risk.manager import RiskManager
+from bot.layer4_risk.manager import Preview, RiskManager
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
 from bot.models import (
     ApprovedOrder,
@@ -50,6 +50,7 @@ from bot.models import (
 
 SETUP_TIMEFRAME = Timeframe.H4
 TRIGGER_TIMEFRAME = Timeframe.H1
+_PAUSED = "the task was paused before the answer about its candle came"
 
 Judge = Callable[[EntrySignal, FeatureSet, Quote | None, Instrument, ValidationSettings, DivergenceSettings], Verdict]
 
@@ -87,6 +88,7 @@ class Pipeline:
     def __init__(self, parts: PipelineParts) -> None:
         self._parts = parts
         self._setup_ttl = timedelta(hours=parts.settings.tasks.setup_ttl_hours)
+        self.is_paused: Callable[[TaskId], bool] = lambda _: False  # the supervisor: who paused what, and when
         self._turn = asyncio.Lock()  # answers of an analyst come at any time, and one candle is decided after the other
 
     async def on_candle(self, task: StrategyTask, features: FeatureSet) -> bool:
@@ -107,8 +109,16 @@ class Pipeline:
     async def _advised(self, task: StrategyTask, features: FeatureSet, advice: Advice) -> None:
         """What an analyst's answer leaves of a candle, whenever it comes."""
         async with self._turn:
+            paused = _PAUSED if self.is_paused(task.id) else ""
             for each in advice.signals:
-                await self._consider(task, each.signal, features, withheld=each.withheld)
+                await self._consider(task, each.signal, features, withheld=paused or each.withheld)
+
+    async def preview(self, signal: EntrySignal, last_close: Decimal | None) -> Preview:
+        """What risk would say to an idea now. Nothing is decided, kept or sent. Raises DatabaseUnavailable."""
+        parts = self._parts
+        quote = await parts.quote_of(signal.symbol)
+        await parts.ledger.load(parts.clock.now())
+        return parts.risk.preview(signal, await self._view(signal, quote, last_close))
 
     async def record(self, kind: str, task_id: TaskId | None, data: Mapping[str, object]) -> None:
         """Write one fact into the journal at the clock's now."""

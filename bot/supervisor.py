@@ -1,16 +1,17 @@
 """Strategy tasks over time: start, the scheduled jobs, live prices, stop.
 
-Three jobs that never wait for each other: analysis judges closed candles, the monitor looks after open positions and
-the venue's truth, outcomes are followed. Prices that are streamed reach open positions between the monitor's runs.
+Jobs that never wait for each other: analysis judges closed candles, each venue has a monitor of its own for open
+positions and for its truth, outcomes are followed. Prices that are streamed reach open positions between these runs.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 from loguru import logger
 
@@ -23,7 +24,7 @@ from bot.kill_watch import KillWatch
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.candle_cache import CandleCache
-from bot.layer1_data.feeds.candle_feed import CandleFeed
+from bot.layer1_data.feeds.candle_feed import FeedReport
 from bot.layer1_data.quality import QuoteScreen
 from bot.layer2_intelligence.analyst.desk import NO_ANALYST, AnalystDesk
 from bot.layer2_intelligence.features import LiveFeatures
@@ -32,17 +33,46 @@ from bot.layer3_execution.book import Book
 from bot.layer3_execution.order_tracker import OrderTracker
 from bot.layer3_execution.protection import PositionGuard
 from bot.layer3_execution.reconcile_report import ReconcileReport
-from bot.layer3_execution.reconciliation import Reconciler
 from bot.layer4_risk.daily_loss import DailyLossWatch
 from bot.layer4_risk.drawdown import DrawdownWatch
 from bot.layer4_risk.kill_switch import KillSwitch
+from bot.layer4_risk.manager import Preview
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
-from bot.models import AccountState, DaemonStatus, JobHealth, Quote, StrategyTask, TaskState, Timeframe, decimal_of
+from bot.models import (
+    AccountState,
+    DaemonStatus,
+    EntrySignal,
+    FeatureSet,
+    JobHealth,
+    Quote,
+    StrategyTask,
+    TaskId,
+    TaskState,
+    Timeframe,
+    decimal_of,
+)
 from bot.pipeline import Pipeline
 
 _STREAM_PAUSE_S: Final = 1.0
 _PROTECTION_EVERY: Final = timedelta(seconds=1)
 _ANSWERS_EVERY: Final = timedelta(seconds=2)
+
+
+class Feed(Protocol):
+    """What of a `CandleFeed` is asked for here."""
+
+    def subscribe(self, symbol: Symbol, timeframe: Timeframe) -> None:
+        """Follow it."""
+
+    async def poll(self) -> FeedReport:
+        """What has closed."""
+
+
+class Comparing(Protocol):
+    """What of a `Reconciler` is asked for here."""
+
+    async def run(self, broker_id: BrokerId) -> ReconcileReport:
+        """Compare one venue with our record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +85,12 @@ class SupervisorParts:
     stores: Stores
     scheduler: Scheduler
     router: BrokerRouter
-    feed: CandleFeed
+    feed: Feed
     cache: CandleCache
     book: Book
     tracker: OrderTracker
     guard: PositionGuard
-    reconciler: Reconciler
+    reconciler: Comparing
     answers: AnswerDesk
     kill: KillSwitch
     kill_watch: KillWatch
@@ -113,6 +143,7 @@ class Supervisor:
         self._features: dict[tuple[Symbol, Timeframe], LiveFeatures] = {}
         self._tasks: dict[tuple[Symbol, Timeframe], list[StrategyTask]] = {}
         self._streams: list[asyncio.Task[None]] = []
+        self._polling: asyncio.Future[FeedReport] | None = None
         self._last_analysis: datetime | None = None
         self._last_error = ""
         self._faults: Counter[str] = Counter()
@@ -120,27 +151,27 @@ class Supervisor:
         max_age = timedelta(seconds=parts.settings.risk.max_quote_age_s)
         self._screen = parts.screen(parts.registry, max_age=max_age)
         self._accounts: dict[BrokerId, AccountState] = {}
+        self._quotes: dict[Symbol, Quote] = {}
+        self._paused: set[TaskId] = set()
+        parts.pipeline.is_paused = self._paused.__contains__
 
     async def start(self) -> None:
         """Load what is known, reconcile every venue, then let the jobs run."""
         parts = self._parts
         await parts.tracker.load()
         await parts.answers.load()
-        await parts.kill_watch.start()  # before reconciliation: what was pressed closes positions at once
-        await asyncio.gather(*(self._attempt("reconciliation", self._reconcile(broker)) for broker in parts.router))
-        await self.protect_all()
         await parts.stores.tasks.ensure(parts.tasks)
         for task in await parts.stores.tasks.all():
-            if task.state is TaskState.RUNNING and task.symbol in parts.registry:
-                self._tasks.setdefault((task.symbol, task.timeframe), []).append(task)
-                parts.feed.subscribe(task.symbol, task.timeframe)
+            if task.state is not TaskState.STOPPED and task.symbol in parts.registry:
+                self._follow(task)
+        await parts.kill_watch.start()  # before reconciliation: what was pressed closes positions at once
+        await parts.scheduler.start()
+        await asyncio.gather(*map(self._begin, parts.router))
         schedule = parts.settings.schedule
         parts.scheduler.every("monitor", timedelta(seconds=schedule.monitor_interval_s), self.monitor)
-        parts.scheduler.every("protection", _PROTECTION_EVERY, self.protection)
         parts.scheduler.every("answers", _ANSWERS_EVERY, self.answers)
         parts.scheduler.every("analysis", timedelta(seconds=schedule.analysis_interval_s), self.analysis)
         parts.scheduler.every("outcomes", timedelta(seconds=schedule.outcome_interval_s), self.follow_outcomes)
-        await parts.scheduler.start()
         self._streams = [
             asyncio.create_task(self._stream(broker), name=f"prices of {broker.broker_id}")
             for broker in parts.router
@@ -149,6 +180,8 @@ class Supervisor:
 
     async def stop(self) -> None:
         """No new decision; what is open stays protected at the venue."""
+        if self._polling is not None:
+            self._polling.cancel()  # candles are only read: nothing is lost by not waiting for a long history
         await self._attempt("stop", self._parts.scheduler.stop())
         if self._parts.analyst is not None:
             await self._attempt("stop", self._parts.analyst.close())
@@ -167,7 +200,8 @@ class Supervisor:
 
         Raises BotError when all had their turn and one of them failed: its candle is not judged again.
         """
-        report = await self._parts.feed.poll()
+        self._polling = asyncio.ensure_future(self._parts.feed.poll())
+        report = await self._polling
         for problem in report.errors:
             self._note_error(f"feed: {problem}")
         done = [
@@ -178,30 +212,39 @@ class Supervisor:
         _raise_if_failed("analysis", done)
 
     async def monitor(self) -> None:
-        """Every venue: its fills, our open positions against its price, its stops, its truth, and equity.
+        """What concerns all venues: the kill switch, marks and extremes, equity.
 
-        Raises BotError when all had their turn and something failed in a way that no venue's silence explains.
+        Raises BotError when something failed in a way that no venue's silence explains.
         """
         await self._attempt("monitor: kill switch", self._parts.kill_watch.look())
-        done = await asyncio.gather(*(self._look_after(broker) for broker in self._parts.router))
-        done.append(await self._attempt("monitor: positions", self._parts.guard.save_extremes()))
+        done = [await self._attempt("monitor: positions", self._parts.guard.save_extremes())]
         if len(self._accounts) == len(list(self._parts.router)):
             done.append(await self._attempt("monitor: equity", self._watch_equity()))
         _raise_if_failed("monitor", done)
 
-    async def protect_all(self) -> None:
-        """Every stop read back, what is missing placed: at start-up, before anything else is done."""
-        brokers = [each.broker_id for each in self._parts.router]
-        await asyncio.gather(*(self._attempt(f"stops at {name}", self._verify(name)) for name in brokers))
+    async def look_after(self, broker: BrokerInterface) -> None:
+        """One venue: its fills, our open positions against its price, its stops, its truth and its account.
 
-    async def protection(self) -> None:
+        Raises BotError when all had their turn and something failed in a way that no venue's silence explains.
+        """
+        parts, name = self._parts, broker.broker_id
+        done = [await self._attempt(f"monitor: fills of {name}", parts.tracker.collect(name))]
+        symbols = {each.symbol: None for each in parts.book.positions() if each.broker_id == name}
+        watching = (self._attempt(f"monitor: {symbol}", self._watch(broker, symbol)) for symbol in symbols)
+        done += await asyncio.gather(*watching)
+        done.append(await self._attempt(f"monitor: stops at {name}", self._verify(name)))
+        done.append(await self._attempt(f"monitor: reconciliation of {name}", self._reconcile(broker)))
+        done.append(await self._attempt(f"monitor: account at {name}", self._read_account(broker)))
+        _raise_if_failed(f"monitor {name}", done)
+
+    async def protect(self, broker: BrokerInterface) -> None:
         """Between monitor runs: what waits for its stop, or for being closed without one. Usually there is nothing.
 
         Raises BotError when something failed in a way that no venue's silence explains.
         """
-        guard, brokers = self._parts.guard, [each.broker_id for each in self._parts.router]
-        looks = (self._attempt(f"protection at {name}", guard.attend(name)) for name in brokers)
-        _raise_if_failed("protection", await asyncio.gather(*looks))
+        name = broker.broker_id
+        done = await self._attempt(f"protection at {name}", self._parts.guard.attend(name))
+        _raise_if_failed(f"protection {name}", [done])
 
     async def answers(self) -> None:
         """What people have answered to differences: carried out, protected and compared at once. Usually nothing."""
@@ -246,15 +289,63 @@ class Supervisor:
         """Each account as it was read last; one that never answered is missing."""
         return dict(self._accounts)
 
+    def features(self, symbol: Symbol, timeframe: Timeframe) -> FeatureSet | None:
+        """The closed candles known now with their indicators, for whoever draws them; None if there are none.
+
+        A series whose next candle has not closed since the start was judged by nobody yet: it is computed here.
+        """
+        if (symbol, timeframe) not in self._tasks:
+            return None
+        series = self._parts.cache.series(symbol, timeframe)
+        judged = self._features.get((symbol, timeframe))
+        newest = judged.newest() if judged is not None else None
+        return newest or (self._parts.new_features().advance(series) if len(series) else None)
+
+    def judged(self) -> Mapping[tuple[Symbol, Timeframe], datetime]:
+        """Close of the newest candle of each series that was judged since the start."""
+        newest = {series: features.newest() for series, features in self._features.items()}
+        return {series: each.closed_at for series, each in newest.items() if each is not None}
+
+    def quotes(self) -> Mapping[Symbol, Quote]:
+        """The newest fit price of each instrument whose prices were read."""
+        return dict(self._quotes)
+
+    async def preview(self, signal: EntrySignal) -> Preview:
+        """What risk would say to an idea now; nothing follows from it."""
+        return await self._parts.pipeline.preview(signal, self._last_close(signal.symbol))
+
+    async def run_task(self, task_id: TaskId, state: TaskState) -> StrategyTask:
+        """Let a task judge candles or not, from the next one on, also over restarts; what it has open is looked after
+        either way. Raises NotFound."""
+        before = await self._parts.stores.tasks.get(task_id)
+        if before.state is not state:
+            await self._parts.stores.tasks.set_state(task_id, state)
+            await self._parts.pipeline.record("task", task_id, {"what": state.value})
+        task = replace(before, state=state)
+        if task.symbol in self._parts.registry:
+            self._follow(task)
+        return task
+
+    def _follow(self, task: StrategyTask) -> None:
+        """Take it among those that judge, in the order of their ids, or out of them."""
+        key = task.symbol, task.timeframe
+        others = [each for each in self._tasks.get(key, ()) if each.id != task.id]
+        running = [task] if task.state is TaskState.RUNNING else []
+        self._paused.discard(task.id)
+        if not running:
+            self._paused.add(task.id)
+        self._tasks[key] = sorted(others + running, key=lambda each: each.id)
+        self._parts.feed.subscribe(task.symbol, task.timeframe)
+
     def note_problem(self, job: str, text: str) -> None:
         """The scheduler tells of a missed or failed run."""
         self._note_error(f"{job}: {text}")
 
     # ------------------------------------------------------------------------------------------------------- status
 
-    async def status(self, *, mode: str, url: str, health: str, market: str) -> DaemonStatus:
-        """All counts and figures of this moment."""
-        stores, clock = self._parts.stores, self._parts.clock
+    async def status(self, stores: Stores, *, mode: str, url: str, health: str, market: str) -> DaemonStatus:
+        """All counts and figures of this moment; `stores` are those of whoever looks."""
+        clock = self._parts.clock
         return DaemonStatus(
             mode=mode,
             url=url,
@@ -299,6 +390,16 @@ class Supervisor:
 
     # ------------------------------------------------------------------------------------------------------- inside
 
+    async def _begin(self, broker: BrokerInterface) -> None:
+        """Compare one venue, and let its own jobs run: it waits for no other one. Then read stops and account."""
+        parts, name = self._parts, broker.broker_id
+        await self._attempt("reconciliation", self._reconcile(broker))
+        monitored = timedelta(seconds=parts.settings.schedule.monitor_interval_s)
+        parts.scheduler.every(f"monitor {name}", monitored, partial(self.look_after, broker))
+        parts.scheduler.every(f"protection {name}", _PROTECTION_EVERY, partial(self.protect, broker))
+        await self._attempt(f"stops at {name}", self._verify(name))
+        await self._attempt(f"account at {name}", self._read_account(broker))
+
     async def _judge(self, symbol: Symbol, timeframe: Timeframe, first_new: int) -> None:
         series = self._parts.cache.series(symbol, timeframe)
         features = self._features.get((symbol, timeframe))
@@ -311,18 +412,6 @@ class Supervisor:
             for task in self._tasks.get((symbol, timeframe), ())
         ]
         _raise_if_failed(f"{symbol} {timeframe}", done)
-
-    async def _look_after(self, broker: BrokerInterface) -> bool:
-        """Everything about one venue; what fails keeps nothing else from being looked after. False: see `_attempt`."""
-        parts, name = self._parts, broker.broker_id
-        done = [await self._attempt(f"monitor: fills of {name}", parts.tracker.collect(name))]
-        symbols = {each.symbol: None for each in parts.book.positions() if each.broker_id == name}
-        watching = (self._attempt(f"monitor: {symbol}", self._watch(broker, symbol)) for symbol in symbols)
-        done += await asyncio.gather(*watching)
-        done.append(await self._attempt(f"monitor: stops at {name}", self._verify(name)))
-        done.append(await self._attempt(f"monitor: reconciliation of {name}", self._reconcile(broker)))
-        done.append(await self._attempt(f"monitor: account at {name}", self._read_account(broker)))
-        return all(done)
 
     async def _watch(self, broker: BrokerInterface, symbol: Symbol) -> None:
         await self._show(await broker.quote(symbol))
@@ -340,6 +429,7 @@ class Supervisor:
             self._faults["unfit quotes"] += 1
             self._note_error(f"quote: {fault}; it is not acted on")
             return
+        self._quotes[quote.symbol] = quote
         await self._parts.guard.on_price(quote.symbol, bid=quote.bid, ask=quote.ask, quoted_at=quote.at)
 
     async def _verify(self, broker_id: BrokerId) -> None:

@@ -2,17 +2,15 @@
 
 import asyncio
 import getpass
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
 from bot.alerts import Alert
 from bot.clock import SystemClock
-from bot.commands.status import find_daemon
-from bot.config import Loaded, find_env_file, load_settings
+from bot.commands.status import find_daemon, settings_of_daemon
+from bot.config import Loaded
 from bot.errors import BotError, UsageError
 
 _LISTED: Final = 20
@@ -29,8 +27,7 @@ def alerts(
     data: Annotated[str | None, Parameter(help="Data directory of the daemon; default: DATA_DIRECTORY.")] = None,
 ) -> None:
     """Show the newest alerts, take note of one, or send a test by every way. Exit code 1 if a test did not go out."""
-    command_line = {} if data is None else {"DATA_DIRECTORY": data}
-    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    loaded = settings_of_daemon(data)
     if action == "test":
         asyncio.run(_test(loaded, with_sms=sms))
         return

@@ -1,7 +1,6 @@
 """`botctl analyst cost`: dollars and tokens by day, symbol and model, and what is left of the budget."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from bot.analyst_calls import ZERO, CallCosts, SpendCaps, SpendWindow
 from bot.commands.output import check_writable, write_json
-from bot.commands.status import find_daemon
+from bot.commands.status import find_daemon, settings_of_daemon
 from bot.errors import UsageError
 from bot.interfaces import Stores
 
@@ -52,14 +51,12 @@ def cost(
 ) -> None:
     """Show what asking the model has cost: budget used, then by day, symbol and model."""
     from bot.clock import SystemClock
-    from bot.config import find_env_file, load_settings
     from bot.layer2_intelligence.analyst.budget import caps_of
 
     if not 1 <= days <= _MOST_DAYS:
         raise UsageError(f"--days {days} must be from 1 to {_MOST_DAYS:,}")
     check_writable(json)
-    command_line = {} if data is None else {"DATA_DIRECTORY": data}
-    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    loaded = settings_of_daemon(data)
     if not loaded.settings.run.database_url:
         find_daemon(loaded.data_directory)  # says how to start one; its database runs as long as it does
 

@@ -1,14 +1,13 @@
 """`botctl analyst export | import`: recorded answers as files, out of and into the database of a daemon."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from bot.commands.status import find_daemon
+from bot.commands.status import find_daemon, settings_of_daemon
 from bot.errors import UsageError
 from bot.interfaces import Stores
 from bot.layer2_intelligence.analyst.recordings import (
@@ -56,10 +55,8 @@ def import_recordings(
 
 
 def _with_stores(work: Callable[[Stores], Awaitable[int]], data: str | None) -> int:
-    from bot.config import find_env_file, load_settings
 
-    command_line = {} if data is None else {"DATA_DIRECTORY": data}
-    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    loaded = settings_of_daemon(data)
     if not loaded.settings.run.database_url:
         find_daemon(loaded.data_directory)  # says how to start one; its database runs as long as it does
 

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bot.config import Loaded, all_settings, example_text, find_env_file, load_settings
-from bot.config.setting import value_text
+from bot.config import Loaded, example_text, find_env_file, load_settings, settings_in_force
 
 
 def check_config(
@@ -31,13 +30,12 @@ def check_config(
 def _table(loaded: Loaded) -> Table:
     table = Table("section", "name", "value", "origin", title="Settings")
     section = ""
-    for setting in all_settings():
+    for setting in settings_in_force(loaded):
         if setting.section != section and section:
             table.add_section()
         shown = setting.section if setting.section != section else ""
         section = setting.section
-        value = setting.masked(value_text(setting.value(loaded.settings)))
-        origin = loaded.origins[setting.name]
         # Text, not str: a value in square brackets is not markup
-        table.add_row(shown, setting.name, Text(value), Text(origin, style="" if origin == "default" else "bold"))
+        origin = Text(setting.origin, style="" if setting.is_default else "bold")
+        table.add_row(shown, setting.name, Text(setting.value), origin)
     return table

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
+from bot.commands.status import NoDaemon, find_daemon
 from bot.config import Loaded, find_env_file, load_settings
 from bot.instruments import default_registry
 
@@ -26,27 +27,40 @@ def doctor(
     data: Annotated[str | None, Parameter(help="Data directory; default: DATA_DIRECTORY.")] = None,
     mode: Annotated[str | None, Parameter(help="Check for this mode instead of MODE: dev, paper or live.")] = None,
 ) -> int:
-    """Check settings, disk, database and every venue that has a key. Exit code 4 if something wants attention."""
+    """Check settings, disk, database, the ways to people, backups and every venue that has a key. Exit code 4 if
+    something wants attention."""
     given = {name: value for name, value in (("DATA_DIRECTORY", data), ("MODE", mode)) if value is not None}
     loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=given)
     checks = asyncio.run(_checks(loaded))
     if as_json:
         print(json.dumps({"checks": [asdict(each) for each in checks]}, indent=2))
     else:
-        _show(checks)
+        show_checks(checks)
     return EXIT_FINDING if any(each.status != "ok" for each in checks) else 0
 
 
 async def _checks(loaded: Loaded) -> "Sequence[Check]":
     from bot.clock import SystemClock
     from bot.wiring.doctor import database_check, machine_checks
+    from bot.wiring.doctor_people import people_checks
     from bot.wiring.venues import venue_checks
 
+    clock = SystemClock()
     machine = [*machine_checks(loaded), await database_check(loaded)]
-    return [*machine, *await venue_checks(loaded, default_registry(), SystemClock())]
+    people = await people_checks(loaded, clock, daemon_runs=_daemon_runs(loaded))  # first: clocks are compared after it
+    return [*machine, *people, *await venue_checks(loaded, default_registry(), clock)]
 
 
-def _show(checks: "Sequence[Check]") -> None:
+def _daemon_runs(loaded: Loaded) -> bool:
+    try:
+        find_daemon(loaded.data_directory)
+    except NoDaemon:
+        return False
+    return True
+
+
+def show_checks(checks: "Sequence[Check]") -> None:
+    """The findings as a table, and how many want attention."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -15,8 +15,8 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from bot.clock import SystemClock
-from bot.commands.status import NoDaemon, find_daemon
-from bot.config import Loaded, find_env_file, load_settings
+from bot.commands.status import NoDaemon, find_daemon, settings_of_daemon
+from bot.config import Loaded
 from bot.errors import BotError, DatabaseUnavailable, UsageError
 from bot.layer4_risk.kill_file import KillFile
 from bot.layer4_risk.kill_switch import resume as resume_in
@@ -51,11 +51,12 @@ def halt(*, reason: Reason = "", data: Data = None) -> None:
 def resume(
     *,
     reason: Reason = "",
-    password_file: Annotated[Path | None, Parameter(help="file with the page's password; needed after HALT")] = None,
+    user: Annotated[str | None, Parameter(help="whose password it is; default: DASHBOARD_USER")] = None,
+    password_file: Annotated[Path | None, Parameter(help="file with a password of the page; needed after HALT")] = None,
     data: Data = None,
 ) -> None:
     """Let entries go on. After HALT the password of the page is asked for. Exit code 1 if something still holds."""
-    loaded = _loaded(data)
+    loaded = settings_of_daemon(data)
     if not loaded.settings.run.database_url:
         _needs_daemon(loaded)
     file = KillFile(loaded.data_directory)
@@ -63,7 +64,7 @@ def resume(
     up_to = asyncio.run(_held(loaded))
     up_to = max(up_to, written.level if written is not None else KillLevel.NONE)
     if up_to is KillLevel.HALT:
-        _check_password(loaded, password_file)
+        asyncio.run(_check_password(loaded, user or loaded.settings.dashboard.dashboard_user, password_file))
     held = asyncio.run(_resume(loaded, file, up_to, reason))
     if any(not each.cause.ends_by_itself for each in held):
         raise BotError(f"not resumed: {strongest(held).says} holds by now; look at it, then resume again")
@@ -74,7 +75,7 @@ def resume(
 
 
 def _press(level: KillLevel, reason: str, data: str | None) -> None:
-    loaded = _loaded(data)
+    loaded = settings_of_daemon(data)
     try:
         is_new = asyncio.run(_stored(loaded, level, reason))
     except (BotError, TimeoutError, OSError) as error:
@@ -124,30 +125,26 @@ async def _resume(loaded: Loaded, file: KillFile, up_to: KillLevel, reason: str)
         return await stores.kills.active()
 
 
-def _check_password(loaded: Loaded, password_file: Path | None) -> None:
-    """Raises UsageError unless the person knows the password of the page."""
-    from bot.dashboard.passwords import known_password, password_hash_of, password_matches
+async def _check_password(loaded: Loaded, name: str, password_file: Path | None) -> None:
+    """Raises UsageError unless the caller knows the password, and the code, of somebody who may resume."""
+    from bot.access import Scope
+    from bot.commands.secrets_asked import asked_code, asked_password
+    from bot.dashboard.login_desk import LoginDesk, wait_words
+    from bot.dashboard.passwords import Hasher
+    from bot.dashboard.second_factor import vault_of
+    from bot.wiring.stored import stores_of_running_daemon
 
-    known = known_password(loaded.settings, loaded.data_directory)
-    if not known:
-        raise UsageError("HALT holds, and there is no password of the page yet: start ./botctl run once, then resume")
-    if password_file is not None:
-        try:
-            typed = password_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"password file {password_file} cannot be read ({error}); name a readable one") from error
-    elif sys.stdin.isatty():
-        typed = getpass.getpass("HALT holds. Password of the page: ")
-    else:
-        raise UsageError("HALT holds and there is no terminal to ask for the password: name it with --password-file")
-    if not password_matches(password_hash_of(known), typed):
-        raise UsageError("that is not the password of the page; nothing was resumed")
-
-
-def _loaded(data: str | None) -> Loaded:
-    return load_settings(
-        os.environ, find_env_file(Path.cwd()), command_line={} if data is None else {"DATA_DIRECTORY": data}
-    )
+    async with stores_of_running_daemon(loaded) as stores:
+        user = await stores.users.get(name.strip().lower())
+        password = asked_password(f"HALT holds. Password of {name} on the page: ", password_file)
+        code = asked_code() if user is not None and user.has_second_factor else ""
+        vault = vault_of(loaded.settings.dashboard.dashboard_key, loaded.data_directory)
+        desk = LoginDesk(users=stores.users, hasher=Hasher(), vault=vault, clock=SystemClock())
+        answer = await desk.check(name, password, code)
+    if answer.wait_s > 0:
+        raise UsageError(f"{wait_words(answer.wait_s)} Nothing was resumed")
+    if answer.user is None or not answer.user.role.may(Scope.TRADE):
+        raise UsageError(f"that is not the password of {name}, or {name} may not resume; nothing was resumed")
 
 
 def _needs_daemon(loaded: Loaded) -> None:

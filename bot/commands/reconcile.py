@@ -6,19 +6,17 @@ daemon reads it within seconds, looks whether the difference is still the one th
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from bot.clock import SystemClock
 from bot.commands.kill import person
-from bot.commands.status import RunningDaemon, ask, find_daemon
-from bot.config import Loaded, find_env_file, load_settings
+from bot.commands.status import RunningDaemon, ask, find_daemon, settings_of_daemon
+from bot.config import Loaded
 from bot.differences import Answer, AnswerKind, AnswerState, DifferenceKind
 from bot.errors import UsageError
 from bot.instruments import BrokerId
@@ -43,8 +41,7 @@ def reconcile(
     data: Annotated[str | None, Parameter(help="Data directory of the daemon; default: DATA_DIRECTORY.")] = None,
 ) -> int:
     """Compare our book with the venues. Exit code 4 while differences are open, 0 when clean, 1 if no daemon runs."""
-    command_line = {} if data is None else {"DATA_DIRECTORY": data}
-    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    loaded = settings_of_daemon(data)
     daemon = find_daemon(loaded.data_directory)
     compared = _compared(daemon, broker)
     wanted = {AnswerKind.ADOPT: adopt, AnswerKind.IGNORE: ignore, AnswerKind.FLATTEN: flatten}

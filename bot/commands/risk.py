@@ -1,16 +1,13 @@
 """`botctl risk`: limits used against allowed, and exposure, as the running daemon counts them."""
 
 import json
-import os
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from bot.commands.status import ask, find_daemon
-from bot.config import find_env_file, load_settings
+from bot.commands.status import ask, find_daemon, settings_of_daemon
 
 
 def risk(
@@ -19,8 +16,7 @@ def risk(
     data: Annotated[str | None, Parameter(help="Data directory of the daemon; default: DATA_DIRECTORY.")] = None,
 ) -> None:
     """Show limits used per broker, and exposure per currency, group and strategy. Exit code 1 if no daemon runs."""
-    command_line = {} if data is None else {"DATA_DIRECTORY": data}
-    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    loaded = settings_of_daemon(data)
     report = ask(find_daemon(loaded.data_directory), "/api/risk")
     if as_json:
         print(json.dumps(report, indent=2))

@@ -3,19 +3,23 @@
 import http.client
 import json
 import os
+import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from bot.config import find_env_file, load_settings
-from bot.errors import BotError
+from bot.config import Loaded, find_env_file, load_settings
+from bot.config.environment import DEFAULT, ENVIRONMENT
+from bot.errors import BotError, ConfigError
 
 _TIMEOUT_S: Final = 2.0
+_MODES: Final = ("dev", "paper", "live")
 _ALWAYS_SHOWN: Final = (
     "mode",
     "url",
@@ -51,14 +55,43 @@ def status(
     data: Annotated[str | None, Parameter(help="Data directory of the daemon; default: DATA_DIRECTORY.")] = None,
 ) -> None:
     """Show what the running daemon does. Exit code 1 if none runs."""
-    command_line = {} if data is None else {"DATA_DIRECTORY": data}
-    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    loaded = settings_of_daemon(data)
     daemon = find_daemon(loaded.data_directory)
     facts = dict.fromkeys(_ALWAYS_SHOWN) | ask(daemon)
     if as_json:
         print(json.dumps(facts, indent=2))
     else:
         _print_table(facts)
+
+
+def runs_on(data_directory: Path) -> bool:
+    """Whether a daemon does."""
+    try:
+        find_daemon(data_directory)
+    except NoDaemon:
+        return False
+    return True
+
+
+def settings_of_daemon(data: str | None, *, runs: Callable[[Path], bool] = runs_on) -> Loaded:
+    """The settings as of the daemon that is meant, on the directory `data` if named.
+
+    Each mode has a data directory of its own. Where neither was named just now and no daemon runs on that of the
+    settings, the daemon of another mode is meant: else `./botctl flatten` would stop nothing, and say it had.
+    """
+    named = {} if data is None else {"DATA_DIRECTORY": data}
+    env_file = find_env_file(Path.cwd())
+    loaded = load_settings(os.environ, env_file, command_line=named)
+    is_named = loaded.origins["DATA_DIRECTORY"] != DEFAULT or loaded.origins["MODE"] == ENVIRONMENT
+    if is_named or runs(loaded.data_directory):
+        return loaded
+    for mode in _MODES:
+        with suppress(ConfigError):  # settings that this mode refuses are not those of a daemon that runs
+            of_mode = load_settings(os.environ, env_file, command_line={"MODE": mode})
+            if runs(of_mode.data_directory):
+                print(f"The daemon of MODE={mode} is meant: no other runs.", file=sys.stderr)
+                return of_mode
+    return loaded
 
 
 def find_daemon(data_directory: Path) -> RunningDaemon:

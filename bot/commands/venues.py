@@ -22,7 +22,7 @@ import orjson
 from cyclopts import Parameter
 
 from bot.commands.output import check_writable, write_json, write_whole
-from bot.commands.status import NoDaemon, ask, find_daemon
+from bot.commands.status import NoDaemon, ask, find_daemon, settings_of_daemon
 from bot.config import Loaded, find_env_file, load_settings
 from bot.errors import BrokerUnavailable, UsageError
 from bot.instruments import default_registry
@@ -114,6 +114,8 @@ def account(*, broker: Broker = None, as_json: AsJson = False, data: Data = None
 def _answer(question: _Question, data: str | None) -> Mapping[str, Any]:
     command_line = {} if data is None else {"DATA_DIRECTORY": data}
     loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    if loaded.settings.run.mode == "dev":  # whose venues live in a daemon; another mode's are asked directly
+        loaded = settings_of_daemon(data)
     try:
         daemon = find_daemon(loaded.data_directory)
     except NoDaemon as error:

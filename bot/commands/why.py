@@ -1,44 +1,31 @@
 """`botctl why`: one signal with every rule's answer, its claim against the candles, and what was decided after."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from bot.commands.status import find_daemon
+from bot.commands.status import find_daemon, settings_of_daemon
 from bot.commands.verdict_table import claim_table, rules_table
 from bot.errors import NotFound
 from bot.interfaces import Stores
-from bot.models import Order, Outcome, OutcomeVerdict, Position, SignalId, SignalRecord
+from bot.layer5_monitoring.story import Story
+from bot.layer5_monitoring.story import story_of as stored_story
+from bot.models import OutcomeVerdict, SignalId, SignalRecord
 
 _LISTED: Final = 20
-_LOOK_BACK: Final = (
-    5_000  # the stores have no question "of this signal": orders and outcomes older than these are missed
-)
+_LOOK_BACK: Final = 5_000  # for a hint where an id is not known
 _OUTCOMES: Final = {
     OutcomeVerdict.OPEN: "still followed",
     OutcomeVerdict.TARGET_HIT: "the target was reached first",
     OutcomeVerdict.STOP_HIT: "the stop was reached first",
     OutcomeVerdict.NEITHER: "neither stop nor target was reached in time",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """One signal and what followed from it."""
-
-    record: SignalRecord
-    orders: Sequence[Order]
-    position: Position | None
-    outcome: Outcome | None
 
 
 def why(
@@ -48,10 +35,7 @@ def why(
     data: Annotated[str | None, Parameter(help="data directory of the daemon; default: DATA_DIRECTORY")] = None,
 ) -> None:
     """Explain a signal of the running daemon: every rule, which failed first, and what came of it."""
-    from bot.config import find_env_file, load_settings
-
-    command_line = {} if data is None else {"DATA_DIRECTORY": data}
-    loaded = load_settings(os.environ, find_env_file(Path.cwd()), command_line=command_line)
+    loaded = settings_of_daemon(data)
     if not loaded.settings.run.database_url:
         find_daemon(loaded.data_directory)  # says how to start one; its database runs as long as it does
 
@@ -69,33 +53,13 @@ def why(
 
 async def story_of(stores: Stores, signal_id: str) -> Story:
     """Everything known of one signal. Raises NotFound, naming the nearest ids."""
-    wanted = SignalId(signal_id)
     try:
-        record = await stores.signals.get(wanted)
+        return await stored_story(stores, SignalId(signal_id))
     except NotFound:
         recent = [each.signal.id for each in await stores.signals.recent(_LOOK_BACK)]
         near = get_close_matches(signal_id, recent, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else "./botctl why lists the newest signals"
         raise NotFound(f"there is no signal {signal_id!r}; {hint}") from None
-    recent_orders = await stores.orders.recent_orders(_LOOK_BACK)
-    entry = next((each for each in recent_orders if each.signal_id == wanted), None)
-    orders = await stores.orders.orders_of(entry.position_id) if entry else ()
-    outcomes = await stores.outcomes.recent(_LOOK_BACK)
-    return Story(
-        record=record,
-        orders=orders,
-        position=await _position_of(stores, orders),
-        outcome=next((each for each in outcomes if each.signal_id == wanted), None),
-    )
-
-
-async def _position_of(stores: Stores, orders: Sequence[Order]) -> Position | None:
-    if not orders:
-        return None
-    try:
-        return await stores.orders.position(orders[0].position_id)
-    except NotFound:
-        return None
 
 
 def show_newest(records: Sequence[SignalRecord]) -> None:

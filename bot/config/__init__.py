@@ -6,11 +6,12 @@
 
 from bot.config.alerts import AlertSettings
 from bot.config.analyst import AnalystSettings
+from bot.config.dashboard import MIN_PASSWORD_LENGTH, DashboardSettings, SeededUser
+from bot.config.effective import SettingInForce, settings_in_force
 from bot.config.environment import Loaded, find_env_file, load_settings, project_directory
 from bot.config.example import example_text
 from bot.config.section import Secrecy, Section
 from bot.config.sections import (
-    DashboardSettings,
     DevSettings,
     DivergenceSettings,
     ExitSettings,
@@ -26,6 +27,7 @@ from bot.config.setting import Setting, all_settings, mask_url_passwords, secret
 from bot.config.venues import VENUES, VenueSettings
 
 __all__ = [
+    "MIN_PASSWORD_LENGTH",
     "VENUES",
     "AlertSettings",
     "AnalystSettings",
@@ -40,7 +42,9 @@ __all__ = [
     "ScheduleSettings",
     "Secrecy",
     "Section",
+    "SeededUser",
     "Setting",
+    "SettingInForce",
     "Settings",
     "TaskSettings",
     "ValidationSettings",
@@ -52,4 +56,5 @@ __all__ = [
     "mask_url_passwords",
     "project_directory",
     "secret_values",
+    "settings_in_force",
 ]

@@ -43,6 +43,9 @@ class AlertSettings(Section):
     alert_repeat_s: float = Field(
         300, ge=1, le=86_400, description="seconds in which the same thing again is counted, not told again"
     )
+    alert_keep_days: int = Field(
+        180, ge=7, le=3_650, description="days that alerts are kept after they have ended; open ones stay"
+    )
     quiet_hours: str = Field(
         "", description="such as 22:00-07:00, in alert_zone: only critical alerts are sent, others wait; empty: never"
     )

@@ -14,13 +14,14 @@ from pydantic import Field, field_validator
 
 from bot.config.alerts import AlertSettings
 from bot.config.analyst import AnalystSettings
+from bot.config.dashboard import DashboardSettings, is_own_machine
+from bot.config.metrics import MetricsSettings
 from bot.config.section import Ratio, Secrecy, Section
 from bot.config.venues import VenueSettings
 from bot.errors import ConfigError
 
 # The values of models.Timeframe, which stands above this module; a test holds the two together.
 TIMEFRAMES: Final = ("1m", "5m", "15m", "30m", "1h", "4h", "1d")
-MIN_PASSWORD_LENGTH: Final = 8
 
 
 class RunSettings(Section):
@@ -341,25 +342,6 @@ class OutcomeSettings(Section):
     )
 
 
-class DashboardSettings(Section):
-    """Who may see the page."""
-
-    dashboard_user: str = Field("admin", min_length=1, max_length=64, description="name of the first user")
-    dashboard_password: Annotated[str, Secrecy.WHOLE] = Field(
-        "",
-        repr=False,
-        description="password of the first user, at least 8 characters; "
-        "empty: one is made, printed once and kept in the data directory",
-    )
-
-    @field_validator("dashboard_password")
-    @classmethod
-    def _long_enough(cls, text: str) -> str:
-        if 0 < len(text) < MIN_PASSWORD_LENGTH:
-            raise ValueError(f"must be empty or at least {MIN_PASSWORD_LENGTH} characters")
-        return text
-
-
 class Settings(Section):
     """All sections."""
 
@@ -376,6 +358,7 @@ class Settings(Section):
     dashboard: DashboardSettings = DashboardSettings()
     analyst: AnalystSettings = AnalystSettings()
     alerts: AlertSettings = AlertSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     def get_max_open_positions(self, broker_id: str) -> int:
         """Most open positions and unfinished entries at one broker. Raises ConfigError: no limit is no permission."""
@@ -414,12 +397,28 @@ def _environment_fits(environment: str) -> CrossCheck:
     )
 
 
+def _user_is_whole(number: int) -> CrossCheck:
+    """Half a user would be nobody, or somebody without a password."""
+    return CrossCheck(
+        names=tuple(f"dashboard_user_{number}_{part}" for part in ("name", "password", "hash")),
+        holds=lambda settings: settings.dashboard.user_is_whole(number),
+        says="a user needs a name, and either a password or its hash; set these two, or leave all empty",
+    )
+
+
 CROSS_CHECKS: Final[tuple[CrossCheck, ...]] = (
     CrossCheck(
         names=("mode",),
         holds=lambda settings: settings.run.mode != "live",
         says="live is not available yet: real money needs an explicit arm that does not exist; use paper or dev",
     ),
+    CrossCheck(
+        names=("http_host", "trusted_proxies"),
+        holds=lambda settings: is_own_machine(settings.run.http_host) or bool(settings.dashboard.proxies),
+        says="others would reach the page without encryption: let HTTP_HOST be 127.0.0.1, or put a proxy that ends TLS "
+        "in front and name its address in TRUSTED_PROXIES",
+    ),
+    *(_user_is_whole(number) for number in (1, 2, 3)),
     *(_environment_fits(each) for each in ("binance_environment", "oanda_environment", "ig_environment")),
     CrossCheck(
         names=("max_order_notional", "max_gross_leverage"),

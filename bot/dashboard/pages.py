@@ -16,6 +16,7 @@ from bot.access import Scope
 from bot.dashboard.parts import PARTS, DashboardParts
 from bot.dashboard.routes import Handler, Route, get
 from bot.dashboard.views.page import render
+from bot.dashboard.views.state import state_of
 
 Query = Mapping[str, str]  # what the address asks for, of the names in `Page.query`
 Context = Mapping[str, object]
@@ -56,6 +57,11 @@ class Page:
         """The parameters of this page that the address has."""
         return {name: request.query[name] for name in self.query if name in request.query}
 
+    @property
+    def moving(self) -> Sequence[Section]:
+        """What its stream brings: its sections, and the state at the top of every page."""
+        return (STATE, *self.sections)
+
     def route(self) -> Route:
         """Its place in the table of routes."""
         return get(self.path, _shows(self), needs=self.needs, name=self.name)
@@ -87,4 +93,9 @@ async def fill(app: web.Application, section: Section, query: Query) -> str:
     return template.render({"query": query, **context})
 
 
+async def _state(parts: DashboardParts, query: Query) -> Context:
+    return state_of(parts)
+
+
+STATE: Final = Section(name="state", load=_state, quickest_s=0.5, slowest_s=1.0)
 PAGES: Final = web.AppKey("pages", Mapping[str, Page])

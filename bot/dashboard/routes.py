@@ -8,6 +8,10 @@ from aiohttp import web
 
 from bot.access import Principal, Scope
 
+SAFE_METHODS: Final = frozenset({"GET", "HEAD"})  # they change nothing
+
+_FOR_PROGRAMS: Final = ("/api/", "/health/", "/metrics")
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -15,7 +19,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Route:
     """One method at one path. `needs` is the scope that whoever comes must have; None lets everyone in.
 
-    `steps_up` asks for password and second factor within the last minutes (S15).
+    `steps_up` asks for password and second factor within the last minutes (S15). Tokens open what is made for
+    programs, and where `programs` says so; never what steps up. What `is_urgent` waits for no other page.
     """
 
     method: str
@@ -25,6 +30,13 @@ class Route:
     steps_up: bool = False
     name: str | None = None
     streams: bool = False
+    programs: bool = False
+    is_urgent: bool = False
+
+    @property
+    def opens_to_tokens(self) -> bool:
+        """Whether a program may come in, if it has the scope."""
+        return (self.programs or self.path.startswith(_FOR_PROGRAMS)) and not self.steps_up
 
 
 def get(
@@ -34,14 +46,25 @@ def get(
     needs: Scope | None = Scope.READ,
     name: str | None = None,
     streams: bool = False,
+    programs: bool = False,
+    is_urgent: bool = False,
 ) -> Route:
     """Something to look at; one that `streams` answers no HEAD."""
-    return Route(method="GET", path=path, handler=handler, needs=needs, name=name, streams=streams)
+    return Route(
+        method="GET",
+        path=path,
+        handler=handler,
+        needs=needs,
+        name=name,
+        streams=streams,
+        programs=programs,
+        is_urgent=is_urgent,
+    )
 
 
-def post(path: str, handler: Handler, *, needs: Scope | None, steps_up: bool = False) -> Route:
+def post(path: str, handler: Handler, *, needs: Scope | None, steps_up: bool = False, programs: bool = False) -> Route:
     """An act."""
-    return Route(method="POST", path=path, handler=handler, needs=needs, steps_up=steps_up)
+    return Route(method="POST", path=path, handler=handler, needs=needs, steps_up=steps_up, programs=programs)
 
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:

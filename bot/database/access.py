@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.database.pool import Connection, Pool, Record
@@ -15,6 +16,15 @@ _BAD_VALUE: Final = "22"
 _UNKNOWN_NAMES: Final = ("42P01", "42703", "42883")
 # The session ended, or may have: class 08, a server going down (57P01..57P03), completion unknown (40003).
 _SESSION_LOST: Final = ("08", "57P0", "40003")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolUse:
+    """Connections of a pool: in use, idle, and the most that there may be."""
+
+    used: int
+    idle: int
+    most: int
 
 
 class Database:
@@ -62,6 +72,11 @@ class Database:
             async with self._pool.acquire() as connection, connection.transaction():
                 yield connection
                 progress.committing = True  # what fails from here on is the COMMIT itself
+
+    def use(self) -> PoolUse:
+        """How many connections there are now; nothing is asked."""
+        idle = self._pool.get_idle_size()
+        return PoolUse(used=self._pool.get_size() - idle, idle=idle, most=self._pool.get_max_size())
 
     async def close(self) -> None:
         """Close all connections; those that are still in use after a moment are cut."""

@@ -47,6 +47,11 @@ def unknown_task(task_id: TaskId) -> NotFound:
     return NotFound(f"strategy task {task_id} is not stored; ensure it before it judges candles")
 
 
+def unknown_user(name: str) -> NotFound:
+    """For a person who was never added."""
+    return NotFound(f"there is no user {name!r}; ./botctl users lists all")
+
+
 def unknown_alert(alert_id: str) -> NotFound:
     """For an alert that was never saved."""
     return NotFound(f"there is no alert {alert_id!r}; ./botctl alerts lists the newest")

@@ -7,11 +7,13 @@ hold here too. No method awaits anything, so none can be interrupted half-way.
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from heapq import nlargest
+from itertools import islice
 from operator import attrgetter
+from sys import maxsize
 from typing import Final
 
 from bot.database.contract import (
@@ -24,37 +26,50 @@ from bot.database.contract import (
     unknown_signal,
     unknown_task,
 )
+from bot.database.memory_access import MemoryAudit, MemorySessions, MemoryTokens, MemoryUsers
+from bot.database.memory_acts import MemoryActs
 from bot.database.memory_alerts import MemoryAlerts
 from bot.database.memory_analyst_calls import MemoryAnalystCalls
 from bot.database.memory_answers import MemoryAnswers
 from bot.database.memory_opinions import MemoryOpinions
 from bot.database.memory_orders import MemoryOrders
+from bot.database.memory_reports import MemoryReports
 from bot.instruments import BrokerId, Symbol
 from bot.interfaces import (
     AccountStore,
+    ActStore,
     AlertStore,
     AnalystCallStore,
     AnswerStore,
+    AuditStore,
     JournalStore,
     KillStore,
     OpinionStore,
     OrderStore,
     OutcomeStore,
+    ReportStore,
+    SessionStore,
     SetupStore,
     SignalStore,
     SnapshotStore,
     TaskStore,
+    TokenStore,
+    UserStore,
 )
 from bot.models import (
+    ClientOrderId,
     JournalEntry,
     KillLevel,
     KillState,
     Outcome,
     PortfolioSnapshot,
+    PositionId,
     SignalId,
     SignalRecord,
     StrategyTask,
+    TaskActivity,
     TaskId,
+    TaskState,
     TradingSetup,
     strongest,
 )
@@ -110,6 +125,10 @@ class MemoryOutcomes:
                 self._unfinished.pop(outcome.signal_id, None)
             else:
                 self._unfinished[outcome.signal_id] = outcome
+
+    async def of_signal(self, signal_id: SignalId) -> Outcome | None:
+        """What followed one signal, if it is or was followed."""
+        return self._outcomes.get(signal_id)
 
     async def unfinished(self) -> Sequence[Outcome]:
         """Those still followed, oldest first."""
@@ -225,7 +244,9 @@ class MemorySetups:
 class MemoryTasks:
     """`TaskStore` in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, signals: SignalStore, setups: SetupStore) -> None:
+        self._signals = signals
+        self._setups = setups
         self._tasks: dict[TaskId, StrategyTask] = {}
         self._judged: dict[TaskId, datetime] = {}
 
@@ -238,6 +259,16 @@ class MemoryTasks:
         """Every task, by id."""
         return [self._tasks[task_id] for task_id in sorted(self._tasks)]
 
+    async def get(self, task_id: TaskId) -> StrategyTask:
+        """One task. Raises NotFound."""
+        if task_id not in self._tasks:
+            raise unknown_task(task_id)
+        return self._tasks[task_id]
+
+    async def set_state(self, task_id: TaskId, state: TaskState) -> None:
+        """Run it or not, from now on. Raises NotFound."""
+        self._tasks[task_id] = replace(await self.get(task_id), state=state)
+
     async def last_judged(self, task_id: TaskId) -> datetime | None:
         """Close of the newest candle that was judged; None before the first, or for a task that is not stored."""
         return self._judged.get(task_id)
@@ -249,6 +280,19 @@ class MemoryTasks:
         newest = self._judged.get(task_id)
         if newest is None or newest < closed_at:
             self._judged[task_id] = closed_at
+
+    async def activity(self, since: datetime, now: datetime) -> Sequence[TaskActivity]:
+        """Of each task, by id: its signals since an instant, its setups that wait now."""
+        signals = Counter(
+            each.signal.task_id for each in await self._signals.recent(maxsize) if each.decided_at >= since
+        )
+        setups = [
+            each for each in await self._setups.recent(maxsize) if each.ended_at is None and each.expires_at > now
+        ]
+        waiting = Counter(each.task_id for each in setups)
+        return [
+            TaskActivity(task_id=each, signals=signals[each], live_setups=waiting[each]) for each in sorted(self._tasks)
+        ]
 
 
 class MemoryJournal:
@@ -264,6 +308,17 @@ class MemoryJournal:
     async def recent(self, limit: int) -> Sequence[JournalEntry]:
         """Newest first, in the order of appending whatever the entries' instants."""
         return self._entries[: -limit - 1 : -1]
+
+    async def about(
+        self, position_id: PositionId, orders: Collection[ClientOrderId], limit: int
+    ) -> Sequence[JournalEntry]:
+        """Newest first: what names that position, or one of those orders."""
+        found = (
+            each
+            for each in reversed(self._entries)
+            if each.data.get("position") == position_id or each.data.get("order") in orders
+        )
+        return list(islice(found, limit))
 
 
 class MemoryAccounts:
@@ -290,10 +345,19 @@ class MemoryStores:
         self.accounts: AccountStore = MemoryAccounts()
         self.analyst_calls: AnalystCallStore = MemoryAnalystCalls()
         self.setups: SetupStore = MemorySetups()
-        self.tasks: TaskStore = MemoryTasks()
+        self.tasks: TaskStore = MemoryTasks(self.signals, self.setups)
         self.opinions: OpinionStore = MemoryOpinions()
         self.journal: JournalStore = MemoryJournal()
         self.alerts: AlertStore = MemoryAlerts()
+        users = MemoryUsers()
+        self.users: UserStore = users
+        self.sessions: SessionStore = MemorySessions(users)
+        self.tokens: TokenStore = MemoryTokens(users)
+        self.audit: AuditStore = MemoryAudit()
+        self.reports: ReportStore = MemoryReports(
+            signals=self.signals, orders=self.orders, outcomes=self.outcomes, snapshots=self.snapshots
+        )
+        self.acts: ActStore = MemoryActs()
 
     async def check(self) -> None:
         """Always well."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Final
 
-from bot.alerts import Alert, Channel, DeliveryState, DeskState
+from bot.alerts import Alert, Channel, Delivery, DeliveryState, DeskState
 from bot.database.contract import unknown_alert
 
 _RAISED: Final = attrgetter("raised_at", "id")
@@ -46,9 +46,32 @@ class MemoryAlerts:
         """Those raised again at or after `instant`, and all that wait for somebody, oldest first."""
         return sorted((each for each in self._rows.values() if each.last_at >= instant or each.waits), key=_RAISED)
 
-    async def recent(self, limit: int) -> Sequence[Alert]:
-        """Newest first."""
-        return sorted(self._rows.values(), key=_RAISED, reverse=True)[:limit]
+    async def recent(self, limit: int, *, older_than: str = "") -> Sequence[Alert]:
+        """Newest first; of those raised before the alert of that id, if one is named: none if it is not known."""
+        last = self._rows.get(older_than)
+        if older_than and last is None:
+            return []
+        rows = [each for each in self._rows.values() if last is None or _RAISED(each) < _RAISED(last)]
+        return sorted(rows, key=_RAISED, reverse=True)[:limit]
+
+    async def unsettled(self, limit: int) -> Sequence[Alert]:
+        """All that last or wait for somebody, those that wait first, then newest first."""
+        rows = [each for each in self._rows.values() if each.is_unsettled]
+        return sorted(rows, key=lambda each: (each.waits, *_RAISED(each)), reverse=True)[:limit]
+
+    async def last_deliveries(self, instant: datetime) -> Sequence[Delivery]:
+        """Of each channel the newest delivery of each state, among alerts raised again at or after `instant`."""
+        young = [each for row in self._rows.values() if row.last_at >= instant for each in row.deliveries]
+        newest = {(each.channel, each.state): each for each in sorted(young, key=lambda one: one.at)}
+        return [newest[way] for way in sorted(newest)]
+
+    async def forget(self, instant: datetime, limit: int) -> int:
+        """Remove up to `limit` alerts that nothing happened to since `instant`, and that neither last nor wait for
+        somebody; how many those were."""
+        old = [each for each in self._rows.values() if each.settled_at is not None and each.settled_at < instant]
+        for each in sorted(old, key=_RAISED)[:limit]:
+            del self._rows[each.id]
+        return min(len(old), limit)
 
     async def sms_since(self, instant: datetime) -> int:
         """How many text messages were, or may have been, sent at or after `instant`."""

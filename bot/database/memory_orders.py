@@ -10,12 +10,20 @@ from heapq import nlargest
 from operator import attrgetter
 from typing import Final
 
-from bot.database.contract import cause_of_fill, cause_of_intent, refused_transition, unknown_order, unknown_position
+from bot.database.contract import (
+    cause_of_fill,
+    cause_of_intent,
+    refused_transition,
+    unknown_order,
+    unknown_position,
+)
 from bot.instruments import BrokerId
 from bot.models import ClientOrderId, Fill, Order, OrderRole, OrderState, Position, PositionId, SignalId
+from bot.reports import Before, OrderFilter
 
 _CREATED: Final = attrgetter("created_at", "client_order_id")
 _UPDATED: Final = attrgetter("updated_at", "client_order_id")
+_FILLED: Final = attrgetter("filled_at", "venue_fill_id")
 _OPENED: Final = attrgetter("opened_at", "id")
 
 Event = tuple[datetime, str, str, str]
@@ -87,7 +95,7 @@ class MemoryOrders(MemoryPositions):
         super().__init__()
         self._unfinished: dict[ClientOrderId, Order] = {}
         self._not_placed: dict[ClientOrderId, Order] = {}
-        self._entries: set[SignalId] = set()
+        self._entries: dict[SignalId, ClientOrderId] = {}
         self._of_position: dict[PositionId, list[ClientOrderId]] = {}
         self._events: dict[ClientOrderId, list[Event]] = {}
         self._fills: dict[tuple[BrokerId, str], Fill] = {}
@@ -98,8 +106,13 @@ class MemoryOrders(MemoryPositions):
     ) -> bool:
         """Store new orders with their first event, and the pending position; False, and nothing stored, if one of
         the ids or the entry of that signal is there already."""
-        entries = [each.signal_id for each in orders if each.role is OrderRole.ENTRY and each.signal_id is not None]
-        if signal_id in self._entries or not self._entries.isdisjoint(entries) or len(set(entries)) < len(entries):
+        entries = [
+            (each.signal_id, each.client_order_id)
+            for each in orders
+            if each.role is OrderRole.ENTRY and each.signal_id is not None
+        ]
+        signals = {name for name, _ in entries}
+        if signal_id in self._entries or not self._entries.keys().isdisjoint(signals) or len(signals) < len(entries):
             return False
         ids = {each.client_order_id for each in orders}
         if len(ids) < len(orders) or not self._orders.keys().isdisjoint(ids):
@@ -182,9 +195,24 @@ class MemoryOrders(MemoryPositions):
         """All orders of one position, oldest first."""
         return sorted((self._orders[each] for each in self._of_position.get(position_id, ())), key=_CREATED)
 
+    async def entry_of(self, signal_id: SignalId) -> Order | None:
+        """The entry that followed from a signal, if any did."""
+        name = self._entries.get(signal_id)
+        return self._orders[name] if name is not None else None
+
     async def recent_orders(self, limit: int) -> Sequence[Order]:
         """Newest first."""
         return nlargest(limit, self._orders.values(), key=_CREATED)
+
+    async def find_orders(self, chosen: OrderFilter, *, limit: int, before: Before | None = None) -> Sequence[Order]:
+        """Newest first by creation, then by id."""
+        found = (each for each in self._orders.values() if _is_chosen(each, chosen, before))
+        return nlargest(limit, found, key=_CREATED)
+
+    async def fills_of(self, position_id: PositionId) -> Sequence[Fill]:
+        """All fills of the orders of one position, oldest first."""
+        names = self._of_position.get(position_id, ())
+        return sorted((each for each in self._fills.values() if each.client_order_id in names), key=_FILLED)
 
     async def order_counts(self) -> Mapping[str, int]:
         """How many orders there are by state."""
@@ -219,3 +247,13 @@ def _closing_key(position: Position | None) -> tuple[datetime, PositionId] | Non
     if position is None or position.closed_at is None or not position.first_quantity:
         return None
     return position.closed_at, position.id
+
+
+def _is_chosen(order: Order, chosen: OrderFilter, before: Before | None) -> bool:
+    return (
+        (not chosen.states or order.state in chosen.states)
+        and chosen.symbol in (None, order.symbol)
+        and chosen.broker_id in (None, order.broker_id)
+        and chosen.role in (None, order.role)
+        and (before is None or _CREATED(order) < (before.at, before.id))
+    )

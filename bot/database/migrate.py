@@ -9,20 +9,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from bot.database.access import Database, translated
-from bot.database.pool import Connection, Pool, Record
+from bot.database.access import translated
+from bot.database.pool import Connection, Pool
 from bot.errors import BotError, SchemaMismatch
 from bot.interfaces import Clock
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+LEDGER: Final = "schema_migrations"
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-_LOCK_KEY: Final = 7_302_615_400_113  # any number; two programs that migrate this database must use the same
+MIGRATION_LOCK: Final = 7_302_615_400_113  # any number; two programs that migrate this database must use the same
 _PATIENCE_S: Final = 600.0  # for another daemon's migrations, and for each of ours
 
-_CREATE_LEDGER: Final = """
+CREATE_LEDGER: Final = """
     CREATE TABLE IF NOT EXISTS schema_migrations (
         number integer PRIMARY KEY,
         name text NOT NULL,
@@ -47,6 +48,14 @@ class Migration:
     checksum: str
 
 
+class AppliedMigration(NamedTuple):
+    """One row of the ledger."""
+
+    number: int
+    name: str
+    checksum: str
+
+
 async def migrate(pool: Pool, clock: Clock, directory: Path = MIGRATIONS) -> tuple[str, ...]:
     """Apply what is not applied yet; return the names of those files. A second daemon waits for the first.
 
@@ -58,19 +67,28 @@ async def migrate(pool: Pool, clock: Clock, directory: Path = MIGRATIONS) -> tup
         async with pool.acquire() as connection:
             # Until the connection goes back to the pool, which also frees the lock.
             await connection.execute("SET statement_timeout = 0; SET lock_timeout = 0")
-            await connection.execute(f"SELECT pg_advisory_lock({_LOCK_KEY})", timeout=_PATIENCE_S)
-            await connection.execute(_CREATE_LEDGER)
-            pending = _pending(migrations, await connection.fetch(_SELECT_APPLIED))
+            await connection.execute(f"SELECT pg_advisory_lock({MIGRATION_LOCK})", timeout=_PATIENCE_S)
+            await connection.execute(CREATE_LEDGER)
+            pending = pending_of(migrations, await applied_migrations(connection))
             for migration in pending:
-                await _apply(connection, migration, clock)
+                await apply_migration(connection, migration, clock)
     return tuple(each.name for each in pending)
 
 
 async def pending_migrations(pool: Pool, directory: Path = MIGRATIONS) -> tuple[str, ...]:
     """Names of the files that `migrate` would apply; nothing is changed. Raises SchemaMismatch as it does."""
-    database, migrations = Database(pool), read_migrations(directory)
-    applied = await database.rows(_SELECT_APPLIED) if await database.value(_HAS_LEDGER) else []
-    return tuple(each.name for each in _pending(migrations, applied))
+    migrations = read_migrations(directory)
+    with translated():
+        async with pool.acquire() as connection:
+            return tuple(each.name for each in pending_of(migrations, await applied_migrations(connection)))
+
+
+async def applied_migrations(connection: Connection) -> tuple[AppliedMigration, ...]:
+    """What the database says was applied, in order; nothing for one that was never migrated."""
+    if not await connection.fetchval(_HAS_LEDGER):
+        return ()
+    rows = await connection.fetch(_SELECT_APPLIED)
+    return tuple(AppliedMigration(row["number"], row["name"], row["checksum"]) for row in rows)
 
 
 def read_migrations(directory: Path = MIGRATIONS) -> tuple[Migration, ...]:
@@ -92,21 +110,24 @@ def _read(path: Path) -> Migration:
     return Migration(number=int(match[1]), name=path.name, sql=sql, checksum=hashlib.sha256(sql.encode()).hexdigest())
 
 
-def _pending(migrations: Sequence[Migration], applied: Sequence[Record]) -> Sequence[Migration]:
-    """Those not applied yet; the applied ones must be the first of `migrations`, unchanged."""
-    for place, row in enumerate(applied):
+def pending_of(migrations: Sequence[Migration], applied: Sequence[AppliedMigration]) -> Sequence[Migration]:
+    """Those not applied yet; the applied ones must be the first of `migrations`, unchanged.
+
+    Raises SchemaMismatch.
+    """
+    for place, (number, name, checksum) in enumerate(applied):
         if place >= len(migrations):
             raise SchemaMismatch(
-                f"the database is newer than this code: it has migration {row['name']}, the newest one here is "
+                f"the database is newer than this code: it has migration {name}, the newest one here is "
                 f"{migrations[-1].name}; start the newer version, or restore a backup from before it"
             )
         expected = migrations[place]
-        if (row["number"], row["name"]) != (expected.number, expected.name):
+        if (number, name) != (expected.number, expected.name):
             raise SchemaMismatch(
-                f"the database applied {row['name']} where this code has {expected.name}; "
+                f"the database applied {name} where this code has {expected.name}; "
                 "start the version that made this database, or use another database"
             )
-        if row["checksum"] != expected.checksum:
+        if checksum != expected.checksum:
             raise SchemaMismatch(
                 f"migration {expected.name} was edited after it ran (its checksum differs); "
                 "restore the file as it was, and write the change as a new migration"
@@ -114,7 +135,8 @@ def _pending(migrations: Sequence[Migration], applied: Sequence[Record]) -> Sequ
     return migrations[len(applied) :]
 
 
-async def _apply(connection: Connection, migration: Migration, clock: Clock) -> None:
+async def apply_migration(connection: Connection, migration: Migration, clock: Clock) -> None:
+    """Run one file and note it in the ledger. Raises SchemaMismatch, and then nothing of the file is kept."""
     try:
         with translated():
             async with connection.transaction():

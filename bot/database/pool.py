@@ -35,9 +35,10 @@ async def open_pool(
     dsn: str,
     *,
     timeout_s: float | None = 15.0,
+    most: int = _MAX_CONNECTIONS,
     connection_class: "type[asyncpg.Connection[asyncpg.Record]] | None" = None,
 ) -> Pool:
-    """A pool of 1 to 6 connections to the PostgreSQL at `dsn` (postgresql://user:password@host:port/name).
+    """A pool of 1 to `most` connections to the PostgreSQL at `dsn` (postgresql://user:password@host:port/name).
 
     `timeout_s` bounds each connect and each answer, in seconds of the event loop's clock; None where that clock jumps.
     `connection_class` is asyncpg's own if None.
@@ -49,7 +50,7 @@ async def open_pool(
         return await asyncpg.create_pool(
             dsn,
             min_size=_MIN_CONNECTIONS,
-            max_size=_MAX_CONNECTIONS,
+            max_size=most,
             max_inactive_connection_lifetime=0,  # 0: keep them; its timer misfires on a loop whose clock jumps
             max_cached_statement_lifetime=0,
             timeout=cast(float, timeout_s),  # None is allowed, whatever the types say

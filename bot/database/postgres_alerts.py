@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from bot.alerts import Alert, DeskState, Severity, delivery_from_json, delivery_to_json
+from bot.alerts import Alert, Delivery, DeskState, Severity, delivery_from_json, delivery_to_json
 from bot.database.access import Database
 from bot.database.codec import storable, storable_json
 from bot.database.contract import unknown_alert
@@ -36,6 +36,33 @@ _SELECT_SINCE: Final = f"""
     ORDER BY raised_at, id
 """  # noqa: S608 - made of constants
 _SELECT_NEWEST: Final = f"SELECT {_COLUMNS} FROM alerts ORDER BY raised_at DESC, id DESC LIMIT $1"  # noqa: S608
+_SELECT_OLDER: Final = f"""
+    SELECT {_COLUMNS} FROM alerts WHERE (raised_at, id) < (SELECT raised_at, id FROM alerts WHERE id = $2)
+    ORDER BY raised_at DESC, id DESC LIMIT $1
+"""  # noqa: S608 - made of constants
+_UNSETTLED: Final = "resolved_at IS NULL AND (lasts OR (severity = 'critical' AND acked_at IS NULL))"
+_SELECT_UNSETTLED: Final = f"""
+    SELECT {_COLUMNS} FROM alerts WHERE {_UNSETTLED}
+    ORDER BY (severity = 'critical' AND acked_at IS NULL) DESC, raised_at DESC, id DESC LIMIT $1
+"""  # noqa: S608 - made of constants
+_SELECT_DELIVERIES: Final = """
+    SELECT DISTINCT ON (delivery ->> 'channel' COLLATE "C", delivery ->> 'state' COLLATE "C") delivery
+    FROM alerts, jsonb_array_elements(deliveries) AS delivery
+    WHERE last_at >= $1
+    ORDER BY delivery ->> 'channel' COLLATE "C", delivery ->> 'state' COLLATE "C",
+        (delivery ->> 'at')::timestamptz DESC
+"""
+_FORGET: Final = f"""
+    WITH gone AS (
+        DELETE FROM alerts WHERE id IN (
+            SELECT id FROM alerts
+            WHERE last_at < $1 AND coalesce(resolved_at, last_at) < $1 AND coalesce(acked_at, last_at) < $1
+                AND NOT ({_UNSETTLED})
+            ORDER BY raised_at, id LIMIT $2
+        ) RETURNING 1
+    )
+    SELECT count(*) FROM gone
+"""  # noqa: S608 - made of constants
 _COUNT_SMS: Final = """
     SELECT count(*) FROM alerts, jsonb_array_elements(deliveries) AS delivery
     WHERE last_at >= $1::timestamptz - interval '8 days' AND delivery ->> 'channel' = 'sms'
@@ -74,9 +101,26 @@ class PostgresAlerts:
         """Those raised again at or after `instant`, and all that wait for somebody, oldest first."""
         return [_alert_of(row) for row in await self._database.rows(_SELECT_SINCE, instant)]
 
-    async def recent(self, limit: int) -> Sequence[Alert]:
-        """Newest first."""
-        return [_alert_of(row) for row in await self._database.rows(_SELECT_NEWEST, limit)]
+    async def recent(self, limit: int, *, older_than: str = "") -> Sequence[Alert]:
+        """Newest first; of those raised before the alert of that id, if one is named: none if it is not known."""
+        if not older_than:
+            return [_alert_of(row) for row in await self._database.rows(_SELECT_NEWEST, limit)]
+        return [_alert_of(row) for row in await self._database.rows(_SELECT_OLDER, limit, storable(older_than))]
+
+    async def unsettled(self, limit: int) -> Sequence[Alert]:
+        """All that last or wait for somebody, those that wait first, then newest first."""
+        return [_alert_of(row) for row in await self._database.rows(_SELECT_UNSETTLED, limit)]
+
+    async def last_deliveries(self, instant: datetime) -> Sequence[Delivery]:
+        """Of each channel the newest delivery of each state, among alerts raised again at or after `instant`."""
+        rows = await self._database.rows(_SELECT_DELIVERIES, instant)
+        return [delivery_from_json(row["delivery"]) for row in rows]
+
+    async def forget(self, instant: datetime, limit: int) -> int:
+        """Remove up to `limit` alerts that nothing happened to since `instant`, and that neither last nor wait for
+        somebody; how many those were."""
+        count: int = await self._database.write(_FORGET, instant, limit)
+        return count
 
     async def sms_since(self, instant: datetime) -> int:
         """How many text messages were, or may have been, sent at or after `instant`."""

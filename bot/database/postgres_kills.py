@@ -57,7 +57,7 @@ class PostgresKills:
     async def set(self, state: KillState) -> bool:
         """Press or release; False if that changes nothing."""
         async with self._database.transaction() as connection:
-            if not changes_latches(await _locked(connection), state):
+            if not changes_latches(await locked_latches(connection), state):
                 return False
             await connection.execute(_INSERT, *_values_of(state))
         return True
@@ -65,7 +65,7 @@ class PostgresKills:
     async def resume(self, *, up_to: KillLevel, by: str, reason: str, at: datetime) -> Sequence[KillState]:
         """Release everything but what ends by itself, unless something stronger than `up_to` holds."""
         async with self._database.transaction() as connection:
-            released = resumable(await _locked(connection), up_to)
+            released = resumable(await locked_latches(connection), up_to)
             rows = releases_of(released, by=by, reason=reason, at=at)
             await connection.executemany(_INSERT, [_values_of(each) for each in rows])
         return released
@@ -99,9 +99,17 @@ class PostgresKillNews:
         raise DatabaseUnavailable("the connection that hears of the kill switch was lost; it is opened again")
 
 
-async def _locked(connection: Connection) -> list[KillState]:
+async def locked_latches(connection: Connection) -> list[KillState]:
+    """Every latch that holds; nobody presses or releases until the end of the transaction."""
     await connection.execute(_ONE_WRITER)
     return [_state_of(row) for row in await connection.fetch(_SELECT_ACTIVE)]
+
+
+async def press_again(connection: Connection, latches: Sequence[KillState]) -> None:
+    """Press those that do not hold, in the caller's transaction: a restore must not lift what a person has pressed."""
+    for state in latches:
+        if changes_latches(await locked_latches(connection), state):
+            await connection.execute(_INSERT, *_values_of(state))
 
 
 async def _closed(connection: Any) -> None:

@@ -25,6 +25,7 @@ from bot.models import (
     SignalId,
     TaskId,
 )
+from bot.reports import Before, OrderFilter
 
 _COLUMNS: Final = """
     client_order_id, position_id, signal_id, task_id, broker_id, symbol, role, side, kind, quantity, price, state,
@@ -104,9 +105,31 @@ _SELECT_OF_POSITION: Final = f"""
     SELECT {_COLUMNS} FROM orders WHERE position_id = $1 ORDER BY created_at, client_order_id
 """  # noqa: S608 - made of constants
 
+_SELECT_ENTRY: Final = f"""
+    SELECT {_COLUMNS} FROM orders WHERE signal_id = $1 AND role = 'entry'
+"""  # noqa: S608 - made of constants
+
 _SELECT_NEWEST: Final = f"""
     SELECT {_COLUMNS} FROM orders ORDER BY created_at DESC, client_order_id DESC LIMIT $1
 """  # noqa: S608 - made of constants
+
+_FIND_ORDERS: Final = f"""
+    SELECT {_COLUMNS} FROM orders
+    WHERE ($1::text[] IS NULL OR state = ANY($1))
+        AND ($2::text IS NULL OR symbol = $2)
+        AND ($3::text IS NULL OR broker_id = $3)
+        AND ($4::text IS NULL OR role = $4)
+        AND ($5::timestamptz IS NULL OR (created_at, client_order_id) < ($5, $6::text))
+    ORDER BY created_at DESC, client_order_id DESC LIMIT $7
+"""  # noqa: S608 - made of constants
+
+_SELECT_FILLS: Final = """
+    SELECT
+        fills.broker_id, venue_fill_id, client_order_id, fills.symbol, fills.side, fills.quantity, fills.price, fee,
+        filled_at, cause, withheld
+    FROM fills JOIN orders USING (client_order_id)
+    WHERE position_id = $1 ORDER BY filled_at, venue_fill_id
+"""
 
 _COUNTS: Final = "SELECT state, count(*) AS number FROM orders GROUP BY state ORDER BY state"
 
@@ -200,9 +223,25 @@ class PostgresOrders(PostgresPositions):
         """All orders of one position, oldest first."""
         return [_order_of(row) for row in await self._database.rows(_SELECT_OF_POSITION, position_id)]
 
+    async def entry_of(self, signal_id: SignalId) -> Order | None:
+        """The entry that followed from a signal, if any did."""
+        row = await self._database.row(_SELECT_ENTRY, signal_id)
+        return _order_of(row) if row else None
+
     async def recent_orders(self, limit: int) -> Sequence[Order]:
         """Newest first."""
         return [_order_of(row) for row in await self._database.rows(_SELECT_NEWEST, limit)]
+
+    async def find_orders(self, chosen: OrderFilter, *, limit: int, before: Before | None = None) -> Sequence[Order]:
+        """Newest first by creation, then by id."""
+        states = sorted(each.value for each in chosen.states) or None
+        after = (before.at, before.id) if before else (None, None)
+        values = (states, chosen.symbol, chosen.broker_id, chosen.role, *after, limit)
+        return [_order_of(row) for row in await self._database.rows(_FIND_ORDERS, *values)]
+
+    async def fills_of(self, position_id: PositionId) -> Sequence[Fill]:
+        """All fills of the orders of one position, oldest first."""
+        return [_fill_of(row) for row in await self._database.rows(_SELECT_FILLS, position_id)]
 
     async def order_counts(self) -> Mapping[str, int]:
         """How many orders there are by state."""
@@ -301,6 +340,22 @@ def _fill_values(fill: Fill) -> tuple[object, ...]:
         fill.filled_at,
         storable(fill.cause),
         fill.withheld,
+    )
+
+
+def _fill_of(row: Record) -> Fill:
+    return Fill(
+        broker_id=BrokerId(row["broker_id"]),
+        venue_fill_id=row["venue_fill_id"],
+        client_order_id=ClientOrderId(row["client_order_id"]),
+        symbol=Symbol(row["symbol"]),
+        side=Side(row["side"]),
+        quantity=row["quantity"],
+        price=row["price"],
+        fee=row["fee"],
+        filled_at=row["filled_at"],
+        cause=row["cause"],
+        withheld=row["withheld"],
     )
 
 

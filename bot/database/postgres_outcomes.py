@@ -36,6 +36,8 @@ _UPSERT: Final = f"""
         done = excluded.done
 """  # noqa: S608 - made of constants
 
+_SELECT_ONE: Final = f"SELECT {_COLUMNS} FROM outcomes WHERE signal_id = $1"  # noqa: S608 - made of constants
+
 _SELECT_UNFINISHED: Final = f"""
     SELECT {_COLUMNS} FROM outcomes WHERE NOT done ORDER BY started_at, signal_id
 """  # noqa: S608 - made of constants
@@ -58,6 +60,11 @@ class PostgresOutcomes:
         if outcomes:
             async with self._database.transaction() as connection:
                 await connection.executemany(_UPSERT, [_values_of(each) for each in outcomes])
+
+    async def of_signal(self, signal_id: SignalId) -> Outcome | None:
+        """What followed one signal, if it is or was followed."""
+        row = await self._database.row(_SELECT_ONE, signal_id)
+        return _outcome_of(row) if row else None
 
     async def unfinished(self) -> Sequence[Outcome]:
         """Those still followed, oldest first."""

@@ -12,7 +12,7 @@ from bot.database.pool import Record
 from bot.instruments import BrokerId, Symbol
 from bot.models import ClientOrderId, Direction, Position, PositionId, SignalId, StrategyName, TaskId
 
-_COLUMNS: Final = """
+COLUMNS: Final = """
     id, task_id, signal_id, strategy, broker_id, symbol, direction, plan, entry_order_id, stop_order_id,
     first_quantity, quantity, entry_price, stop_price, exit_price, closed_quantity, realised, fees, risk_amount,
     targets_hit, best_price, worst_price, mark_price, break_even, is_trailing, value_per_point, opened_at, closed_at,
@@ -20,7 +20,7 @@ _COLUMNS: Final = """
 """
 
 _INSERT: Final = f"""
-    INSERT INTO positions ({_COLUMNS})
+    INSERT INTO positions ({COLUMNS})
     VALUES (
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
         $24, $25, $26, $27, $28, $29
@@ -57,14 +57,14 @@ UPSERT_POSITION: Final = f"""
         exit_reason = excluded.exit_reason
 """
 
-_SELECT_ONE: Final = f"SELECT {_COLUMNS} FROM positions WHERE id = $1"  # noqa: S608 - made of constants
+_SELECT_ONE: Final = f"SELECT {COLUMNS} FROM positions WHERE id = $1"  # noqa: S608 - made of constants
 
 _SELECT_OPEN: Final = f"""
-    SELECT {_COLUMNS} FROM positions WHERE closed_at IS NULL ORDER BY opened_at, id
+    SELECT {COLUMNS} FROM positions WHERE closed_at IS NULL ORDER BY opened_at, id
 """  # noqa: S608 - made of constants
 
 _SELECT_CLOSED: Final = f"""
-    SELECT {_COLUMNS} FROM positions WHERE closed_at IS NOT NULL AND first_quantity > 0
+    SELECT {COLUMNS} FROM positions WHERE closed_at IS NOT NULL AND first_quantity > 0
     ORDER BY closed_at DESC, id DESC LIMIT $1
 """  # noqa: S608 - made of constants
 
@@ -91,15 +91,15 @@ class PostgresPositions:
         row = await self._database.row(_SELECT_ONE, position_id)
         if row is None:
             raise unknown_position(position_id)
-        return _position_of(row)
+        return position_of(row)
 
     async def open_positions(self) -> Sequence[Position]:
         """Oldest first; with those whose entry has not been filled yet."""
-        return [_position_of(row) for row in await self._database.rows(_SELECT_OPEN)]
+        return [position_of(row) for row in await self._database.rows(_SELECT_OPEN)]
 
     async def closed_positions(self, limit: int) -> Sequence[Position]:
         """Newest first by close; only what had been opened."""
-        return [_position_of(row) for row in await self._database.rows(_SELECT_CLOSED, limit)]
+        return [position_of(row) for row in await self._database.rows(_SELECT_CLOSED, limit)]
 
     async def closed_count(self) -> int:
         """How many positions were opened and closed so far."""
@@ -145,7 +145,8 @@ def values_of(position: Position) -> tuple[object, ...]:
     )
 
 
-def _position_of(row: Record) -> Position:
+def position_of(row: Record) -> Position:
+    """The position of a row of `COLUMNS`."""
     return Position(
         id=PositionId(row["id"]),
         task_id=TaskId(row["task_id"]),

@@ -21,13 +21,13 @@ from bot.models import (
     Timeframe,
 )
 
-_COLUMNS: Final = """
+COLUMNS: Final = """
     id, task_id, strategy, broker_id, symbol, timeframe, candle_closed_at, direction, entry, stop_loss, targets,
     confidence, claim, analyst, score, status, rejected_by, reason, decided_at
 """
 
 _INSERT: Final = f"""
-    INSERT INTO signals ({_COLUMNS})
+    INSERT INTO signals ({COLUMNS})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
     ON CONFLICT (id) DO NOTHING
     RETURNING true
@@ -42,10 +42,10 @@ _INSERT_FINDINGS: Final = """
 
 _UPDATE_STATUS: Final = "UPDATE signals SET status = $2, reason = $3 WHERE id = $1 RETURNING true"
 
-_SELECT_ONE: Final = f"SELECT {_COLUMNS} FROM signals WHERE id = $1"  # noqa: S608 - made of constants
+_SELECT_ONE: Final = f"SELECT {COLUMNS} FROM signals WHERE id = $1"  # noqa: S608 - made of constants
 
 _SELECT_NEWEST: Final = f"""
-    SELECT {_COLUMNS} FROM signals ORDER BY decided_at DESC, id DESC LIMIT $1
+    SELECT {COLUMNS} FROM signals ORDER BY decided_at DESC, id DESC LIMIT $1
 """  # noqa: S608 - made of constants
 
 _SELECT_FINDINGS: Final = """
@@ -94,7 +94,7 @@ class PostgresSignals:
         findings: dict[str, list[Finding]] = {row["id"]: [] for row in rows}
         for row in await self._database.rows(_SELECT_FINDINGS, list(findings)):
             findings[row["signal_id"]].append(_finding_of(row))
-        return [_record_of(row, tuple(findings[row["id"]])) for row in rows]
+        return [record_of(row, tuple(findings[row["id"]])) for row in rows]
 
 
 def _values_of(record: SignalRecord) -> tuple[object, ...]:
@@ -150,7 +150,8 @@ def _finding_of(row: Record) -> Finding:
     )
 
 
-def _record_of(row: Record, findings: tuple[Finding, ...]) -> SignalRecord:
+def record_of(row: Record, findings: tuple[Finding, ...]) -> SignalRecord:
+    """The record of a row of `COLUMNS`."""
     signal = EntrySignal(
         id=SignalId(row["id"]),
         task_id=TaskId(row["task_id"]),

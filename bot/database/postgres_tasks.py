@@ -8,7 +8,7 @@ from bot.database.access import Database
 from bot.database.contract import unknown_task
 from bot.database.pool import Record
 from bot.instruments import BrokerId, Symbol
-from bot.models import StrategyName, StrategyTask, TaskId, TaskState, Timeframe
+from bot.models import StrategyName, StrategyTask, TaskActivity, TaskId, TaskState, Timeframe
 
 _INSERT: Final = """
     INSERT INTO strategy_tasks (id, strategy, broker_id, symbol, timeframe, parameters, state)
@@ -20,10 +20,28 @@ _SELECT_ALL: Final = """
     SELECT id, strategy, broker_id, symbol, timeframe, parameters, state FROM strategy_tasks ORDER BY id
 """
 
+_SELECT_ONE: Final = """
+    SELECT id, strategy, broker_id, symbol, timeframe, parameters, state FROM strategy_tasks WHERE id = $1
+"""
+
+_SET_STATE: Final = "UPDATE strategy_tasks SET state = $2 WHERE id = $1 RETURNING true"
+
 _SELECT_JUDGED: Final = "SELECT last_judged_at FROM strategy_tasks WHERE id = $1"
 
 # greatest() ignores null: the first candle counts, an older one never takes the newest one's place.
 _JUDGED: Final = "UPDATE strategy_tasks SET last_judged_at = greatest(last_judged_at, $2) WHERE id = $1 RETURNING true"
+
+_SELECT_ACTIVITY: Final = """
+    SELECT task.id, coalesce(judged.count, 0) AS signals, coalesce(waiting.count, 0) AS live_setups
+    FROM strategy_tasks AS task
+    LEFT JOIN (
+        SELECT task_id, count(*) AS count FROM signals WHERE decided_at >= $1 GROUP BY task_id
+    ) AS judged ON judged.task_id = task.id
+    LEFT JOIN (
+        SELECT task_id, count(*) AS count FROM setups WHERE ended_at IS NULL AND expires_at > $2 GROUP BY task_id
+    ) AS waiting ON waiting.task_id = task.id
+    ORDER BY task.id
+"""
 
 
 class PostgresTasks:
@@ -41,6 +59,18 @@ class PostgresTasks:
         """Every task, by id."""
         return [_task_of(row) for row in await self._database.rows(_SELECT_ALL)]
 
+    async def get(self, task_id: TaskId) -> StrategyTask:
+        """One task. Raises NotFound."""
+        row = await self._database.row(_SELECT_ONE, task_id)
+        if row is None:
+            raise unknown_task(task_id)
+        return _task_of(row)
+
+    async def set_state(self, task_id: TaskId, state: TaskState) -> None:
+        """Run it or not, from now on. Raises NotFound."""
+        if await self._database.write(_SET_STATE, task_id, state.value) is not True:
+            raise unknown_task(task_id)
+
     async def last_judged(self, task_id: TaskId) -> datetime | None:
         """Close of the newest candle that was judged; None before the first, or for a task that is not stored."""
         instant: datetime | None = await self._database.value(_SELECT_JUDGED, task_id)
@@ -50,6 +80,14 @@ class PostgresTasks:
         """Remember it; an older candle than the newest changes nothing. Raises NotFound."""
         if await self._database.write(_JUDGED, task_id, closed_at) is not True:
             raise unknown_task(task_id)
+
+    async def activity(self, since: datetime, now: datetime) -> Sequence[TaskActivity]:
+        """Of each task, by id: its signals since an instant, its setups that wait now."""
+        rows = await self._database.rows(_SELECT_ACTIVITY, since, now)
+        return [
+            TaskActivity(task_id=TaskId(row["id"]), signals=row["signals"], live_setups=row["live_setups"])
+            for row in rows
+        ]
 
 
 def _id_of(task: StrategyTask) -> str:

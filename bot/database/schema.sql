@@ -10,6 +10,17 @@ CREATE TABLE accounts (
     CONSTRAINT accounts_pkey PRIMARY KEY (broker_id)
 );
 
+CREATE TABLE acts (
+    who text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    fingerprint text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    status integer,
+    answer text NOT NULL,
+    CONSTRAINT acts_pkey PRIMARY KEY (who, key)
+);
+CREATE INDEX acts_by_time ON public.acts USING btree (at);
+
 CREATE TABLE alert_desk (
     only_row boolean NOT NULL DEFAULT true,
     newest_update bigint NOT NULL,
@@ -43,6 +54,7 @@ CREATE TABLE alerts (
 );
 CREATE INDEX alerts_by_time ON public.alerts USING btree (raised_at);
 CREATE INDEX alerts_by_use ON public.alerts USING btree (last_at);
+CREATE INDEX alerts_lasting ON public.alerts USING btree (raised_at) WHERE (lasts AND (resolved_at IS NULL));
 CREATE INDEX alerts_waiting ON public.alerts USING btree (raised_at) WHERE ((severity = 'critical'::text) AND (resolved_at IS NULL) AND (acked_at IS NULL));
 
 CREATE TABLE analyst_calls (
@@ -131,6 +143,37 @@ CREATE TABLE analyst_spending (
     CONSTRAINT analyst_spending_pkey PRIMARY KEY (hour)
 );
 
+CREATE TABLE api_tokens (
+    id text COLLATE "C" NOT NULL,
+    digest bytea NOT NULL,
+    user_name text COLLATE "C" NOT NULL,
+    label text NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    used_at timestamp with time zone,
+    CONSTRAINT api_tokens_check CHECK ((expires_at > created_at)),
+    CONSTRAINT api_tokens_scopes_check CHECK (((scopes <@ ARRAY['read'::text, 'kill'::text, 'trade'::text, 'admin'::text]) AND (cardinality(scopes) >= 1))),
+    CONSTRAINT api_tokens_pkey PRIMARY KEY (id)
+);
+CREATE INDEX api_tokens_newest ON public.api_tokens USING btree (created_at, id);
+
+CREATE TABLE audit_log (
+    number bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    at timestamp with time zone NOT NULL,
+    who text NOT NULL,
+    how text NOT NULL,
+    address text NOT NULL,
+    what text NOT NULL,
+    detail text NOT NULL,
+    result text NOT NULL,
+    CONSTRAINT audit_log_result_check CHECK ((result = ANY (ARRAY['ok'::text, 'refused'::text, 'failed'::text]))),
+    CONSTRAINT audit_log_pkey PRIMARY KEY (number)
+);
+CREATE INDEX audit_log_by_what ON public.audit_log USING btree (what, number);
+CREATE INDEX audit_log_by_who ON public.audit_log USING btree (who, number);
+
 CREATE TABLE fill_cursors (
     broker_id text NOT NULL,
     cursor text NOT NULL,
@@ -166,6 +209,8 @@ CREATE TABLE journal (
     data jsonb NOT NULL,
     CONSTRAINT journal_pkey PRIMARY KEY (sequence)
 );
+CREATE INDEX journal_of_order ON public.journal USING btree (((data ->> 'order'::text))) WHERE ((data ->> 'order'::text) IS NOT NULL);
+CREATE INDEX journal_of_position ON public.journal USING btree (((data ->> 'position'::text))) WHERE ((data ->> 'position'::text) IS NOT NULL);
 
 CREATE TABLE kill_events (
     sequence bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
@@ -176,11 +221,20 @@ CREATE TABLE kill_events (
     reason text NOT NULL,
     at timestamp with time zone NOT NULL,
     CONSTRAINT kill_events_by_check CHECK ((by <> ''::text)),
-    CONSTRAINT kill_events_cause_check CHECK ((cause = ANY (ARRAY['command'::text, 'page'::text, 'file'::text, 'telegram'::text, 'drawdown'::text, 'daily loss'::text]))),
+    CONSTRAINT kill_events_cause_check CHECK ((cause = ANY (ARRAY['command'::text, 'page'::text, 'file'::text, 'telegram'::text, 'api'::text, 'drawdown'::text, 'daily loss'::text]))),
     CONSTRAINT kill_events_level_check CHECK ((level = ANY (ARRAY['none'::text, 'pause'::text, 'flatten'::text, 'halt'::text]))),
     CONSTRAINT kill_events_pkey PRIMARY KEY (sequence)
 );
 CREATE INDEX kill_events_by_cause ON public.kill_events USING btree (cause, broker_id, sequence);
+
+CREATE TABLE login_failures (
+    key text COLLATE "C" NOT NULL,
+    count bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT login_failures_count_check CHECK ((count >= 1)),
+    CONSTRAINT login_failures_pkey PRIMARY KEY (key)
+);
+CREATE INDEX login_failures_by_time ON public.login_failures USING btree (at);
 
 CREATE TABLE order_events (
     sequence bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
@@ -322,6 +376,7 @@ CREATE TABLE positions (
 );
 CREATE INDEX positions_closed ON public.positions USING btree (closed_at DESC, id DESC) WHERE ((closed_at IS NOT NULL) AND (first_quantity > (0)::numeric));
 CREATE INDEX positions_closed_of_broker ON public.positions USING btree (broker_id, closed_at) WHERE ((closed_at IS NOT NULL) AND (first_quantity > (0)::numeric));
+CREATE INDEX positions_closed_of_symbol ON public.positions USING btree (symbol, closed_at DESC, id DESC) WHERE ((closed_at IS NOT NULL) AND (first_quantity > (0)::numeric));
 CREATE INDEX positions_open ON public.positions USING btree (opened_at, id) WHERE (closed_at IS NULL);
 
 CREATE TABLE reconcile_answers (
@@ -346,6 +401,13 @@ CREATE TABLE reconcile_answers (
 );
 CREATE INDEX reconcile_answers_done ON public.reconcile_answers USING btree (fingerprint, number) WHERE (state = 'done'::text);
 CREATE UNIQUE INDEX reconcile_answers_unfinished ON public.reconcile_answers USING btree (fingerprint) WHERE (state = ANY (ARRAY['given'::text, 'begun'::text]));
+
+CREATE TABLE recovery_codes (
+    user_name text COLLATE "C" NOT NULL,
+    digest bytea NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT recovery_codes_pkey PRIMARY KEY (user_name, digest)
+);
 
 CREATE TABLE schema_migrations (
     number integer NOT NULL,
@@ -412,8 +474,14 @@ CREATE TABLE signals (
     CONSTRAINT signals_status_check CHECK ((status <> ''::text)),
     CONSTRAINT signals_pkey PRIMARY KEY (id)
 );
-CREATE INDEX signals_by_status ON public.signals USING btree (status);
 CREATE INDEX signals_newest ON public.signals USING btree (decided_at DESC, id DESC);
+CREATE INDEX signals_of_status ON public.signals USING btree (status, decided_at DESC, id DESC);
+CREATE INDEX signals_of_stop ON public.signals USING btree ((
+CASE status
+    WHEN 'refused'::text THEN split_part(reason, ':'::text, 1)
+    ELSE rejected_by
+END), decided_at DESC, id DESC);
+CREATE INDEX signals_of_symbol ON public.signals USING btree (symbol, decided_at DESC, id DESC);
 
 CREATE TABLE strategy_tasks (
     id text COLLATE "C" NOT NULL,
@@ -428,6 +496,37 @@ CREATE TABLE strategy_tasks (
     CONSTRAINT strategy_tasks_pkey PRIMARY KEY (id)
 );
 
+CREATE TABLE user_sessions (
+    digest bytea NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    user_name text COLLATE "C" NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone NOT NULL,
+    stepped_up_at timestamp with time zone,
+    address text NOT NULL,
+    agent text NOT NULL,
+    CONSTRAINT user_sessions_pkey PRIMARY KEY (digest),
+    CONSTRAINT user_sessions_id_key UNIQUE (id)
+);
+CREATE INDEX user_sessions_of_user ON public.user_sessions USING btree (user_name, opened_at);
+
+CREATE TABLE users (
+    name text COLLATE "C" NOT NULL,
+    role text NOT NULL,
+    password_hash text NOT NULL,
+    must_change boolean NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    password_at timestamp with time zone NOT NULL,
+    disabled_at timestamp with time zone,
+    sealed_seed bytea,
+    seeded_by text NOT NULL,
+    newest_step bigint NOT NULL DEFAULT 0,
+    CONSTRAINT users_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT users_password_hash_check CHECK ((password_hash <> ''::text)),
+    CONSTRAINT users_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text]))),
+    CONSTRAINT users_pkey PRIMARY KEY (name)
+);
+
 CREATE TABLE writer (
     id integer NOT NULL DEFAULT 1,
     epoch bigint NOT NULL,
@@ -435,13 +534,19 @@ CREATE TABLE writer (
     CONSTRAINT writer_pkey PRIMARY KEY (id)
 );
 
+ALTER TABLE api_tokens ADD CONSTRAINT api_tokens_user_name_fkey FOREIGN KEY (user_name) REFERENCES users(name);
+
 ALTER TABLE fills ADD CONSTRAINT fills_client_order_id_fkey FOREIGN KEY (client_order_id) REFERENCES orders(client_order_id);
 
 ALTER TABLE order_events ADD CONSTRAINT order_events_client_order_id_fkey FOREIGN KEY (client_order_id) REFERENCES orders(client_order_id);
 
 ALTER TABLE positions ADD CONSTRAINT positions_entry_order_id_fkey FOREIGN KEY (entry_order_id) REFERENCES orders(client_order_id);
 
+ALTER TABLE recovery_codes ADD CONSTRAINT recovery_codes_user_name_fkey FOREIGN KEY (user_name) REFERENCES users(name);
+
 ALTER TABLE signal_findings ADD CONSTRAINT signal_findings_signal_id_fkey FOREIGN KEY (signal_id) REFERENCES signals(id) ON DELETE CASCADE;
+
+ALTER TABLE user_sessions ADD CONSTRAINT user_sessions_user_name_fkey FOREIGN KEY (user_name) REFERENCES users(name);
 
 CREATE OR REPLACE FUNCTION public.count_analyst_call()
  RETURNS trigger
@@ -480,6 +585,8 @@ CREATE TRIGGER analyst_calls_counted AFTER INSERT OR UPDATE OF counted ON public
 CREATE TRIGGER analyst_gates_kept BEFORE DELETE OR UPDATE OR TRUNCATE ON public.analyst_gates FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER analyst_opinions_kept BEFORE DELETE OR UPDATE OR TRUNCATE ON public.analyst_opinions FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER fills_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.fills FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 

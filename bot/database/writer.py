@@ -19,7 +19,7 @@ from bot.interfaces import Clock
 if TYPE_CHECKING:
     import asyncpg
 
-_KEY: Final = 0x54524144  # "TRAD": any number that nobody else on this database uses
+WRITER_LOCK: Final = 0x54524144  # "TRAD": any number that nobody else on this database uses
 _CONNECT_TIMEOUT_S: Final = 5.0
 _ANSWER_TIMEOUT_S: Final = 0.5
 _LOOK_EVERY_S: Final = 0.4  # lost, and unnoticed by the socket: found within a second
@@ -82,8 +82,8 @@ class WriterLock:
             connection = await asyncpg.connect(self._dsn, timeout=_CONNECT_TIMEOUT_S)
             self._connection = connection
             connection.add_termination_listener(lambda _: self._lose("the connection that holds the writer lock ended"))
-            if not await connection.fetchval(_TAKE, _KEY):
-                pid = await connection.fetchval(_HELD_BY, _KEY)
+            if not await connection.fetchval(_TAKE, WRITER_LOCK):
+                pid = await connection.fetchval(_HELD_BY, WRITER_LOCK)
                 self._lose("another daemon holds the writer lock")
                 await self._give_back()
                 raise NotTheWriter(

@@ -98,6 +98,10 @@ class LiveFeatures:
             raise NotEnoughCandles(f"features of candle {k} were asked for, {self._known} candles are known")
         return FeatureSet(self._series, self._columns, k, self._setups.get(k, ()))
 
+    def newest(self) -> FeatureSet | None:
+        """What is known at the newest candle; None before the first."""
+        return self.at(self._known - 1) if self._series is not None else None
+
     @property
     def _known(self) -> int:
         return len(self._series) if self._series is not None else 0

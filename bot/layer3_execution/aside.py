@@ -1,31 +1,54 @@
-"""Work that whoever comes upon it must not wait for."""
+"""Work that does not wait for each other: each piece at its own pace."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
-from loguru import logger
+MOMENT_S: Final = 1.0  # what takes longer is not waited for
+
+T = TypeVar("T")
+Work = Coroutine[Any, Any, T]
+
+
+async def side_by_side(works: Sequence[Awaitable[T]]) -> list[T]:
+    """All of them at once; when all have ended, the first failure is raised."""
+    if len(works) < 2:
+        return [await each for each in works]
+    done = await asyncio.gather(*works, return_exceptions=True)
+    return [_answer(each) for each in done]
 
 
 class Aside:
-    """Does each piece in a task of its own. What fails is logged: whoever looks next finds it undone."""
+    """Does each piece in a task of its own, so that whoever comes upon it need not wait."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[Any], None] = {}  # in the order in which they began
 
-    def begin(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
-        """Start it; it is not waited for."""
+    def begin(self, work: Work[T], *, name: str) -> "asyncio.Task[T]":
+        """Start it. Its failure is for whoever keeps the task."""
         task = asyncio.create_task(work, name=name)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
+        self._running[task] = None
+        task.add_done_callback(self._running.pop)
+        return task
+
+    def once(self, work: Callable[[], Work[T]], *, name: str) -> "asyncio.Task[T]":
+        """The piece of that name that is under way, else it begins now. Its failure is for those who wait for it."""
+        for each in self._running:
+            if each.get_name() == name:
+                return each
+        return self.begin(work(), name=name)
 
     async def stop(self) -> None:
-        """Cancel what runs. An order that is being sent is sent to its end."""
-        for each in self._running:
+        """Let what runs come to its end, if that is soon; cancel the rest. What is being sent is sent to its end."""
+        running = list(self._running)
+        if running:
+            await asyncio.wait(running, timeout=MOMENT_S)
+        for each in running:
             each.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.opt(exception=error).error("{} failed; the next look does it", task.get_name())
+
+def _answer(done: T | BaseException) -> T:
+    if isinstance(done, BaseException):
+        raise done
+    return done

@@ -5,7 +5,7 @@ until it answers that nothing is left (`bot/kill_watch.py`).
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
 from bot.errors import BotError
@@ -55,13 +55,16 @@ class Flattener:
 
     async def cancel_entries(self) -> Sequence[str]:
         """Ask every venue to cancel what could still open a position; what went wrong, one sentence each."""
-        return _sentences(await asyncio.gather(*map(self._cancelled, self._live_entries()), return_exceptions=True))
+        return _sentences(await asyncio.gather(*self._cancelling(), return_exceptions=True))
 
     async def turn(self) -> Sequence[str]:
         """Cancel entries and close positions, all at once; what went wrong, one sentence each."""
         opened = [each for each in self._book.positions() if each.is_open]
-        work = (*map(self._closed, opened), *map(self._cancelled, self._live_entries()))
+        work = (*map(self._closed, opened), *self._cancelling())
         return _sentences(await asyncio.gather(*work, return_exceptions=True))
+
+    def _cancelling(self) -> list[Coroutine[None, None, str]]:
+        return [self.cancel(each, KILL_REASON) for each in self._live_entries()]
 
     def _live_entries(self) -> list[Order]:
         return [each for each in self._book.orders() if each.role is OrderRole.ENTRY]
@@ -73,16 +76,17 @@ class Flattener:
             return ""
         return f"{position.symbol}: {left.quantity} left, its close is {order.state.value}"
 
-    async def _cancelled(self, entry: Order) -> str:
-        """One entry. A cancel of what may not have arrived does no harm; what it tells is used, silence is not."""
+    async def cancel(self, entry: Order, reason: str) -> str:
+        """One entry; what went wrong, in a sentence. A cancel of what may not have arrived does no harm; what it tells
+        is used, silence is not. Raises BrokerError."""
         if self._engine.is_in_flight(entry.client_order_id) or entry.state is OrderState.INTENT:
             return f"{entry.symbol}: an entry is being sent at this moment"
-        return await self._cancel(entry)
+        return await self._cancel(entry, reason)
 
-    async def _cancel(self, entry: Order) -> str:
+    async def _cancel(self, entry: Order, reason: str) -> str:
         name = entry.client_order_id
         if entry.state in _CANCELLABLE:
-            entry = await self._tracker.move(entry, OrderEvent.CANCEL_SENT, KILL_REASON)
+            entry = await self._tracker.move(entry, OrderEvent.CANCEL_SENT, reason)
         ack = await self._broker_of(entry.broker_id).cancel(name)
         await self._tracker.collect(entry.broker_id)  # a fill can overtake the cancel: facts first
         now = self._book.order(name)
@@ -91,12 +95,12 @@ class Flattener:
         if ack.state not in (OrderState.CANCELED, OrderState.EXPIRED):
             return f"{now.symbol}: the venue says {ack.state.value} {ack.reason} to the cancel of an entry"
         stops = self._book.orders_of(now.position_id, OrderRole.STOP)
-        ended = await self._tracker.move(now, OrderEvent.CANCELED, KILL_REASON)
+        ended = await self._tracker.move(now, OrderEvent.CANCELED, reason)
         if not ended.filled_quantity:
             for stop in stops:
                 if is_acknowledged(stop) or is_unresolved(stop):
                     await self._tracker.move(stop, OrderEvent.CANCELED, "its entry was cancelled")
-            await self._engine.abandon(ended, KILL_REASON)
+            await self._engine.abandon(ended, reason)
         await self._record("flatten", now.task_id, {"what": "entry cancelled", "order": name, "symbol": now.symbol})
         return ""
 

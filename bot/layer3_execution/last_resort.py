@@ -1,17 +1,18 @@
 """Protect or flatten: a position that has no stop for all of it in time is closed, for ever tried again."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Final
 
 from bot.errors import BrokerError
 from bot.instruments import BrokerId
-from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
 from bot.layer3_execution.book import Book
-from bot.layer3_execution.engine import ExecutionEngine
+from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
 from bot.layer3_execution.order_tracker import Recorder
-from bot.layer3_execution.resting import RestingOrders
+from bot.layer3_execution.resting import RestingOrders, left_of
 from bot.layer3_execution.unprotected import Gap, UnprotectedTime
 from bot.models import ClientOrderId, OrderKind, OrderRole, Position, PositionId
 
@@ -59,11 +60,14 @@ class LastResort:
             await self._close(position, at_venue, gap, gap_s)
 
     async def _close(self, position: Position, at_venue: Decimal, gap: Gap, gap_s: float) -> None:
-        """The engine spaces the attempts out."""
+        """The engine spaces the attempts out. A stop whose answer was lost may rest by now: then nothing is closed."""
+        stops = await self._stops_of(position)
+        if not gap.flatten and left_of(stops) >= max(position.quantity, at_venue):
+            return
         self._closing.add(position.id)
         try:
             if self._broker_of(position.broker_id).capabilities.stop_reserves:
-                await self._unlock(position)
+                await self._unlock(position, stops)
             now = self._book.position(position.id)
             if now is None:
                 return  # what was taken away had closed it
@@ -77,17 +81,18 @@ class LastResort:
             facts = {"what": "unprotected position is closed", "position": position.id, "symbol": position.symbol}
             await self._record("incident", position.task_id, {**facts, "why": why, "order": order.client_order_id})
 
-    async def _unlock(self, position: Position) -> None:
+    async def _stops_of(self, position: Position) -> Mapping[ClientOrderId, VenueOrder]:
+        """What rests for it; nothing that could be relied on where the venue does not say."""
+        with suppress(BrokerError):
+            return await self._resting.stops_of(position)
+        return {}
+
+    async def _unlock(self, position: Position, stops: Mapping[ClientOrderId, VenueOrder]) -> None:
         """Take away what locks it, all at once. Silence stops nothing: a close that comes too early is refused."""
-        names: list[ClientOrderId] = [
-            each.client_order_id
-            for each in self._book.orders_of(position.id, OrderRole.EXIT)
-            if each.kind is OrderKind.LIMIT  # waits for its price; a close at market is what is wanted here
-        ]
-        try:
-            names += await self._resting.stops_of(position)
-        except BrokerError:  # what our record knows, then
-            names += [each.client_order_id for each in self._book.orders_of(position.id, OrderRole.STOP)]
+        rows = self._book.orders_of(position.id)
+        waiting = [each for each in rows if each.role is OrderRole.EXIT and each.kind is OrderKind.LIMIT]
+        known = [each for each in rows if each.role is OrderRole.STOP and is_acknowledged(each)]  # lists are cut short
+        names = dict.fromkeys([*(each.client_order_id for each in (*waiting, *known)), *stops])
         cancels = (self._resting.cancel(position.broker_id, name, UNPROTECTED) for name in names)
         for failed in await asyncio.gather(*cancels, return_exceptions=True):
             if failed is not None and not isinstance(failed, BrokerError):

@@ -25,6 +25,7 @@ class _Absence:
     opened: Decimal
     since_s: float
     looks: int = 0
+    is_believed: bool = False
 
 
 class MissingPositions:
@@ -44,6 +45,7 @@ class MissingPositions:
             absence = _Absence(shown=shown, opened=position.first_quantity, since_s=self._clock.monotonic())
             self._absences[position.id] = absence
         absence.looks += 1
+        absence.is_believed = self._lasts(absence)
 
     def is_gone(self, position: Position) -> bool:
         """It has been missing for so long that no stop may rest for it and no close makes sense."""
@@ -52,10 +54,17 @@ class MissingPositions:
     def open_of(self, position: Position) -> Decimal:
         """What our record says, or the less that the venue has shown for so long that it is to be believed."""
         absence = self._absences.get(position.id)
-        if absence is None or absence.looks < LOOKS_NEEDED or absence.opened != position.first_quantity:
+        if absence is None or absence.opened != position.first_quantity or not self._lasts(absence):
             return position.quantity
-        is_lasting = self._clock.monotonic() - absence.since_s >= GONE_AFTER_S
-        return min(absence.shown, position.quantity) if is_lasting else position.quantity
+        return min(absence.shown, position.quantity)
+
+    def is_doubted(self, position: Position) -> bool:
+        """The venue shows less of it, and no look yet has found that for long enough: the next ones decide."""
+        absence = self._absences.get(position.id)
+        return absence is not None and not absence.is_believed
+
+    def _lasts(self, absence: _Absence) -> bool:
+        return absence.looks >= LOOKS_NEEDED and self._clock.monotonic() - absence.since_s >= GONE_AFTER_S
 
     def keep_only(self, positions: Collection[PositionId]) -> None:
         """Forget what has ended."""

@@ -15,11 +15,22 @@ from bot.errors import IllegalTransition, NotFound
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer3_execution.aside import side_by_side
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.exits import ExitState
 from bot.layer3_execution.order_state import OrderEvent, next_state
 from bot.layer3_execution.positions import with_entry, with_exit, with_extremes_of
-from bot.models import ClientOrderId, Fill, Order, OrderRole, OrderState, Position, PositionId, TaskId
+from bot.models import (
+    ORDER_ID_PREFIX,
+    ClientOrderId,
+    Fill,
+    Order,
+    OrderRole,
+    OrderState,
+    Position,
+    PositionId,
+    TaskId,
+)
 
 Recorder = Callable[[str, TaskId | None, Mapping[str, object]], Awaitable[None]]
 Resized = Callable[[Position, datetime], Awaitable[None]]
@@ -210,11 +221,12 @@ class OrderTracker:
         await self._tell_resized(changed)
 
     async def _tell_resized(self, changed: Mapping[PositionId, datetime]) -> None:
-        if self.resized is None:
-            return
-        for position_id, filled_at in changed.items():
-            position = self._book.position(position_id) or await self._store.position(position_id)
-            await self.resized(position, filled_at)
+        """All at once: no position waits for what is done about another one."""
+        if self.resized is not None:
+            await side_by_side([self._follow(self.resized, *each) for each in changed.items()])
+
+    async def _follow(self, resized: Resized, position_id: PositionId, filled_at: datetime) -> None:
+        await resized(self._book.position(position_id) or await self._store.position(position_id), filled_at)
 
     async def _collect(self, broker_id: BrokerId, changed: dict[PositionId, datetime]) -> int:
         cursor = self._cursors.get(broker_id)
@@ -312,7 +324,8 @@ def _order_after(order: Order, fill: Fill, position: Position, now: datetime) ->
     # A stop follows its position: what it had to close is what was left, so flat means filled.
     is_stop = order.role is OrderRole.STOP
     full = filled >= order.quantity or (is_stop and position.closed_at is not None)
-    quantity = filled if is_stop and full else order.quantity
+    is_by_hand = order.role is OrderRole.EXIT and not order.client_order_id.startswith(ORDER_ID_PREFIX)
+    quantity = filled if (is_stop and full) or is_by_hand else order.quantity  # by hand: only its fills tell its size
     return replace(
         order,
         quantity=quantity,

@@ -1,6 +1,6 @@
 """What a venue says rests for a position, and taking single orders of it away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -8,6 +8,7 @@ from typing import Final
 from bot.instruments import BrokerId
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
+from bot.layer3_execution.aside import side_by_side
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
 from bot.layer3_execution.legs import entry_of, is_attached
@@ -46,7 +47,7 @@ class RestingOrders:
         Delivered twice to a venue that knows no duplicates, two bear one name: one goes if the others are enough.
         """
         found, copies = await self._listed(position)
-        left = sum((each.quantity - each.filled_quantity for each in found.values()), ZERO) - position.quantity
+        left = left_of(found) - position.quantity
         spare = [each for each in copies if each.quantity - each.filled_quantity <= left]
         if not spare or spare[0].client_order_id is None:
             return found
@@ -127,6 +128,10 @@ class RestingOrders:
             return row  # reconciliation settles it
         return await self._tracker.move(row, OrderEvent.ACK, "found working", venue_order_id=found.venue_order_id)
 
+    async def cancel_all(self, broker_id: BrokerId, names: Iterable[ClientOrderId]) -> None:
+        """Take surplus orders away, all at once: one that gets no answer keeps none of the others."""
+        await side_by_side([self.cancel(broker_id, name) for name in names])
+
     async def cancel(self, broker_id: BrokerId, name: ClientOrderId, cause: str = "surplus") -> None:
         """Take one order away; what it has filled meanwhile is applied first."""
         row = self._book.order(name)
@@ -137,6 +142,11 @@ class RestingOrders:
         row = self._book.order(name)
         if row is not None and ack.state in (OrderState.CANCELED, OrderState.EXPIRED):
             await self._tracker.move(row, OrderEvent.CANCELED, cause)
+
+
+def left_of(resting: Mapping[ClientOrderId, VenueOrder]) -> Decimal:
+    """What all of them together still close."""
+    return sum((each.quantity - each.filled_quantity for each in resting.values()), ZERO)
 
 
 def _together(one: VenueOrder, other: VenueOrder) -> VenueOrder:

@@ -5,7 +5,7 @@ cancelled, the last ones only when the venue itself says that nothing is open. W
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from bot.errors import BrokerError, BrokerUnavailable, OrderFateUnknown
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import WOULD_TRIGGER, BrokerInterface, VenueOrder
+from bot.layer3_execution.aside import side_by_side
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged, to_the_end
 from bot.layer3_execution.last_resort import LastResort
@@ -22,7 +23,7 @@ from bot.layer3_execution.legs import is_attached_id
 from bot.layer3_execution.missing import MissingPositions
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder
 from bot.layer3_execution.pauses import Pauses
-from bot.layer3_execution.resting import CANCELLABLE, RestingOrders, is_stop_for
+from bot.layer3_execution.resting import CANCELLABLE, RestingOrders, is_stop_for, left_of
 from bot.layer3_execution.unprotected import UnprotectedTime
 from bot.models import ORDER_ID_PREFIX, ClientOrderId, Order, OrderRole, OrderState, Position, PositionId
 
@@ -136,8 +137,7 @@ class StopKeeper:
         if self._last_resort.is_closing(position.id):
             return
         async with self._lock(position.id):
-            for name in await self._resting.stops_of(position):
-                await self._resting.cancel(position.broker_id, name)
+            await self._resting.cancel_all(position.broker_id, await self._resting.stops_of(position))
             now = self._book.position(position.id)
             left = ZERO if now is None else self._missing.open_of(now) - quantity
             if now is not None and left > ZERO:
@@ -179,17 +179,25 @@ class StopKeeper:
     ) -> None:
         """Cancel stops that protect nothing: neither we nor the venue (`entries`) have anything open there."""
         opened = {each.entry_order_id for each in self._book.positions() if each.is_open} | entries.keys()
-        for stop in stops:
-            name = stop.client_order_id
-            if name is not None and name.startswith(ORDER_ID_PREFIX) and not is_stop_for(name, *opened):
-                await self._resting.cancel(broker_id, name)
-        names = {each.client_order_id for each in stops}
-        for row in self._book.orders():
-            if row.role is not OrderRole.STOP or row.broker_id != broker_id or row.client_order_id in names:
-                continue
-            ended = self._book.position(row.position_id) is None and not is_stop_for(row.client_order_id, *entries)
-            if ended and is_acknowledged(row) and not self._engine.is_in_flight(row.client_order_id):
-                await self._resting.take_back(row)
+        names = [each.client_order_id for each in stops if each.client_order_id is not None]
+        ours = [each for each in names if each.startswith(ORDER_ID_PREFIX) and not is_stop_for(each, *opened)]
+        await self._resting.cancel_all(broker_id, ours)
+        await side_by_side([self._resting.take_back(row) for row in self._left_behind(broker_id, entries, names)])
+
+    def _left_behind(
+        self, broker_id: BrokerId, entries: Collection[ClientOrderId], listed: Collection[ClientOrderId]
+    ) -> list[Order]:
+        """Stops of what has ended that our record knows, and no list shows."""
+        rows = [each for each in self._book.orders() if each.role is OrderRole.STOP and each.broker_id == broker_id]
+        return [
+            each
+            for each in rows
+            if self._book.position(each.position_id) is None
+            and each.client_order_id not in listed
+            and not is_stop_for(each.client_order_id, *entries)
+            and is_acknowledged(each)
+            and not self._engine.is_in_flight(each.client_order_id)
+        ]
 
     async def clear_of(self, position: Position) -> None:
         """Nothing is left of it: once the venue says so too, its stops are cancelled."""
@@ -199,8 +207,7 @@ class StopKeeper:
             return
         opened = {each.entry_order_id: each.quantity for each in await broker.positions()}
         if position.entry_order_id not in opened:
-            for name in await self._resting.stops_of(position):
-                await self._resting.cancel(position.broker_id, name)
+            await self._resting.cancel_all(position.broker_id, await self._resting.stops_of(position))
 
     # ------------------------------------------------------------------------------------------------------ one look
 
@@ -254,14 +261,15 @@ class StopKeeper:
         enough = [
             name
             for name, each in counting.items()
-            if _left_of({name: each}) >= wanted.open_quantity and wanted.is_at(each.price)
+            if left_of({name: each}) >= wanted.open_quantity and wanted.is_at(each.price)
         ]
         if enough:
-            kept = [min(enough, key=lambda name: _left_of({name: resting[name]}))]
+            kept = [min(enough, key=lambda name: left_of({name: resting[name]}))]
         else:
-            kept = list(counting if _left_of(counting) >= wanted.open_quantity else resting)
-        for name in [each for each in resting if each not in kept]:
-            await self._resting.cancel(position.broker_id, name)
+            kept = list(counting if left_of(counting) >= wanted.open_quantity else resting)
+        dropped = [each for each in resting if each not in kept]
+        await self._resting.cancel_all(position.broker_id, dropped)
+        for name in dropped:
             del resting[name]
 
     async def _settled(self, position: Position, wanted: _Wanted, name: ClientOrderId, resting: Resting) -> None:
@@ -269,9 +277,7 @@ class StopKeeper:
         self._pauses.succeeded(position.id)
         if abs(wanted.price - position.stop_price) >= wanted.tick or position.stop_order_id != name:
             await self._tracker.change(position.id, lambda now: _with_stop(now, wanted.price, name))
-        for other in resting:
-            if other != name:
-                await self._resting.cancel(position.broker_id, other)
+        await self._resting.cancel_all(position.broker_id, [other for other in resting if other != name])
         for row in self._book.orders_of(position.id, OrderRole.STOP):
             if row.client_order_id not in resting and is_acknowledged(row):
                 await self._resting.take_back(row)
@@ -280,7 +286,7 @@ class StopKeeper:
         return self._resting.is_sound(name) and wanted.is_met_by(stop.quantity - stop.filled_quantity, stop.price)
 
     async def _measure(self, position: Position, resting: Resting, wanted: _Wanted) -> None:
-        if _left_of(resting) < wanted.open_quantity:
+        if left_of(resting) < wanted.open_quantity:
             self._unprotected.begin(position)
             return
         gap_s = self._unprotected.end(position.entry_order_id)
@@ -301,7 +307,7 @@ class StopKeeper:
         if self._unprotected.is_unprotected(position.entry_order_id):
             if self._is_hopeless(position):
                 return True
-        elif self._pauses.is_early(position.id) and _left_of(resting) == wanted.open_quantity:
+        elif self._pauses.is_early(position.id) and left_of(resting) == wanted.open_quantity:
             return True  # the old one protects all of it, and no more
         waits = False
         for row in self._book.orders_of(position.id, OrderRole.STOP):
@@ -322,8 +328,7 @@ class StopKeeper:
             return await self._resize(position, ours[-1], wanted)
         if able.stop_reserves or able.stop_follows_position:
             self._unprotected.begin(position)  # the timer runs across the gap that the replacement makes
-            for name in resting:
-                await self._resting.cancel(position.broker_id, name)
+            await self._resting.cancel_all(position.broker_id, resting)
         return await self._place(position, wanted)
 
     def _is_young(self, position: Position) -> bool:
@@ -367,10 +372,6 @@ class StopKeeper:
 
     def _lock(self, position_id: PositionId) -> asyncio.Lock:
         return self._keeping.setdefault(position_id, asyncio.Lock())
-
-
-def _left_of(resting: Resting) -> Decimal:
-    return sum((each.quantity - each.filled_quantity for each in resting.values()), ZERO)
 
 
 def _with_stop(position: Position, price: Decimal, name: ClientOrderId) -> Position:

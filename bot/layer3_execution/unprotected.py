@@ -29,6 +29,7 @@ class UnprotectedTime:
         self._clock = clock
         self._gaps: dict[ClientOrderId, Gap] = {}
         self._worst_s = 0.0
+        self._ended_s = 0.0
 
     def begin(self, position: Position, *, ago_s: float = 0.0) -> Gap:
         """The gap of a position; a new one if it had none, which then began `ago_s` before now."""
@@ -46,6 +47,7 @@ class UnprotectedTime:
             return None
         length_s = self.length_s(gap)
         self._worst_s = max(self._worst_s, length_s)
+        self._ended_s += length_s
         return length_s
 
     def length_s(self, gap: Gap) -> float:
@@ -79,3 +81,8 @@ class UnprotectedTime:
     def worst_s(self) -> float:
         """The longest gap since this process began."""
         return max(self._worst_s, self.longest_now_s)
+
+    @property
+    def total_s(self) -> float:
+        """All gaps since this process began, one beside another counted each."""
+        return self._ended_s + sum(self.length_s(each) for each in self._gaps.values())

@@ -94,18 +94,22 @@ class KillSwitch:
             return self.known()
 
     async def press(self, state: KillState) -> bool:
-        """Press it. False if the same latch holds already. Raises StorageError only if it can be kept nowhere."""
+        """Press it: it holds before the database is asked, which may hang. False if the same latch holds already.
+
+        Raises StorageError only if it can be kept nowhere.
+        """
+        is_new = not _is_among(self.latches(), state)
+        if is_new:
+            self._unstored.append(state)
+        self.pressed()
         try:
             is_new = await self._store.set(state)
         except DatabaseUnavailable as error:
-            is_new = not _is_among(self.latches(), state)
             if is_new:
-                self._unstored.append(state)
                 logger.error("kill switch: {} holds, but is not in the database yet: {}", state.says, error)
             if self._file is not None and not state.cause.ends_by_itself:
                 self._file.write(state.level)
         await self.look()
-        self.pressed()
         return is_new
 
     async def release(self, cause: KillCause, broker_id: BrokerId | None, *, reason: str) -> None:

@@ -1,6 +1,7 @@
 """Limits, then sizing, then the limits that need a size. The only maker of ApprovedOrder."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Protocol
@@ -37,6 +38,28 @@ class PlanOf(Protocol):
         """Stop and targets on the instrument's ticks."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What risk would say now: `code` is the first limit that refuses, empty if none does; `checks` are all of them.
+
+    Of an entry that would be allowed: its size, the price it would pay, and what it would risk and hold, in account
+    currency.
+    """
+
+    code: str = ""
+    says: str
+    checks: tuple[LimitCheck, ...]
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    risk_amount: Decimal | None = None
+    notional: Decimal | None = None
+
+    @property
+    def is_allowed(self) -> bool:
+        """No limit refuses it."""
+        return not self.code
+
+
 class RiskManager:
     """Says "we may not", or "this much"."""
 
@@ -51,10 +74,28 @@ class RiskManager:
 
     def decide(self, endorsed: Endorsed, view: RiskView) -> ApprovedOrder | Refused:
         """Every limit is looked at; a refusal names the first that failed, or the size that came out as nothing."""
-        signal = endorsed.signal
+        return self._weighed(endorsed.signal, view)[0]
+
+    def preview(self, signal: EntrySignal, view: RiskView) -> Preview:
+        """What would be decided about an idea that nobody has endorsed; it permits nothing."""
+        decision, checks = self._weighed(signal, view)
+        if isinstance(decision, Refused):
+            return Preview(code=decision.code, says=decision.says, checks=checks)
+        says = f"{decision.side.value} {decision.quantity:f} near {decision.decided_price:f}"
+        return Preview(
+            says=says,
+            checks=checks,
+            quantity=decision.quantity,
+            price=decision.decided_price,
+            risk_amount=decision.risk_amount,
+            notional=decision.quantity * decision.decided_price * decision.value_per_point,
+        )
+
+    def _weighed(self, signal: EntrySignal, view: RiskView) -> tuple[ApprovedOrder | Refused, tuple[LimitCheck, ...]]:
+        """The decision, and every limit that was looked at for it."""
         direction, stop = signal.direction, signal.stop_loss
         if direction is None or stop is None or not signal.targets:  # an endorsed signal has all: rules 0, 2 and 4
-            return Refused(signal_id=signal.id, code="NO_DIRECTION", says="nothing to enter", checks=())
+            return Refused(signal_id=signal.id, code="NO_DIRECTION", says="nothing to enter", checks=()), ()
         instrument = self._registry.get(signal.symbol)
         books, entry = view.books(self._settings, self._registry), _unsized(signal, direction)
         checks = (
@@ -62,17 +103,17 @@ class RiskManager:
             *stake_checks(books, entry, sized=False),
         )
         if refused := _refusal(signal, checks):
-            return refused
+            return refused, checks
         plan = self._plan_of(instrument=instrument, direction=direction, stop=stop, targets=signal.targets)
         free = self._free_margin(signal.broker_id, view, books.stakes)
         order = self._sized(signal, instrument, plan, view, free, checks)
         if isinstance(order, Refused) or view.account is None or view.conversion.rate is None:
-            return order
+            return order, checks
         checks += (
             *order_checks(order, instrument, view.account.equity, free, view.conversion.rate, self._settings),
             *stake_checks(books, of_approved(order), sized=True),
         )
-        return _refusal(signal, checks) or order
+        return _refusal(signal, checks) or order, checks
 
     def _free_margin(self, broker_id: BrokerId, view: RiskView, stakes: Sequence[Stake]) -> Decimal:
         """What the account has left when every entry on its way has filled: the venue knows only of what is open."""

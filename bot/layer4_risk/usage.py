@@ -96,6 +96,11 @@ def used_limits(books: Books, brokers: Sequence[BrokerId]) -> tuple[UsedLimit, .
     return (*(row for each in brokers for row in _at_broker(books, each)), *_everywhere(books))
 
 
+def correlated_name(group: str, direction: str) -> str:
+    """Name of the limit of positions of one correlation group in one direction."""
+    return f"correlated: {group} {direction}"
+
+
 def _at_broker(books: Books, broker_id: BrokerId) -> Iterator[UsedLimit]:
     settings, equity = books.settings, books.equity.get(broker_id)
     ours = [each for each in books.stakes if each.broker_id == broker_id]
@@ -103,7 +108,7 @@ def _at_broker(books: Books, broker_id: BrokerId) -> Iterator[UsedLimit]:
 
     yield row("MAX_OPEN_POSITIONS", "positions", len(ours), settings.open_positions_at(broker_id), "positions")
     for (group, direction), count in _counted(ours, lambda each: (each.group(books.registry), each.direction)):
-        name = f"correlated: {group} {direction}"
+        name = correlated_name(group, direction)
         yield row("CORRELATED_EXPOSURE", name, count, settings.correlated_at(broker_id), "positions")
     gross = _over(sum((abs(each.worst) for each in ours), ZERO), equity)
     yield row("GROSS_LEVERAGE", "gross leverage", gross, settings.max_gross_leverage, "x equity")
@@ -130,7 +135,7 @@ def _everywhere(books: Books) -> Iterator[UsedLimit]:
         return UsedLimit(code=code, name=name, scope=scope, used=used, allowed=Decimal(allowed), unit=unit)
 
     for (group, direction), count in _counted(books.stakes, lambda each: (each.group(registry), each.direction)):
-        name, allowed = f"correlated: {group} {direction}", settings.max_correlated_everywhere
+        name, allowed = correlated_name(group, direction), settings.max_correlated_everywhere
         yield _row("CORRELATED_EVERYWHERE", name, count, allowed, "positions", scope=EVERYWHERE)
     for (strategy,), count in _counted(books.stakes, lambda each: (each.strategy,)):
         allowed = settings.max_positions_per_strategy

@@ -8,22 +8,24 @@ from bot.alerts import Alert, Severity
 
 _MARKS: Final = {Severity.INFO: "i", Severity.WARNING: "WARNING", Severity.CRITICAL: "CRITICAL"}
 LONGEST_MESSAGE: Final = 3_500  # the service takes 4096 after parsing; how it counts is not told
+LONGEST_CAPTION: Final = 1_000  # of a picture; the service takes 1024
 _LONGEST_SMS: Final = 160
 _GSM_SAFE: Final = frozenset(
     "@$\n !\"#%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )  # of GSM-7 what is one septet, and the same letter in ASCII
 
 
-def chat_text(alerts: Sequence[Alert]) -> str:
-    """One message for one or several alerts; the first line says it all."""
+def chat_text(alerts: Sequence[Alert], longest: int = LONGEST_MESSAGE) -> str:
+    """One message for one or several alerts; the first line says it all, the last one names the alert."""
     if len(alerts) == 1:
         alert = alerts[0]
-        body = f"\n{alert.body}" if alert.body else ""
         foot = f"/ack {alert.id}" if alert.severity is Severity.CRITICAL else alert.id
-        return cut(f"{_first_line(alert)}{body}\n{_when(alert)}   {foot}")
+        last = f"\n{_when(alert)}   {foot}"
+        said = f"{_first_line(alert)}\n{alert.body}" if alert.body else _first_line(alert)
+        return cut(said, longest - len(last)) + last
     worst = max((each.severity for each in alerts), key=lambda each: each.rank)
     lines = [f"{_MARKS[worst]}: {len(alerts)} alerts", *(f"{_first_line(each)}   {each.id}" for each in alerts)]
-    return cut("\n".join(lines))
+    return cut("\n".join(lines), longest)
 
 
 def sms_text(alert: Alert, *, name: str) -> str:
@@ -34,9 +36,9 @@ def sms_text(alert: Alert, *, name: str) -> str:
     return (head + " ".join(letters.split()))[:_LONGEST_SMS]
 
 
-def cut(text: str) -> str:
+def cut(text: str, longest: int = LONGEST_MESSAGE) -> str:
     """`text` in one message."""
-    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _first_line(alert: Alert) -> str:

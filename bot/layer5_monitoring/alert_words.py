@@ -69,7 +69,7 @@ def _blocked(why: str) -> Notice:
 def _failing(job: str) -> Notice:
     return Notice(
         key=f"job {job}",
-        severity=Severity.CRITICAL if job in ("monitor", "protection") else Severity.WARNING,
+        severity=Severity.CRITICAL if job.partition(" ")[0] in ("monitor", "protection") else Severity.WARNING,
         title=f"job {job} fails; it is run again at its interval",
         body="Next: ./botctl status shows the error, the log has all of it.",
         lasts=True,

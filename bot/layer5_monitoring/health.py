@@ -60,7 +60,7 @@ class HealthState:
 
 
 class HealthPort:
-    """A listening socket with the least of an HTTP server: `/health`, and "starting" for all else.
+    """A listening socket with the least of an HTTP server: `/health`, and "starting" for all else, `/ready` too.
 
     `bind`, then `serve`, then `hand_over` gives the same socket to the real server: it was never closed, so no client
     finds the port shut. A client that is slow, silent or talks nonsense costs `timeout_s` and 8 KiB at most.
@@ -157,6 +157,9 @@ class HealthPort:
         if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
             return _http(400)
         method, path = words[0], words[1].split(b"?", 1)[0]
+        if path == b"/ready":
+            reason = {"ready": False, "reason": f"{self._state.status}: {self._state.detail}"}
+            return _http(503, json.dumps(reason).encode(), "application/json", with_body=method != b"HEAD")
         if path != b"/health":
             return _http(503, _STARTING_PAGE, "text/html; charset=utf-8", with_body=method != b"HEAD")
         if method not in {b"GET", b"HEAD"}:
@@ -166,7 +169,8 @@ class HealthPort:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    everywhere = host == "::" and socket.has_dualstack_ipv6()  # all addresses: those of IPv4 as well
+    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=everywhere)
     listener.setblocking(False)
     return listener
 

@@ -13,7 +13,7 @@ from loguru import logger
 from bot.interfaces import Clock
 from bot.models import JobHealth
 
-JOBS: Final = ("analysis", "monitor")
+JOBS: Final = ("analysis", "monitor")  # and those of single venues, such as "monitor oanda"
 _TIMEOUT_S: Final = 10.0
 
 
@@ -31,9 +31,13 @@ class Progress:
         now_s = self._clock.monotonic()
         for job in self._jobs():
             good = job.runs - job.failures
-            if job.name in JOBS and good > self._seen.get(job.name, (0, 0.0))[0]:
+            if good > self._seen.get(job.name, (0, 0.0))[0]:
                 self._seen[job.name] = (good, now_s)
-        return tuple(name for name in JOBS if name not in self._seen or now_s - self._seen[name][1] > self._patience_s)
+        of_venues = [job.name for job in self._jobs() if job.name.partition(" ")[0] in JOBS and job.name not in JOBS]
+        return tuple(name for name in (*JOBS, *of_venues) if self._is_late(name, now_s))
+
+    def _is_late(self, name: str, now_s: float) -> bool:
+        return name not in self._seen or now_s - self._seen[name][1] > self._patience_s
 
 
 class Heartbeat:

@@ -183,8 +183,16 @@ def _as_text(record: "Record", redactor: Redactor, colour: bool) -> str:
     bound = redactor.redact_value(record["extra"])
     extra = "".join(f" {name}={value}" for name, value in bound.items()) if isinstance(bound, dict) else ""
     at = f"{record['time'].astimezone(UTC):%H:%M:%S.%f}"
-    line = f"{at} {shown} {record['name']}: {redactor.redact(record['message'])}{extra}"
+    said = _in_one_line(f"{record['name']}: {redactor.redact(record['message'])}{extra}")
+    line = f"{at} {shown} {said}"
     return f"{line}\n{redactor.redact(_traceback(record)).rstrip()}" if record["exception"] is not None else line
+
+
+def _in_one_line(text: str) -> str:
+    """What venues, people and models say must begin no line of its own, and move no cursor."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _traceback(record: "Record") -> str:

@@ -5,6 +5,7 @@ Source: ClickSend REST v3, POST /v3/sms/send and GET /v3/sms/history.
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from types import TracebackType
 from typing import Any, Final
 
@@ -78,6 +79,24 @@ class ClickSend:
             if page >= int(data.get("last_page") or 1):
                 break
         return False
+
+    async def balance(self) -> Decimal:
+        """What the account still holds, in its currency; proves user and key. Raises AlertFailed and its kinds.
+
+        The answer holds keys of subaccounts: nothing else of it is kept or shown.
+        """
+        try:
+            status, _, answer = await self._ask("GET", "/v3/account")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            told = f"clicksend was not reached: {type(error).__name__}"
+            raise AlertNotSent(told, retry_after_s=_DEFAULT_WAIT_S) from error
+        if status in _SURE_REFUSALS:
+            raise AlertFailed(f"clicksend refuses the account: HTTP {status} {_said(answer)}")
+        data = answer.get("data") if status == 200 and answer is not None else None
+        try:
+            return Decimal(str(data["balance"])) if isinstance(data, dict) else Decimal("NaN")
+        except (KeyError, InvalidOperation):
+            return Decimal("NaN")
 
     async def _ask(
         self,

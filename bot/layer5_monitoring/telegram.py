@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from bot.errors import AlertFailed, AlertFateUnknown, AlertNotSent
+from bot.layer5_monitoring.alert_text import LONGEST_CAPTION, cut
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -27,7 +28,7 @@ _PATIENCE_S: Final = 8.0
 _AGAIN_S: Final = 5.0
 _NO_TOKEN_S: Final = 60.0
 _WANTED: Final = ("message", "callback_query")
-_LONGEST_CAPTION: Final = 1_000  # the service takes 1024
+_PHOTO: Final = "photo:"  # names a message whose text stands under a picture: it is changed in another way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,23 +73,33 @@ class Telegram:
     async def edit(self, chat: int, reference: str, text: str) -> None:
         """Replace the text of a message; the same text again is no error."""
 
+        number = int(reference.removeprefix(_PHOTO))
+
         async def edit_as(words: str, mode: str | None) -> str:
             where = self._moved.get(chat, chat)
-            await self._bot.edit_message_text(words, chat_id=where, message_id=int(reference), parse_mode=mode)
+            if reference.startswith(_PHOTO):
+                await self._bot.edit_message_caption(where, number, caption=words, parse_mode=mode)
+            else:
+                await self._bot.edit_message_text(words, chat_id=where, message_id=number, parse_mode=mode)
             return reference
 
+        shown = _caption(self._redact(text)) if reference.startswith(_PHOTO) else text
         try:
-            await self._formatted(chat, text, edit_as)
+            await self._formatted(chat, shown, edit_as)
         except AlertFailed as error:
             if "message is not modified" not in str(error).lower():
                 raise
 
-    async def send_photo(self, chat: int, picture: bytes, caption: str) -> str:
-        """Send a PNG under a short text. Raises as `send` does."""
-        words = self._redact(caption)[:_LONGEST_CAPTION]
-        with _translated(self, chat):
-            message = await self._bot.send_photo(self._moved.get(chat, chat), picture, caption=words)
-        return str(message.message_id)
+    async def send_photo(self, chat: int, picture: bytes, caption: str, *, silent: bool = False) -> str:
+        """Send a PNG under a short text (1024 characters at most); the service's name of it. Raises as `send` does."""
+
+        async def send_as(words: str, mode: str | None) -> str:
+            message = await self._bot.send_photo(
+                self._moved.get(chat, chat), picture, caption=words, parse_mode=mode, disable_notification=silent
+            )
+            return f"{_PHOTO}{message.message_id}"
+
+        return await self._formatted(chat, _caption(self._redact(caption)), send_as)
 
     async def end_press(self, press: str, text: str) -> None:
         """Tell the service that a button was heard; it spins until then. A press that is too old is no error."""
@@ -97,6 +108,16 @@ class Telegram:
                 await self._bot.answer_callback_query(press, text=self._redact(text)[:200])
         except AlertFailed as error:
             logger.debug("telegram: {}", error)
+
+    async def name(self) -> str:
+        """What the bot is called; proves the token. Raises as `send` does."""
+        with _translated(self, 0):
+            return f"@{(await self._bot.get_me()).username}"
+
+    async def reach(self, chat: int) -> None:
+        """Prove that `chat` can be written to, without a message: it shows "typing" for a moment. Raises as `send`."""
+        with _translated(self, chat):
+            await self._bot.send_chat_action(self._moved.get(chat, chat), "typing")
 
     async def publish(self, commands: Sequence[tuple[str, str]]) -> None:
         """Set what the client offers: (name, meaning). Also proves the token. Raises as `send` does."""
@@ -189,6 +210,10 @@ class _translated:  # noqa: N801 used as a statement
 
         if isinstance(error, TelegramError):
             raise self._telegram.fault(self._chat, error) from None  # its cause names the address, with the token
+
+
+def _caption(text: str) -> str:
+    return cut(text, LONGEST_CAPTION)
 
 
 def _html(text: str) -> str:

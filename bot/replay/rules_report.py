@@ -9,51 +9,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from bot.errors import DataError
+from bot.layer2_intelligence.rule_names import RULE_NAMES
+from bot.layer5_monitoring.performance import student
 from bot.models import JournalEntry
-
-# In the order of judgement; the confirmation by a longer timeframe comes last and has no number.
-RULE_NAMES: Final[Mapping[str, str]] = {
-    "0": "direction",
-    "1": "confidence",
-    "2": "fields",
-    "3": "stop side",
-    "4": "reward:risk",
-    "5": "RSI contradiction",
-    "6": "stop distance",
-    "7": "trend strength",
-    "8": "ranging market",
-    "9": "confirmation",
-    "10": "swing length",
-    "11": "RSI magnitude",
-    "12": "zero volume",
-    "13": "low volume",
-    "14": "candle pattern",
-    "E1": "shape",
-    "E2": "times",
-    "E3": "prices",
-    "E4": "pivots",
-    "E5": "separation",
-    "E6": "price slope",
-    "E7": "oscillator slope",
-    "E8": "line of sight",
-    "E9": "swing",
-    "E10": "fresh and alive",
-    "E11": "data",
-    "S": "quality score",
-    "MTF": "longer timeframe",
-}
-
-# 97.5 % quantiles of Student's t for 1 to 30 degrees of freedom; beyond, 1.96 + 2.4/n is exact to three digits.
-_STUDENT: Final = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
 
 
 @dataclass(slots=True)
@@ -88,11 +51,6 @@ class Worth:
             return cls(n=count, total=math.fsum(values), mean=mean, low=None, high=None)
         half = student(count - 1) * spread / math.sqrt(count)
         return cls(n=count, total=math.fsum(values), mean=mean, low=mean - half, high=mean + half)
-
-
-def student(freedom: int) -> float:
-    """97.5 % quantile of Student's t distribution."""
-    return _STUDENT[freedom - 1] if freedom <= len(_STUDENT) else 1.96 + 2.4 / freedom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

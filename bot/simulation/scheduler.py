@@ -27,12 +27,14 @@ class SimulatedScheduler:
         self._jobs: dict[str, _Job] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._pauses: dict[str, asyncio.Future[None]] = {}
-        self._stopping = False
+        self._is_started = self._stopping = False
 
     def every(self, name: str, interval: timedelta, job: Callable[[], Awaitable[None]]) -> None:
         """Add a job."""
         interval_s = interval.total_seconds()
-        self._jobs[name] = _Job(interval_s, job, JobHealth(name=name, interval_s=interval_s))
+        self._jobs[name] = added = _Job(interval_s, job, JobHealth(name=name, interval_s=interval_s))
+        if self._is_started:
+            self._begin(name, added)
 
     def health(self) -> Sequence[JobHealth]:
         """How each job is doing."""
@@ -40,9 +42,12 @@ class SimulatedScheduler:
 
     async def start(self) -> None:
         """Begin."""
-        self._tasks = [
-            asyncio.create_task(self._run(name, job), name=f"job {name}") for name, job in self._jobs.items()
-        ]
+        self._is_started = True
+        for name, job in self._jobs.items():
+            self._begin(name, job)
+
+    def _begin(self, name: str, job: _Job) -> None:
+        self._tasks.append(asyncio.create_task(self._run(name, job), name=f"job {name}"))
 
     async def stop(self) -> None:
         """End; a running job is awaited for a while, then cancelled, as in the daemon."""

@@ -14,10 +14,13 @@ from bot.alerts import Severity
 from bot.clock import SystemClock
 from bot.config import AlertSettings, Settings
 from bot.differences import Reconciliation
+from bot.errors import NotFound
+from bot.instruments import Symbol
 from bot.interfaces import EventStream, Stores
 from bot.layer3_execution.close_one import close_one
 from bot.layer4_risk.exposure import RiskReport
 from bot.layer5_monitoring.alert_digest import Digests
+from bot.layer5_monitoring.alert_retention import AlertRetention
 from bot.layer5_monitoring.alert_spool import AlertSpool
 from bot.layer5_monitoring.alert_words import conditions_of, ended_by, notice_of
 from bot.layer5_monitoring.alerts import AlertDesk
@@ -25,12 +28,22 @@ from bot.layer5_monitoring.courier import Courier, Manners
 from bot.layer5_monitoring.escalation import Escalation
 from bot.layer5_monitoring.heartbeat import Heartbeat, Progress
 from bot.layer5_monitoring.logger import Redactor
+from bot.layer5_monitoring.pictures import Pictures
 from bot.layer5_monitoring.recent_log import RecentLog
 from bot.layer5_monitoring.sms import ClickSend
 from bot.layer5_monitoring.telegram import Telegram, open_telegram
 from bot.layer5_monitoring.telegram_commands import CommandParts, telegram_commands
 from bot.layer5_monitoring.telegram_desk import TelegramDesk
-from bot.models import DaemonStatus, JobHealth, JournalEntry
+from bot.models import (
+    CandleSeries,
+    DaemonStatus,
+    EntrySignal,
+    FeatureSet,
+    JobHealth,
+    JournalEntry,
+    SignalId,
+    Timeframe,
+)
 from bot.wiring.core import TradingCore
 
 _LOOK_EVERY_S: Final = 2.0
@@ -46,12 +59,14 @@ class AlertingParts:
     stores: Stores
     events: EventStream
     redactor: Redactor
+    log: RecentLog
     core: TradingCore
     health: Callable[[], Mapping[str, object]]
     jobs: Callable[[], Sequence[JobHealth]]
     status: Callable[[], Awaitable[DaemonStatus]]
     reconciliations: Callable[[], Sequence[Reconciliation]]
     risk: Callable[[], Awaitable[RiskReport]]
+    features: Callable[[Symbol, Timeframe], FeatureSet | None]
 
 
 @asynccontextmanager
@@ -61,13 +76,15 @@ async def alerting(parts: AlertingParts) -> AsyncIterator[AlertDesk]:
     desk = AlertDesk(parts.stores.alerts, AlertSpool(parts.data), clock, repeat_s=wanted.alert_repeat_s)
     await desk.load()
     async with AsyncExitStack() as stack:
-        log = RecentLog(parts.redactor.redact)
-        stack.enter_context(log.kept())
+        stack.enter_context(parts.log.kept(parts.settings.run.log_level))
         entries = await stack.enter_async_context(parts.events.subscribe())
-        work = [desk.run(), _listen(desk, entries), _watch(desk, parts.health)]
+        retention = AlertRetention(parts.stores.alerts, clock, keep_days=wanted.alert_keep_days)
+        work = [desk.run(), retention.run(), _listen(desk, entries), _watch(desk, parts.health)]
         if may_go_out(parts.settings, wanted.telegram_url) and wanted.telegram_token:
             way_out = open_telegram(wanted.telegram_token, url=wanted.telegram_url, redact=parts.redactor.redact)
-            work += _telegram(parts, desk, await stack.enter_async_context(way_out), log)
+            pictures = Pictures(lambda signal_id: _picture(parts, SignalId(signal_id)), clock)
+            stack.push_async_callback(pictures.close)
+            work += _telegram(parts, desk, await stack.enter_async_context(way_out), pictures)
         if may_go_out(parts.settings, wanted.clicksend_url) and wanted.clicksend_api_key and wanted.phone_numbers:
             work.append(_escalation(parts, desk, await stack.enter_async_context(clicksend_of(wanted))).run())
         if may_go_out(parts.settings, wanted.heartbeat_url) and wanted.heartbeat_url:
@@ -123,7 +140,7 @@ async def _watch(desk: AlertDesk, health: Callable[[], Mapping[str, object]]) ->
 
 
 def _telegram(
-    parts: AlertingParts, desk: AlertDesk, telegram: Telegram, log: RecentLog
+    parts: AlertingParts, desk: AlertDesk, telegram: Telegram, pictures: Pictures
 ) -> list[Coroutine[None, None, None]]:
     wanted, clock = parts.settings.alerts, SystemClock()
     manners = Manners(least=Severity(wanted.telegram_severity), zone=ZoneInfo(wanted.alert_zone), quiet=wanted.quiet)
@@ -134,7 +151,7 @@ def _telegram(
         status=parts.status,
         reconciliations=parts.reconciliations,
         risk=lambda: _risk_text(parts),
-        log=log.newest,
+        log=lambda limit: [each.short for each in parts.log.newest(limit)],
         press=parts.core.kill.press,
         close=lambda position_id: close_one(parts.core.book, parts.core.engine, position_id),
         balances=wanted.telegram_balances,
@@ -147,7 +164,23 @@ def _telegram(
         operators=wanted.operator_ids,
         viewers=wanted.viewer_ids,
     )
-    return [commanding.run(), *(Courier(desk, telegram, chat, manners, clock).run() for chat in chats_of(wanted))]
+    couriers = [Courier(desk, telegram, chat, manners, clock, pictures) for chat in chats_of(wanted)]
+    return [commanding.run(), *(each.run() for each in couriers)]
+
+
+async def _picture(parts: AlertingParts, signal_id: SignalId) -> bytes:
+    """In a thread, which also imports what draws. Raises NotFound and DataError."""
+    signal = (await parts.stores.signals.get(signal_id)).signal
+    known = parts.features(signal.symbol, signal.timeframe)
+    if known is None:
+        raise NotFound(f"{signal.symbol} {signal.timeframe.value}: no candles are followed")
+    return await asyncio.to_thread(_draw, signal, known.series)
+
+
+def _draw(signal: EntrySignal, series: CandleSeries) -> bytes:
+    from bot.layer5_monitoring.signal_picture import draw_signal
+
+    return draw_signal(signal, series)
 
 
 def chats_of(wanted: AlertSettings) -> tuple[int, ...]:

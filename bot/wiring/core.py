@@ -21,6 +21,7 @@ from bot.layer3_execution.flatten import Flattener
 from bot.layer3_execution.order_tracker import OrderTracker, never_failing
 from bot.layer3_execution.protection import PositionGuard
 from bot.layer3_execution.reconciliation import Reconciler
+from bot.layer3_execution.trading_desk import TradingDesk
 from bot.layer4_risk.daily_loss import DailyLossWatch
 from bot.layer4_risk.drawdown import DrawdownWatch
 from bot.layer4_risk.entry_ledger import EntryLedger
@@ -66,6 +67,7 @@ class TradingCore:
     drawdown: DrawdownWatch
     ledger: EntryLedger
     flattener: Flattener
+    desk: TradingDesk
     pipeline: Pipeline
 
 
@@ -194,5 +196,6 @@ def trading_core(
         drawdown=drawdown,
         ledger=ledger,
         flattener=flattener,
+        desk=TradingDesk(store=stores.orders, book=book, engine=engine, flattener=flattener, clock=clock),
         pipeline=pipeline,
     )

@@ -4,19 +4,22 @@ import asyncio
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 from loguru import logger
 
 from bot.clock import SystemClock
-from bot.config import Loaded, Settings, secret_values
+from bot.config import Loaded, Settings, secret_values, settings_in_force
 from bot.dashboard.app import DashboardParts, create_app, serve
-from bot.dashboard.passwords import PASSWORD_FILE, known_password, password_hash_of
+from bot.dashboard.live_streams import LIVE_PAGES
+from bot.dashboard.parts import TradingParts
+from bot.dashboard.seeding import checked_seeds
 from bot.dashboard.sessions import OneTimeLogin
 from bot.database.embedded import EmbeddedPostgres
 from bot.database.migrate import migrate
@@ -37,18 +40,31 @@ from bot.layer4_risk.exposure import RiskReport
 from bot.layer4_risk.kill_file import KillFile
 from bot.layer5_monitoring.events import JournalEvents
 from bot.layer5_monitoring.health import HealthState
+from bot.layer5_monitoring.job_ages import JobAges
 from bot.layer5_monitoring.journal import StoredJournal
 from bot.layer5_monitoring.logger import Redactor, configure_logging
-from bot.models import DaemonStatus
+from bot.layer5_monitoring.recent_log import RecentLog
+from bot.layer5_monitoring.service_manager import ServiceManager
+from bot.models import DaemonStatus, JobHealth
 from bot.scheduler import IntervalScheduler
 from bot.supervisor import EntryGate, Supervisor, SupervisorParts
 from bot.wiring.alerts import AlertingParts, alerting
 from bot.wiring.analyst_desk import AnalystSeat, analyst_seat
+from bot.wiring.checkup import checkup_of, why_not_ready
 from bot.wiring.core import TradingCore, trading_core
 from bot.wiring.market import AccountCheck, Market, market_settings, open_market
+from bot.wiring.metrics import Metering
+from bot.wiring.metrics_probes import WatchedParts
+from bot.wiring.people import people_of
 from bot.wiring.risk import report_of
+from bot.wiring.shares import Shares, open_shares
+from bot.wiring.versions import versions
+from bot.wiring.watchdog import watched
+from bot.wiring.ways import ways_of
 
 Say = Callable[[str], None]
+
+_HALF_STARTED_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +81,17 @@ class Daemon:
     market: Market
     accounts: AccountCheck
     state: HealthState
+    jobs: Callable[[], Sequence[JobHealth]]
     runners: list[web.AppRunner]
 
     async def serve(self, listener: socket.socket) -> None:
         """Pages on the socket that has answered /health so far."""
         self.runners.append(await serve(self.app, listener))
         self.state.status, self.state.detail = "ok", ""
+
+    def watched(self, service: ServiceManager) -> AbstractAsyncContextManager[None]:
+        """While the block runs, jobs must go on being done, or the process ends (see `watchdog`)."""
+        return watched(lambda: [each.runs for each in self.jobs()], service, SystemClock())
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Play the market until told to stop. A market that fails, or a key that leads to another account than the one
@@ -104,11 +125,14 @@ async def daemon(
     configure_logging(
         level=settings.run.log_level, log_format=settings.run.log_format, redactor=redactor, stream=sys.stdout
     )
-    password, is_new = _password(settings, data)
+    checked_seeds(settings.dashboard)
     api_token = secrets.token_urlsafe(24)
-    redactor.add(password, api_token)
+    redactor.add(api_token)
     state.detail = "starting the database"
-    async with _stores(settings, data, say) as (stores, kill_news), analyst_seat(settings, stores) as seat:
+    async with _stores(settings, data, say) as (shares, kill_news), analyst_seat(settings, shares.trading) as seat:
+        stores = shares.trading
+        people = await people_of(settings, data, stores)
+        redactor.add(*people.secrets)
         state.detail = "starting the market"
         market = await open_market(loaded, settings, data)
         accounts = AccountCheck(market.brokers, stores.accounts, currency=settings.risk.account_currency)
@@ -121,20 +145,47 @@ async def daemon(
         )
         events = JournalEvents()
         kill_file = KillFile(data)
-        supervisor, core, router = _supervisor(settings, market, stores, events, scheduler, kill_file, kill_news, seat)
+        metering = Metering(settings, market)
+        supervisor, core, router, feed = _supervisor(
+            settings, market, stores, events, scheduler, kill_file, kill_news, seat, metering
+        )
 
         async def risk() -> RiskReport:
-            return await report_of(settings=settings, stores=stores, router=router, supervisor=supervisor, core=core)
+            return await report_of(
+                settings=settings, stores=shares.pages, router=router, supervisor=supervisor, core=core
+            )
 
-        one_time = OneTimeLogin(SystemClock())
-        parts = DashboardParts(
+        watched = WatchedParts(
+            settings=settings,
+            data=data,
+            clock=SystemClock(),
+            market_clock=market.clock,
+            speed=market.speed,
             stores=stores,
-            status=lambda: _status(supervisor, settings, url, market),
+            supervisor=supervisor,
+            core=core,
+            router=router,
+            feed=feed,
+            jobs=scheduler.health,
+            ages=JobAges(scheduler.health, SystemClock(), speed=market.speed),
+            events=events,
+            alerts=lambda: desk.alerts(),
+            has_ways=any(each.is_set and each.channel for each in ways_of(settings)),
+            ready=lambda: why_not_ready(state, supervisor),
+            watchers=lambda: len(running.app[LIVE_PAGES]),
+        )
+        one_time = OneTimeLogin(SystemClock())
+        log = RecentLog(redactor.redact)
+        parts = DashboardParts(
+            stores=shares.pages,
+            status=lambda: _status(supervisor, shares.pages, settings, url, market),
             events=events,
             registry=market.registry,
             clock=SystemClock(),
-            user=settings.dashboard.dashboard_user,
-            password_hash=await asyncio.to_thread(password_hash_of, password),
+            user=people.owner,
+            vault=people.vault,
+            trusted_proxies=settings.dashboard.proxies,
+            second_factor_required=settings.run.mode == "live",
             api_token=api_token,
             market_note=market.note,
             health=lambda: {"mode": settings.run.mode, **supervisor.health()},
@@ -142,20 +193,38 @@ async def daemon(
             kill_file=kill_file,
             risk=risk,
             venues=VenueDesk(router),
+            features=supervisor.features,
+            trading=TradingParts(
+                desk=core.desk,
+                accounts=supervisor.accounts,
+                quotes=supervisor.quotes,
+                positions=core.book.positions,
+                preview=supervisor.preview,
+                run_task=supervisor.run_task,
+            ),
+            ready=watched.ready,
+            checkup=checkup_of(watched, metering.lag),
+            metrics=metering.metrics.registry,
             reconciliations=lambda: supervisor.reconciliations(),
             one_time_login=one_time,
+            judged=supervisor.judged,
+            log=log,
+            configuration=settings_in_force(loaded, settings),
+            ways=ways_of(settings),
+            versions=versions(),
         )
         running = Daemon(
             mode=settings.run.mode,
             started_at=SystemClock().now(),
             api_token=api_token,
             one_time_token=one_time.issue(),
-            login=_login_text(settings, password, data, is_new=is_new),
+            login=people.login,
             app=create_app(parts),
             supervisor=supervisor,
             market=market,
             accounts=accounts,
             state=state,
+            jobs=scheduler.health,
             runners=[],
         )
         told = AlertingParts(
@@ -164,18 +233,21 @@ async def daemon(
             stores=stores,
             events=events,
             redactor=redactor,
+            log=log,
             core=core,
             health=supervisor.health,
             jobs=scheduler.health,
             status=parts.status,
             reconciliations=parts.reconciliations,
             risk=risk,
+            features=supervisor.features,
         )
-        async with alerting(told):  # before the start: what that finds is told, too
+        # Before the start: what that finds is told and counted, too.
+        async with alerting(told) as desk, metering.running(events, watched):
             for note in market.notes:
                 await core.pipeline.record("instrument", None, {"what": note})
-            await supervisor.start()
             try:
+                await supervisor.start()
                 yield running
             finally:
                 stop.set()
@@ -186,28 +258,39 @@ async def daemon(
 
 
 @asynccontextmanager
-async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[tuple[PostgresStores, KillNews]]:
+async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[tuple[Shares, KillNews]]:
     """The database of DATABASE_URL, or the embedded one; migrated. With it, the word of who presses the kill switch."""
     clock, server = SystemClock(), None
     dsn = settings.run.database_url
     if not dsn:
         server = EmbeddedPostgres(data / "postgres", sleep=clock.sleep, on_progress=say)
-        dsn = await server.start()
     try:
+        if server is not None:
+            dsn = await _started(server)
         pool = await open_pool(dsn)
         writer = WriterLock(dsn, clock)
-        stores = PostgresStores(pool, writer.epoch)
-        try:
+        async with open_shares(dsn, pool, writer.epoch) as shares:
             applied = await migrate(pool, clock)
             if applied:
                 logger.info("database: applied {}", ", ".join(applied))
             async with writer.held():  # raises where another daemon has it: nothing of ours has begun yet
-                yield stores, PostgresKillNews(dsn)
-        finally:
-            await stores.close()
+                yield shares, PostgresKillNews(dsn)
     finally:
         if server is not None:
             await server.stop()
+
+
+async def _started(server: EmbeddedPostgres) -> str:
+    """Its DSN. A start that we are told to give up goes on to its end, if that is near: half of one leaves a server
+    that nobody would stop."""
+    starting = asyncio.create_task(server.start(), name="database")
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait((starting,), timeout=_HALF_STARTED_S)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        raise
 
 
 def _supervisor(
@@ -219,13 +302,15 @@ def _supervisor(
     kill_file: KillFile,
     kill_news: KillNews,
     seat: AnalystSeat,
-) -> tuple[Supervisor, TradingCore, BrokerRouter]:
+    metering: Metering,
+) -> tuple[Supervisor, TradingCore, BrokerRouter, CandleFeed]:
     registry, clock = market.registry, market.clock
-    router = BrokerRouter(market.brokers, registry)
+    router = BrokerRouter([metering.broker(each) for each in market.brokers], registry)
     cache, gate = CandleCache(registry), EntryGate()
+    feed = CandleFeed(router, cache, clock)
 
     journal = StoredJournal(stores.journal, events)
-    analyst = seat.desk(
+    analyst = metering.seat(seat).desk(
         settings,
         stores,
         clock,
@@ -263,12 +348,12 @@ def _supervisor(
         stores=stores,
         scheduler=scheduler,
         router=router,
-        feed=CandleFeed(router, cache, clock),
+        feed=metering.feed(feed),
         cache=cache,
         book=core.book,
         tracker=core.tracker,
         guard=core.guard,
-        reconciler=core.reconciler,
+        reconciler=metering.reconciler(core.reconciler),
         answers=core.answers,
         kill=core.kill,
         kill_watch=kill_watch,
@@ -281,30 +366,11 @@ def _supervisor(
         new_features=lambda: LiveFeatures(settings.divergence, settings.validation.bandwidth_lookback),
     )
     supervisor = Supervisor(parts, gate)
-    return supervisor, core, router
+    return supervisor, core, router, feed
 
 
-async def _status(supervisor: Supervisor, settings: Settings, url: str, market: Market) -> DaemonStatus:
+async def _status(
+    supervisor: Supervisor, stores: PostgresStores, settings: Settings, url: str, market: Market
+) -> DaemonStatus:
     health = str(supervisor.health()["status"])
-    return await supervisor.status(mode=settings.run.mode, url=url, health=health, market=market.note())
-
-
-def _password(settings: Settings, data: Path) -> tuple[str, bool]:
-    """The password of the page, and whether it was made just now; a made one is kept, readable by its owner only."""
-    known = known_password(settings, data)
-    if known:
-        return known, False
-    path = data / PASSWORD_FILE
-    made = secrets.token_urlsafe(12)
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_text(made + "\n", encoding="utf-8")
-    return made, True
-
-
-def _login_text(settings: Settings, password: str, data: Path, *, is_new: bool) -> str:
-    user = settings.dashboard.dashboard_user
-    if is_new:
-        return f"{user} / {password}   (shown once; kept in {data / PASSWORD_FILE})"
-    if settings.dashboard.dashboard_password:
-        return f"{user} / the password of DASHBOARD_PASSWORD"
-    return f"{user} / the password in {data / PASSWORD_FILE}"
+    return await supervisor.status(stores, mode=settings.run.mode, url=url, health=health, market=market.note())

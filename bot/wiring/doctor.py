@@ -233,6 +233,13 @@ async def database_check(loaded: Loaded) -> Check:
     return Check(name="database", status="ok", detail="answers")
 
 
+def half_set(broker_id: BrokerId, missing: Sequence[str], instead: str) -> Check:
+    """A venue of whose key only a part is set: somebody believes that it is traded at."""
+    told = f"no order is sent there: {instead}"
+    step = f"set {', '.join(missing)} too, or leave the whole key empty"
+    return Check(name=f"{broker_id}: half a key", status="warn", detail=told, next_step=step)
+
+
 def unused(broker_id: BrokerId, missing: Sequence[str], instead: str) -> Check:
     """A venue for which no key is set: no finding, but worth knowing."""
     step = f"to trade there, set {', '.join(missing)}"

@@ -93,6 +93,11 @@ class AccountCheck:
                 who = await broker.identity()
         except (BrokerError, TimeoutError):
             return False
+        if who.may_withdraw:
+            raise ConfigError(
+                f"{broker.broker_id}: the key of {who.account} may withdraw money; make one that may read and trade "
+                "only: whoever steals it could take everything"
+            )
         fingerprint, account = await self._accounts.bind(
             broker.broker_id, fingerprint=who.fingerprint, account=who.account, at=self._clock.now()
         )

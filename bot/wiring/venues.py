@@ -16,7 +16,7 @@ from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.brokers.paper import PaperBroker, PriceSource
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.brokers.simulated.state import FileVenueState
-from bot.wiring.doctor import Check, VenueCheckup, unused
+from bot.wiring.doctor import Check, VenueCheckup, half_set, unused
 
 _KEYS: Final[Mapping[BrokerId, tuple[str, ...]]] = {
     BINANCE: ("binance_api_key", "binance_api_secret"),
@@ -55,11 +55,7 @@ async def venue_checks(loaded: Loaded, registry: InstrumentRegistry, clock: Cloc
     settings = loaded.settings
     names = [BrokerId(each) for each in settings.venues.broker_names]
     asked = [each for each in names if settings.run.mode != "dev" or not missing_keys(settings.venues, each)]
-    found = [
-        unused(each, [field.upper() for field in missing_keys(settings.venues, each)], _instead(settings, each))
-        for each in names
-        if missing_keys(settings.venues, each)
-    ]
+    found = [_without_key(settings, each) for each in names if missing_keys(settings.venues, each)]
     async with connected(loaded, registry, clock) as router:
         checkups = (
             VenueCheckup(
@@ -74,6 +70,13 @@ async def venue_checks(loaded: Loaded, registry: InstrumentRegistry, clock: Cloc
         for checks in await asyncio.gather(*checkups):
             found += checks
     return found
+
+
+def _without_key(settings: Settings, broker_id: BrokerId) -> Check:
+    missing = missing_keys(settings.venues, broker_id)
+    is_half_set = len(missing) < len(_KEYS[broker_id]) and settings.run.mode != "dev"
+    told = half_set if is_half_set else unused
+    return told(broker_id, [field.upper() for field in missing], _instead(settings, broker_id))
 
 
 def missing_keys(venues: VenueSettings, broker_id: BrokerId) -> tuple[str, ...]:

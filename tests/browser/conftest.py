@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from bot.clock import SystemClock
 from bot.dashboard.app import create_app, serve
 from bot.dashboard.sessions import OneTimeLogin
 from bot.database.memory import MemoryStores
+from bot.instruments import Symbol
 from bot.layer5_monitoring.events import JournalEvents
-from tests.fakes.dashboard_day import dashboard_parts, fill_day
+from bot.models import FeatureSet, Timeframe
+from tests.fakes.dashboard_chart import walked
+from tests.fakes.dashboard_day import NOW, PRICES, dashboard_parts, fill_day
+from tests.fakes.dashboard_story import fill_story
 
 _ARGUMENTS = (
     "--headless",
@@ -40,13 +45,14 @@ document.addEventListener("securitypolicyviolation", event => {
 
 @dataclass
 class Site:
-    """A dashboard over a believable day, running in real time."""
+    """A dashboard over a believable day, running in real time. Its newest candle has closed by `candles_until`."""
 
     app: web.Application
     url: str
     stores: MemoryStores
     events: JournalEvents
     one_time_login: OneTimeLogin
+    candles_until: datetime = NOW
 
 
 @dataclass
@@ -79,13 +85,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 async def site() -> AsyncIterator[Site]:
     stores, events, clock = MemoryStores(), JournalEvents(), SystemClock()
     await fill_day(stores)
-    parts = dashboard_parts(stores, events, clock)
+    await fill_story(stores)
+
+    def features(symbol: Symbol, timeframe: Timeframe) -> FeatureSet | None:
+        return walked(symbol, timeframe, PRICES[symbol], made.candles_until) if symbol in PRICES else None
+
+    parts = dashboard_parts(stores, events, clock, features=features)
     assert parts.one_time_login is not None
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     app = create_app(parts)
     runner = await serve(app, listening)
-    yield Site(app, url, stores, events, parts.one_time_login)
+    made = Site(app, url, stores, events, parts.one_time_login)
+    yield made
     await runner.cleanup()
 
 

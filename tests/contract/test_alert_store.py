@@ -110,3 +110,59 @@ async def test_a_kill_from_telegram_is_stored(databases: Databases) -> None:
         kills = PostgresStores(pool).kills
         assert await kills.set(state)
         assert await kills.current() == state
+
+
+# --------------------------------------------------------------------------------------------------- pages and pruning
+
+
+async def test_history_goes_on_after_the_last_alert_that_was_shown(alerts: AlertStore) -> None:
+    for name, minutes in (("aaaaaa", 1), ("bbbbbb", 2), ("cccccc", 2), ("dddddd", 3)):
+        await alerts.save(alert(name, minutes))
+
+    first = await alerts.recent(2)
+    second = await alerts.recent(2, older_than=first[-1].id)
+
+    assert [each.id for each in first] == ["dddddd", "cccccc"]
+    assert [each.id for each in second] == ["bbbbbb", "aaaaaa"]
+    assert list(await alerts.recent(2, older_than="aaaaaa")) == []
+    assert list(await alerts.recent(2, older_than="nosuch\x00")) == []
+
+
+async def test_what_waits_comes_before_what_only_lasts_and_both_before_nothing_else(alerts: AlertStore) -> None:
+    await alerts.save(alert("waits1", 1))
+    await alerts.save(replace(alert("lasts1", 2, Severity.WARNING), lasts=True))
+    await alerts.save(replace(alert("lasts2", 3, Severity.WARNING), lasts=True))
+    await alerts.save(replace(alert("ended1", 4, Severity.WARNING), lasts=True, resolved_at=at(5)))
+    await alerts.save(replace(alert("taken1", 6), acked_at=at(7), acked_by="ada"))
+    await alerts.save(replace(alert("taken2", 0), acked_at=at(7), acked_by="ada", lasts=True))
+    await alerts.save(alert("told01", 8, Severity.INFO))
+
+    assert [each.id for each in await alerts.unsettled(9)] == ["waits1", "lasts2", "lasts1", "taken2"]
+    assert [each.id for each in await alerts.unsettled(2)] == ["waits1", "lasts2"]
+
+
+async def test_of_each_way_the_newest_success_and_the_newest_failure_are_known(alerts: AlertStore) -> None:
+    telegram = replace(sms(9), channel=Channel.TELEGRAM, recipient="42")
+    failed = replace(sms(3, DeliveryState.FAILED), says="INSUFFICIENT_CREDIT")
+    await alerts.save(replace(alert("first1", 0), deliveries=(sms(1), sms(2), failed)))
+    await alerts.save(replace(alert("second", 5), deliveries=(telegram, sms(6))))
+    await alerts.save(replace(alert("tooold", -60), deliveries=(replace(telegram, at=at(60)),)))
+
+    assert list(await alerts.last_deliveries(at(0))) == [failed, sms(6), telegram]
+    assert list(await alerts.last_deliveries(at(30))) == []
+
+
+async def test_old_alerts_are_forgotten_but_none_that_lasts_waits_or_was_taken_lately(alerts: AlertStore) -> None:
+    await alerts.save(alert("waits1", 0))
+    await alerts.save(replace(alert("lasts1", 0, Severity.WARNING), lasts=True))
+    await alerts.save(replace(alert("taken1", 0), acked_at=at(50), acked_by="ada"))
+    await alerts.save(replace(alert("solved", 0), resolved_at=at(50)))
+    await alerts.save(replace(alert("again1", 0, Severity.INFO), last_at=at(30)))
+    for name in ("old001", "old002", "old003"):
+        await alerts.save(alert(name, 1, Severity.INFO))
+
+    assert await alerts.forget(at(30), 2) == 2
+    assert await alerts.forget(at(30), 9) == 1
+    assert await alerts.forget(at(30), 9) == 0
+    left = {each.id for each in await alerts.recent(9)}
+    assert left == {"waits1", "lasts1", "taken1", "solved", "again1"}

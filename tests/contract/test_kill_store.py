@@ -52,6 +52,13 @@ async def test_nothing_is_pressed_at_first(kills: KillStore) -> None:
     assert list(await kills.history(5)) == []
 
 
+async def test_whatever_can_press_is_stored_with_what_pressed(kills: KillStore) -> None:
+    causes = [each for each in KillCause if each is not KillCause.NOTHING]
+    for each in causes:
+        assert await kills.set(press(L.PAUSE, each))
+    assert [each.cause for each in await kills.active()] == causes
+
+
 async def test_a_press_comes_back_as_it_was_pressed(kills: KillStore) -> None:
     assert await kills.set(press(L.HALT))
     assert await kills.current() == press(L.HALT)

@@ -12,7 +12,7 @@ from bot.database.postgres import PostgresStores
 from bot.errors import IllegalTransition, NotFound
 from bot.instruments import BINANCE, OANDA
 from bot.interfaces import Stores
-from bot.models import ClientOrderId, OrderRole, OrderState, OutcomeVerdict, PositionId, SignalId, TaskId
+from bot.models import ClientOrderId, OrderRole, OrderState, OutcomeVerdict, PositionId, SignalId, TaskId, TaskState
 from tests.contract.store_builders import (
     EUR_USD,
     at,
@@ -646,6 +646,17 @@ async def test_a_task_is_stored_once_and_then_left_as_it_is(stores: Stores) -> N
     assert await stores.tasks.all() == [task("A"), task("a"), task("b")]
 
 
+async def test_a_task_is_run_or_not_and_a_later_start_leaves_it_so(stores: Stores) -> None:
+    await stores.tasks.ensure([task("a")])
+    await stores.tasks.set_state(TaskId("a"), TaskState.PAUSED)
+    await stores.tasks.ensure([task("a")])
+    assert await stores.tasks.get(TaskId("a")) == replace(task("a"), state=TaskState.PAUSED)
+    with pytest.raises(NotFound, match="task z"):
+        await stores.tasks.set_state(TaskId("z"), TaskState.RUNNING)
+    with pytest.raises(NotFound, match="task z"):
+        await stores.tasks.get(TaskId("z"))
+
+
 async def test_the_newest_judged_candle_is_remembered(stores: Stores) -> None:
     await stores.tasks.ensure([task("a")])
     assert await stores.tasks.last_judged(TaskId("a")) is None
@@ -654,6 +665,23 @@ async def test_the_newest_judged_candle_is_remembered(stores: Stores) -> None:
     assert await stores.tasks.last_judged(TaskId("a")) == at(60)
     with pytest.raises(NotFound, match="task z"):
         await stores.tasks.judged(TaskId("z"), at(0))
+
+
+async def test_what_each_task_did_is_known_in_one_question(stores: Stores) -> None:
+    # Arrange
+    await stores.tasks.ensure([task(), task("idle")])
+    for number, minutes in enumerate((-1, 0, 30)):
+        await stores.signals.record(signal_record(f"s{number}", minutes=minutes))
+    await stores.setups.put(setup("expired", minutes=-2000, symbol="GBP_USD"))
+    await stores.setups.put(setup("ended", minutes=0))
+    await stores.setups.put(setup("live", minutes=30))
+
+    # Act
+    busy, idle = await stores.tasks.activity(at(0), at(60))
+
+    # Assert
+    assert (busy.task_id, busy.signals, busy.live_setups) == (task().id, 2, 1)
+    assert (idle.task_id, idle.signals, idle.live_setups) == (TaskId("idle"), 0, 0)
 
 
 async def test_the_journal_tells_the_newest_entry_first_in_the_order_of_appending(stores: Stores) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.access import Act
 from bot.database.memory import MemoryStores
 from bot.database.postgres import PostgresStores
 from bot.errors import BotError
@@ -25,7 +26,9 @@ from bot.models import (
     PositionId,
     SignalId,
     TaskId,
+    TaskState,
 )
+from bot.reports import Before, OrderFilter
 from tests.contract.store_builders import (
     at,
     entry_of_journal,
@@ -45,6 +48,7 @@ SIGNALS = ("s1", "s2", "S3")
 POSITIONS = ("p1", "p2", "P3")
 SYMBOLS = ("EUR_USD", "GBP_USD")
 FEW = 4
+_SOME_STATES = frozenset({OrderState.FILLED, OrderState.DENIED})
 PRESSING = (KillCause.COMMAND, KillCause.FILE, KillCause.DRAWDOWN, KillCause.DAILY_LOSS)
 
 
@@ -179,6 +183,26 @@ OPERATIONS: Mapping[str, st.SearchStrategy[Operation]] = {
         lambda n, m: Operation(f"judged {n}", lambda s: s.tasks.judged(TaskId(n), at(m))),
         st.sampled_from(("a", "A")),
         minutes,
+    )
+    | st.builds(
+        lambda n, state: Operation(f"{n} {state}", lambda s: s.tasks.set_state(TaskId(n), state)),
+        st.sampled_from(("a", "A")),
+        st.sampled_from(TaskState),
+    ),
+    "acts": st.builds(
+        lambda who, key, told, m: Act(who=who, key=key, fingerprint=told, at=at(m)),
+        st.sampled_from(("ada", "Ada")),
+        st.sampled_from(("k", "K")),
+        st.sampled_from(("f", "g")),
+        minutes,
+    ).flatmap(
+        lambda act: st.sampled_from(
+            (
+                Operation(f"begin {act.who} {act.key}", lambda s: s.acts.begin(act, forget_before=at(2))),
+                Operation(f"end {act.who} {act.key}", lambda s: s.acts.end(act, status=200, answer="{}")),
+                Operation(f"forget {act.who} {act.key}", lambda s: s.acts.forget(act)),
+            )
+        )
     ),
     "journal": st.builds(lambda n, m: entry_of_journal(n, minutes=m), st.integers(0, 9), minutes).map(
         lambda row: Operation("journal", lambda s: s.journal.append(row))
@@ -223,6 +247,9 @@ def questions() -> list[Operation]:
         ("tasks", lambda s: s.tasks.all()),
         ("last judged", lambda s: s.tasks.last_judged(TaskId("a"))),
         ("journal", lambda s: s.journal.recent(FEW)),
+        ("filled and denied", lambda s: s.orders.find_orders(OrderFilter(states=_SOME_STATES), limit=FEW)),
+        ("entries", lambda s: s.orders.find_orders(OrderFilter(role=OrderRole.ENTRY, broker_id=OANDA), limit=FEW)),
+        ("older orders", lambda s: s.orders.find_orders(OrderFilter(), limit=2, before=Before(at=at(3), id="o2"))),
     ]
     for name in ORDERS:
         order_id = ClientOrderId(name)
@@ -231,6 +258,7 @@ def questions() -> list[Operation]:
     for name in POSITIONS:
         position_id = PositionId(name)
         asked.append((f"orders of {name}", partial(lambda each, s: s.orders.orders_of(each), position_id)))
+        asked.append((f"fills of {name}", partial(lambda each, s: s.orders.fills_of(each), position_id)))
         asked.append((f"position {name}", partial(lambda each, s: s.orders.position(each), position_id)))
     for name in SYMBOLS:
         asked.append((f"live {name}", partial(lambda each, s: s.setups.live(each), Symbol(name))))

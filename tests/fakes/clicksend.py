@@ -11,6 +11,7 @@ from aiohttp import web
 from bot.interfaces import Clock
 
 USER, KEY = "ada@example.org", "1F2E3D4C-0000-4000-8000-000000000000"
+SUBACCOUNT_KEY = "AAAA1111-0000-4000-8000-000000000000"
 PRICE = 0.077
 GSM = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
@@ -41,8 +42,9 @@ class FakeClickSend:
         self.queued: list[Text] = []
         self.faults: list[str] = []
         self.looks = 0
+        self._account_looks: list[float] = []
         self._clock = clock
-        self._balance = balance
+        self.balance = balance
         self._history_lag_s = history_lag_s
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -52,6 +54,7 @@ class FakeClickSend:
         app = web.Application()
         app.router.add_post("/v3/sms/send", self._send)
         app.router.add_get("/v3/sms/history", self._history)
+        app.router.add_get("/v3/account", self._account)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -96,17 +99,28 @@ class FakeClickSend:
             refusal = "INVALID_RECIPIENT"
         elif to.startswith("+1999"):
             refusal = "COUNTRY_NOT_ENABLED"
-        elif self._balance < PRICE * parts:
+        elif self.balance < PRICE * parts:
             refusal = "INSUFFICIENT_CREDIT"
         elif any((each.to, each.body) == (to, text) and now_s - each.at_s < THROTTLE_S for each in self.queued):
             refusal = "THROTTLED"
         row = {"to": to, "body": text, "from": "", "custom_string": reference, "message_id": self._id()}
         if refusal:
             return {**row, "schedule": "", "message_parts": 0, "message_price": "0.0000", "status": refusal}
-        self._balance -= PRICE * parts
+        self.balance -= PRICE * parts
         self.queued.append(Text(to=to, body=text, reference=reference, at_s=now_s, parts=parts))
         more = {"direction": "out", "date": int(now_s), "schedule": int(now_s), "user_id": 1, "message_parts": parts}
         return {**row, **more, "message_price": f"{PRICE * parts:.4f}", "status": "SUCCESS"}
+
+    async def _account(self, request: web.Request) -> web.Response:
+        """The balance is a text; the keys of subaccounts are there too. 20 a minute."""
+        if not _is_allowed(request):
+            return _no(401, "UNAUTHORIZED")
+        now_s = self._clock.now().timestamp()
+        self._account_looks = [each for each in self._account_looks if each > now_s - 60] + [now_s]
+        if len(self._account_looks) > 20:
+            return _no(429, "TOO_MANY_REQUESTS", {"Retry-After": "30"})
+        subaccount = {"api_key": SUBACCOUNT_KEY}
+        return _yes("Here's your account", {"user_id": 1, "balance": f"{self.balance:.6f}", "_subaccount": subaccount})
 
     async def _history(self, request: web.Request) -> web.Response:
         """Pages of at least 15; what was just sent is not there yet."""

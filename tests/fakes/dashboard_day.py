@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
+from bot.access import Role, User
+from bot.clock import ManualClock
 from bot.config import RiskSettings
 from bot.dashboard.parts import DashboardParts
 from bot.dashboard.passwords import password_hash_of
@@ -27,6 +32,7 @@ from bot.models import (
     DivergenceKind,
     EntrySignal,
     ExitPlan,
+    FeatureSet,
     Finding,
     FindingStatus,
     JobHealth,
@@ -49,14 +55,17 @@ from bot.models import (
     Timeframe,
     TradingSetup,
 )
+from tests.fakes.dashboard_chart import walked
+from tests.fakes.dashboard_trading import DayTrading
+from tests.fakes.operations_day import day_checkup, day_parts, fill_operations
 
 NOW = datetime(2025, 3, 4, 14, 0, 5, tzinfo=UTC)
 USER = "admin"
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = password_hash_of(PASSWORD)
 API_TOKEN = "api-token-of-the-test"
-_PRICES = {
-    symbol: Decimal(price)
+PRICES = {
+    Symbol(symbol): Decimal(price)
     for symbol, price in (
         ("BTC/USDT", "64213.50"),
         ("ETH/USDT", "3054.10"),
@@ -73,7 +82,7 @@ _RULES = (
     ("4", "reward:risk", 2.1412, ">= 2"),
     ("5", "RSI contradiction", 41.23, "< 70"),
     ("6", "stop distance", 1.913, "0.5 to 7 ATR"),
-    ("7", "trend strength", 17.2, ">= 20"),
+    ("7", "trend strength", 24.3, ">= 20"),
     ("8", "ranging market", 0.9341, ">= 0.5"),
     ("9", "confirmation", 3.0, ">= 2 families"),
     ("10", "swing length", 14.0, ">= 7 bars"),
@@ -84,6 +93,7 @@ _RULES = (
     ("E3", "prices", math.nan, "<= 0.05 ATR"),
     ("S", "score", 6.4, ">= 5"),
 )
+_MEASURED_BY_FAILURES = {"7": 17.2, "S": 4.1}
 
 
 def findings(failing: str = "") -> tuple[Finding, ...]:
@@ -94,12 +104,15 @@ def findings(failing: str = "") -> tuple[Finding, ...]:
             return FindingStatus.FAIL
         return FindingStatus.OFF if code in ("13", "14") else FindingStatus.PASS
 
-    return tuple(Finding(code, name, status(code), measured, limit) for code, name, measured, limit in _RULES)
+    def measured(code: str, otherwise: float | str) -> float | str:
+        return _MEASURED_BY_FAILURES.get(code, otherwise) if code == failing else otherwise
+
+    return tuple(Finding(code, name, status(code), measured(code, value), limit) for code, name, value, limit in _RULES)
 
 
 def entry_signal(symbol: str = "BTC/USDT", number: int = 0, **changes: Any) -> EntrySignal:
     """A long of one task, with a claim; stop 1 % away."""
-    entry, sign = _PRICES[symbol], changes.get("direction", Direction.LONG).sign
+    entry, sign = PRICES[Symbol(symbol)], changes.get("direction", Direction.LONG).sign
     standard = EntrySignal(
         id=SignalId(f"divergence:{symbol}:1h/2025-03-04T13:00:00+00:00/{number}"),
         task_id=TaskId(f"divergence:{symbol}:1h"),
@@ -217,6 +230,7 @@ async def fill_day(stores: MemoryStores) -> None:
     """Open, pending and closed positions, signals of every status, setups, an outcome and two days of equity."""
     await _positions(stores)
     await _signals(stores)
+    await fill_operations(stores)
     for hours, direction, symbol in ((19, Direction.LONG, "ETH/USDT"), (6, Direction.SHORT, "GBP_USD")):
         await stores.setups.put(
             TradingSetup(
@@ -278,7 +292,7 @@ async def _signals(stores: MemoryStores) -> None:
     records = (
         signal_record(bitcoin, "ordered", "bought 0.15512 at 64,213.50"),
         signal_record(solana, "vetoed", "", rejected_by="7", findings=findings("7"), score=5.8),
-        signal_record(euro, "refused", "OPEN_POSITIONS: 5 of 5 positions are open at oanda"),
+        signal_record(euro, "refused", "MAX_OPEN_POSITIONS: 5 of 5 positions are open at oanda"),
         signal_record(entry_signal("ETH/USDT", 4, timeframe=Timeframe.H4), "setup", "waits 24 h for a 1h signal"),
         signal_record(entry_signal("NVDA", 5), "vetoed", "", rejected_by="S", findings=findings("S"), score=4.1),
     )
@@ -358,8 +372,24 @@ async def risk_of(stores: MemoryStores) -> RiskReport:
     return risk_report(view, default_registry())
 
 
+def features_of(symbol: Symbol, timeframe: Timeframe) -> FeatureSet | None:
+    """Candles of what trades in this day, on the timeframes that tasks follow."""
+    if symbol not in PRICES or timeframe not in (Timeframe.H1, Timeframe.H4):
+        return None
+    return walked(symbol, timeframe, PRICES[symbol], NOW)
+
+
+def add_user(stores: MemoryStores, name: str, role: Role, **changes: Any) -> User:
+    """A person with `PASSWORD`. Stores in memory never wait, so that one step of the call is all of it."""
+    user = User(name=name, role=role, password_hash=PASSWORD_HASH, created_at=NOW, password_at=NOW, **changes)
+    with suppress(StopIteration):
+        stores.users.add(user).send(None)
+    return user
+
+
 def dashboard_parts(stores: MemoryStores, events: JournalEvents, clock: Clock, **changes: Any) -> DashboardParts:
-    """A dashboard whose daemon is healthy and whose password is `PASSWORD`."""
+    """A dashboard whose daemon is healthy; its admin is `USER` with `PASSWORD`."""
+    add_user(stores, changes.get("user", USER), Role.ADMIN)
 
     async def status() -> DaemonStatus:
         return status_of()
@@ -374,14 +404,18 @@ def dashboard_parts(stores: MemoryStores, events: JournalEvents, clock: Clock, *
         registry=default_registry(),
         clock=clock,
         user=USER,
-        password_hash=PASSWORD_HASH,
         api_token=API_TOKEN,
         market_note=lambda: "Market time; 4 hours pass each second. Recorded candles, re-dated.",
-        health=lambda: {"status": "ok"},
+        health=lambda: {"mode": "dev", "status": "ok"},
         kill=KillSwitch(stores.kills, clock=clock, record=not_recorded, file=changes.get("kill_file")),
         kill_file=None,
         risk=lambda: risk_of(stores),
         venues=VenueDesk(BrokerRouter([], default_registry())),
+        ready=str,
+        checkup=day_checkup(clock),
+        metrics=CollectorRegistry(),
+        features=features_of,
+        trading=DayTrading(stores, ManualClock(NOW), PRICES).parts,
         one_time_login=OneTimeLogin(clock),
     )
-    return replace(standard, **changes)
+    return replace(standard, **{**day_parts(), **changes})

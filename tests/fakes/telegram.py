@@ -6,6 +6,7 @@ Checked against python-telegram-bot 22.8; the service's answers are those of Bot
 import asyncio
 import json
 import re
+import struct
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from bot.interfaces import Clock
 
 TOKEN = "123456:AAfaketokenfaketokenfaketokenfaketo"
 BOT = {"id": 99, "is_bot": True, "first_name": "bot", "username": "x_bot"}
+MOST_PHOTO_BYTES = 10_000_000
 TAGS = re.compile(r"<(/?)([a-zA-Z][\w-]*)[^>]*>")
 KNOWN_TAGS = ("b", "i", "u", "s", "code", "pre", "a", "blockquote")
 ESCAPES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&amp;": "&"}
@@ -41,6 +43,7 @@ class Message:
     buttons: list[dict[str, str]] = field(default_factory=list)
     edits: int = 0
     silent: bool = False
+    picture: bytes = b""
 
 
 class FakeTelegram:
@@ -62,6 +65,7 @@ class FakeTelegram:
         self._sent: dict[int, list[float]] = {}
         self._news = asyncio.Event()
         self._polls = 0
+        self._files: dict[str, bytes] = {}  # of the call that is answered now; its method reads them before it waits
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
@@ -112,7 +116,7 @@ class FakeTelegram:
 
     async def start(self) -> str:
         """Serve; the address."""
-        app = web.Application()
+        app = web.Application(client_max_size=2 * MOST_PHOTO_BYTES)
         app.router.add_route("*", "/bot{token}/{method}", self._answer)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
@@ -131,7 +135,9 @@ class FakeTelegram:
         method = request.match_info["method"].lower()
         if request.match_info["token"] != TOKEN:
             return _error(No(401, "Unauthorized"))
-        form = {name: str(value) for name, value in (await request.post()).items()}
+        posted = await request.post()
+        form = {name: value for name, value in posted.items() if isinstance(value, str)}
+        self._files = {name: value.file.read() for name, value in posted.items() if isinstance(value, web.FileField)}
         self.calls.append((method, form))
         faults = self.faults.get(method)
         fault = faults.popleft() if faults else ""
@@ -151,6 +157,12 @@ class FakeTelegram:
 
     async def _getme(self, form: dict[str, str]) -> Any:
         return BOT
+
+    async def _sendchataction(self, form: dict[str, str]) -> Any:
+        if form.get("action") != "typing":
+            raise No(400, "Bad Request: wrong parameter action in request")
+        self._chat(form)
+        return True
 
     async def _deletewebhook(self, form: dict[str, str]) -> Any:
         return True
@@ -195,18 +207,41 @@ class FakeTelegram:
         return self._as_json(message)
 
     async def _sendphoto(self, form: dict[str, str]) -> Any:
-        chat = self._chat(form)
-        if len(form.get("caption", "")) > 1024:
-            raise No(400, "Bad Request: message caption is too long")
+        """A file of its own part; the service looks into it, and counts the caption after parsing."""
+        chat, caption = self._chat(form), _parsed_caption(form)
+        picture = self._files.get("photo")
+        if picture is None:
+            raise No(400, "Bad Request: there is no photo in the request")
+        if len(picture) > MOST_PHOTO_BYTES:
+            raise No(413, "Request Entity Too Large")
+        size = _png_size(picture)
+        if size is None or sum(size) > 10_000 or max(size) > 20 * min(size):
+            raise No(400, "Bad Request: PHOTO_INVALID_DIMENSIONS" if size else "Bad Request: IMAGE_PROCESS_FAILED")
         self._count(chat)
-        self.messages.append(Message(chat=chat, number=len(self.messages) + 1, text=form.get("caption", "")))
-        return self._as_json(self.messages[-1])
+        message = Message(
+            chat=chat,
+            number=len(self.messages) + 1,
+            text=caption,
+            silent=form.get("disable_notification", "").lower() == "true",
+            picture=picture,
+        )
+        self.messages.append(message)
+        return self._as_json(message)
+
+    async def _editmessagecaption(self, form: dict[str, str]) -> Any:
+        return self._edited(form, _parsed_caption(form), has_picture=True)
 
     async def _editmessagetext(self, form: dict[str, str]) -> Any:
-        chat, text = self._chat(form), _parsed(form)
+        return self._edited(form, _parsed(form), has_picture=False)
+
+    def _edited(self, form: dict[str, str], text: str, *, has_picture: bool) -> Any:
+        chat = self._chat(form)
         found = [each for each in self.messages if (each.chat, each.number) == (chat, int(form["message_id"]))]
         if not found:
             raise No(400, "Bad Request: message to edit not found")
+        if bool(found[0].picture) != has_picture:
+            missing = "caption" if has_picture else "text"
+            raise No(400, f"Bad Request: there is no {missing} in the message to edit")
         if found[0].text == text:
             raise No(400, "Bad Request: message is not modified: specified new message content is exactly the same")
         self._count(chat)
@@ -239,7 +274,12 @@ class FakeTelegram:
 
     def _as_json(self, message: Message) -> dict[str, Any]:
         chat = {"id": message.chat, "type": self._chats[message.chat]}
-        return {"message_id": message.number, "from": BOT, "chat": chat, "date": 1_765_000_000, "text": message.text}
+        head = {"message_id": message.number, "from": BOT, "chat": chat, "date": 1_765_000_000}
+        size = _png_size(message.picture)
+        if size is None:
+            return {**head, "text": message.text}
+        photo = {"file_id": f"f{message.number}", "file_unique_id": f"u{message.number}", "file_size": 1}
+        return {**head, "caption": message.text, "photo": [{**photo, "width": size[0], "height": size[1]}]}
 
 
 def _person(user: int) -> dict[str, Any]:
@@ -255,6 +295,24 @@ def _parsed(form: dict[str, str]) -> str:
     if len(text) > 4096:
         raise No(400, "Bad Request: message is too long")
     return text
+
+
+def _parsed_caption(form: dict[str, str]) -> str:
+    """May be empty."""
+    text = form.get("caption", "")
+    if form.get("parse_mode") == "HTML":
+        text = _without_markup(text)
+    if len(text) > 1024:
+        raise No(400, "Bad Request: message caption is too long")
+    return text
+
+
+def _png_size(picture: bytes) -> tuple[int, int] | None:
+    """Width and height, of the first chunk; None for what is no PNG."""
+    if picture[:8] != b"\x89PNG\r\n\x1a\n" or picture[12:16] != b"IHDR":
+        return None
+    width, height = struct.unpack(">II", picture[16:24])
+    return width, height
 
 
 def _without_markup(text: str) -> str:

@@ -29,7 +29,12 @@ class RunningDaemon:
                 stderr=errors,
                 cwd=data.parent,
             )
-        until(self._is_up, self._why)
+        try:
+            until(self._is_up, self._why)
+        except AssertionError:
+            self.process.kill()
+            self.process.wait()
+            raise
         facts = json.loads((data / "run.json").read_text())
         self.url, self.token = facts["url"], facts["token"]
 

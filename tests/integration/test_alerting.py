@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.clock import SystemClock
-from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.fakes.telegram import TOKEN, FakeTelegram, Message
 from tests.integration.daemons import RunningDaemon
 
 OPERATOR = 42
@@ -31,6 +31,17 @@ async def shown(fake: FakeTelegram, words: str) -> str:
             await clock.sleep(0.05)
 
 
+async def picture_of(fake: FakeTelegram, words: str) -> Message:
+    """The first message with a picture and `words` under it, when it comes."""
+    clock = SystemClock()
+    async with asyncio.timeout(120):
+        while True:
+            found = [each for each in fake.messages if each.picture and words in each.text]
+            if found:
+                return found[0]
+            await clock.sleep(0.05)
+
+
 async def test_a_daemon_tells_of_its_trades_and_takes_a_pause_and_a_halt_from_a_chat(
     fake: FakeTelegram, data: Path
 ) -> None:
@@ -44,6 +55,9 @@ async def test_a_daemon_tells_of_its_trades_and_takes_a_pause_and_a_halt_from_a_
     try:
         fake.says(OPERATOR, "/status")
         assert "kill switch none" in await shown(fake, "last analysis")
+        pictured = await picture_of(fake, "signal ")
+        assert pictured.picture.startswith(b"\x89PNG")
+        assert len(pictured.picture) < 200_000
         fake.says(OPERATOR, "/pause lunch")
         await shown(fake, "PAUSE; ./botctl resume")
         told = await shown(fake, "kill switch: PAUSE everywhere by telegram 42 (telegram): lunch")

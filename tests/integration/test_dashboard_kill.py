@@ -114,7 +114,7 @@ async def test_halt_is_resumed_with_the_password_only(daemon: Daemon) -> None:
     await sent(daemon, "halt")
     assert (await sent(daemon, "none"))[0] == 401
     status, page = await sent(daemon, "none", password="wrong")
-    assert (status, "The password is not right" in page) == (401, True)
+    assert (status, "The password or the code is not right" in page) == (401, True)
     assert (await held(daemon)).level is KillLevel.HALT
     assert (await sent(daemon, "none", password=PASSWORD))[0] == 303
     assert (await held(daemon)).level is KillLevel.NONE
@@ -186,7 +186,7 @@ async def test_pressing_works_while_the_database_is_down(daemon: Daemon, monkeyp
 
 async def test_the_page_shows_limits_used_and_exposure(daemon: Daemon) -> None:
     await fill_day(daemon.stores)
-    _, page = await daemon.get("/")
-    assert "Limits and exposure" in page
-    for word in ("correlated: crypto long", "not known yet", "BTC", "divergence", "Worst case"):
+    _, page = await daemon.get("/risk")
+    assert "Limits: used against allowed" in page
+    for word in ("correlated: crypto long", "BTC", "divergence", "Worst case"):
         assert word in page

@@ -55,7 +55,7 @@ async def daemon(venues: Venues) -> AsyncIterator[Daemon]:
 
 async def test_a_clean_book_is_said_to_agree(daemon: Daemon) -> None:
     _, page = await daemon.get("/")
-    assert "Everything agrees.</strong> 4 orders and positions" in page
+    assert "Everything agrees: 4 orders and positions" in page
 
 
 async def test_each_difference_is_shown_with_its_id_and_that_it_waits(daemon: Daemon, venues: Venues) -> None:

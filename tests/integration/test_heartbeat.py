@@ -96,6 +96,20 @@ async def test_it_is_quiet_when_one_of_them_stands_still_while_the_other_runs(
     assert (watcher.beats, progress.stalled()) == (1, (silent,))
 
 
+async def test_a_venue_whose_monitor_stands_still_makes_it_quiet_whatever_the_others_do(
+    address: str, watcher: Watcher, clock: ManualClock
+) -> None:
+    jobs = Jobs()
+    jobs.rows["monitor oanda"] = JobHealth(name="monitor oanda", interval_s=120)
+    progress = progress_of(jobs, clock)
+    for name in ("analysis", "monitor"):
+        jobs.ran(name)
+    assert not await beat(address, progress, clock)
+    assert (watcher.beats, progress.stalled()) == (0, ("monitor oanda",))
+    jobs.ran("monitor oanda")
+    assert await beat(address, progress, clock)
+
+
 async def test_runs_that_fail_are_no_progress(address: str, watcher: Watcher, clock: ManualClock) -> None:
     jobs = Jobs()
     progress = progress_of(jobs, clock)

@@ -112,7 +112,7 @@ def opened_of(daemon: RunningDaemon) -> int:
 
 def entries_of(daemon: RunningDaemon) -> set[str]:
     """Entries that left, by name: refused ones never did."""
-    orders = daemon.api("/api/orders?limit=500")
+    orders = daemon.api("/api/orders?limit=500")["rows"]
     return {each["client_order_id"] for each in orders if each["role"] == "entry" and each["state"] != "DENIED"}
 
 
@@ -167,7 +167,10 @@ def test_the_file_halts_and_only_the_password_resumes(data: Path, trading: Runni
     assert botctl(data, "resume", "--password-file", str(wrong)).returncode == 2
     assert trading.api("/health")["kill"] == "halt"
 
-    resumed = botctl(data, "resume", "--password-file", str(data / "dashboard-password"))
+    right = data / "right"
+    right.write_text("a heron stands in the reeds")
+    assert botctl(data, "users", "passwd", "admin", "--password-file", str(right)).returncode == 0
+    resumed = botctl(data, "resume", "--password-file", str(right))
     assert resumed.returncode == 0, resumed.stderr
     until(lambda: trading.api("/health")["kill"] == "none")
     shown = botctl(data, "risk")

@@ -15,7 +15,7 @@ from bot.config import load_settings
 from bot.database.memory import MemoryStores
 from bot.errors import BrokerUnavailable, ConfigError
 from bot.instruments import BINANCE, IG, OANDA, Symbol, default_registry
-from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer1_data.broker_interface import BrokerInterface, VenueIdentity
 from bot.models import OrderState, Timeframe
 from bot.wiring.market import AccountCheck
 from bot.wiring.paper_market import PaperMarket, open_paper_market
@@ -152,6 +152,20 @@ async def test_another_account_on_the_same_database_is_refused_with_both_names(s
 
     with pytest.raises(ConfigError, match=r"belongs to account spot …7868, .* leads to spot …2222"):
         await again.look()
+
+
+async def test_a_key_that_may_withdraw_is_refused(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S24: who steals it would have the money, and nothing here needs that right."""
+    broker = paper.venues()[0].broker
+    identity = replace(await broker.identity(), may_withdraw=True)
+
+    async def withdrawing() -> VenueIdentity:
+        return identity
+
+    monkeypatch.setattr(broker, "identity", withdrawing)
+
+    with pytest.raises(ConfigError, match=f"{broker.broker_id}: the key of .* may withdraw money; make one that may"):
+        await AccountCheck([broker], MemoryStores().accounts, currency="USD").look()
 
 
 async def test_an_account_in_another_currency_than_everything_is_counted_in_is_refused(

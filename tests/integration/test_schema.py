@@ -31,7 +31,7 @@ def test_no_migration_asks_the_database_for_the_time() -> None:
         assert not re.search(clocks, statements, re.IGNORECASE), migration.name
 
 
-@pytest.mark.parametrize("table", ["order_events", "fills", "journal", "kill_events"])
+@pytest.mark.parametrize("table", ["order_events", "fills", "journal", "kill_events", "audit_log"])
 @pytest.mark.parametrize("change", ["DELETE FROM {}", "TRUNCATE {}", "UPDATE {} SET {column} = {column}"])
 async def test_facts_cannot_be_changed(pool: Pool, table: str, change: str) -> None:
     column = "at" if table != "fills" else "filled_at"
@@ -54,6 +54,15 @@ async def test_every_query_of_a_page_or_of_the_order_path_has_its_index(pool: Po
         "analyst_opinions_newest": "SELECT 1 FROM analyst_opinions ORDER BY at DESC, task_id DESC LIMIT 9",
         "analyst_opinions_entered": "SELECT count(*) FROM analyst_opinions WHERE lets_enter AND at >= '2024-01-01'",
         "analyst_gates_newest": "SELECT 1 FROM analyst_gates WHERE model = 'm' ORDER BY number DESC LIMIT 1",
+        "alerts_lasting": "SELECT 1 FROM alerts WHERE lasts AND resolved_at IS NULL ORDER BY raised_at DESC",
+        "alerts_waiting": "SELECT 1 FROM alerts WHERE severity = 'critical' AND resolved_at IS NULL"
+        " AND acked_at IS NULL ORDER BY raised_at DESC",
+        "alerts_by_time": "SELECT 1 FROM alerts WHERE raised_at < '2024-01-01' ORDER BY raised_at DESC LIMIT 9",
+        "alerts_by_use": "SELECT 1 FROM alerts WHERE last_at >= '2024-01-01'",
+        "user_sessions_of_user": "SELECT 1 FROM user_sessions WHERE user_name = 'u' ORDER BY opened_at DESC LIMIT 9",
+        "api_tokens_newest": "SELECT 1 FROM api_tokens ORDER BY created_at DESC, id DESC LIMIT 9",
+        "audit_log_by_who": "SELECT 1 FROM audit_log WHERE who = 'w' AND number < 9 ORDER BY number DESC LIMIT 9",
+        "audit_log_by_what": "SELECT 1 FROM audit_log WHERE what = 'w' ORDER BY number DESC LIMIT 9",
         "order_events_of_order": "SELECT at FROM order_events WHERE client_order_id = 'o' ORDER BY sequence",
     }
 

@@ -1,6 +1,7 @@
 """Telegram through the real library, over loopback: who may command what, and what the service's moods do to alerts."""
 
 import asyncio
+import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -260,9 +261,46 @@ async def test_hostile_text_is_shown_as_it_is(telegram: Telegram, fake: FakeTele
     assert fake.shown(OPERATOR) == [text]
 
 
+def png(width: int = 2, height: int = 2) -> bytes:
+    """As much of a PNG as the service looks at first."""
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height)
+
+
 async def test_a_picture_goes_out_under_a_text_of_allowed_length(telegram: Telegram, fake: FakeTelegram) -> None:
-    await telegram.send_photo(OPERATOR, b"\x89PNG\r\n\x1a\n", "signal EUR_USD " + "x" * 2_000)
-    assert fake.shown(OPERATOR)[0].startswith("signal EUR_USD")
+    await telegram.send_photo(OPERATOR, png(), "signal EUR_USD <&> " + "x" * 2_000, silent=True)
+
+    (message,) = fake.messages
+    assert message.text.startswith("signal EUR_USD <&> xxx")
+    assert (message.picture, message.silent) == (png(), True)
+
+
+async def test_the_text_under_a_picture_is_changed_in_its_own_way(telegram: Telegram, fake: FakeTelegram) -> None:
+    reference = await telegram.send_photo(OPERATOR, png(), "signal EUR_USD")
+    await telegram.edit(OPERATOR, reference, "taken by ada: signal EUR_USD\n" + "x" * 2_000)
+    await telegram.edit(OPERATOR, reference, "taken by ada: signal EUR_USD\n" + "x" * 2_000)
+
+    assert fake.shown(OPERATOR)[0].startswith("taken by ada: signal EUR_USD\nxxx")
+    assert fake.messages[0].edits == 1
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        pytest.param(b"no picture", AlertFailed, id="no picture"),
+        pytest.param(png(9_000, 2_000), AlertFailed, id="too many pixels"),
+        pytest.param(png() + bytes(10_000_000), AlertFateUnknown, id="too many bytes"),
+    ],
+)
+async def test_a_picture_that_the_service_refuses_is_our_error(
+    telegram: Telegram, picture: bytes, expected: type[AlertFailed]
+) -> None:
+    with pytest.raises(expected):
+        await telegram.send_photo(OPERATOR, picture, "signal EUR_USD")
+
+
+async def test_no_secret_goes_out_under_a_picture_even_where_it_is_cut(telegram: Telegram, fake: FakeTelegram) -> None:
+    await telegram.send_photo(OPERATOR, png(), "x" * 980 + TOKEN)
+    assert TOKEN[:10] not in fake.messages[0].text
 
 
 async def test_no_secret_goes_out(telegram: Telegram, fake: FakeTelegram) -> None:

@@ -14,17 +14,17 @@ from bot.cli import main
 from bot.config import DivergenceSettings, ValidationSettings
 from bot.instruments import default_registry
 from bot.layer2_intelligence.features import BatchFeatures
+from bot.layer2_intelligence.rule_names import RULE_NAMES
 from bot.layer2_intelligence.validator import judge
+from bot.layer5_monitoring.performance import student
 from bot.models import CandleSeries, FindingStatus
 from bot.replay.rules_report import (
-    RULE_NAMES,
     FollowedSignal,
     RuleRow,
     Worth,
     read_journal,
     report_json,
     rules_report,
-    student,
 )
 from tests.builders import series, signal
 from tests.replay.commands import EURO, settle_in

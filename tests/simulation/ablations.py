@@ -94,8 +94,8 @@ class CountsFillsTwice(MemoryOrders):
 class ReadsNoStopBack(PositionGuard):
     """A stop counts when it was acknowledged."""
 
-    async def verify(self, broker_id: BrokerId) -> float:
-        return 0.0
+    async def _look_at_all(self, broker_id: BrokerId) -> list[Any]:
+        return []
 
 
 class FlagsTargetsEarly(ExecutionEngine):
@@ -283,6 +283,9 @@ ABLATIONS: Final = (
     Ablation("protect or flatten", Seams(engine=LeavesItUnprotected), ("I6",), "B3,B11"),
     Ablation("what others did is told", Seams(reconciler=IgnoresWhatOthersDid), ("I16",), "B11c,B12,B22"),
     Ablation(
-        "lost intents are found", Seams(engine=BelievesALostCommit, tracker=ForgetsLostIntents), ("I8", "I5", "I6")
+        "lost intents are found",
+        Seams(engine=BelievesALostCommit, tracker=ForgetsLostIntents),
+        ("I8", "I5", "I6"),
+        "D1",
     ),
 )

@@ -1,7 +1,7 @@
 """The alert desk: one alert for one thing, kept whatever the database does, brought to people in order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import time
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from bot.alerts import Alert, Channel, DeliveryState, Notice, Severity
 from bot.clock import ManualClock
 from bot.database.memory_alerts import MemoryAlerts
 from bot.errors import AlertFailed, AlertFateUnknown, AlertNotSent, DatabaseUnavailable, NotFound
+from bot.layer5_monitoring.alert_retention import AlertRetention
 from bot.layer5_monitoring.alert_spool import AlertSpool
 from bot.layer5_monitoring.alert_text import chat_text, sms_text
 from bot.layer5_monitoring.alert_words import conditions_of, ended_by, notice_of
 from bot.layer5_monitoring.alerts import AlertDesk
 from bot.layer5_monitoring.courier import Courier, Manners
+from bot.layer5_monitoring.pictures import Pictures
 from bot.models import JournalEntry
 
 CHAT = 42
@@ -41,6 +43,7 @@ class Chat:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.photos: list[tuple[bytes, str]] = []
         self.edits: list[tuple[str, str]] = []
         self.faults: list[AlertFailed] = []
 
@@ -49,6 +52,12 @@ class Chat:
             raise self.faults.pop(0)
         self.sent.append(text)
         return str(len(self.sent))
+
+    async def send_photo(self, chat: int, picture: bytes, caption: str, *, silent: bool = False) -> str:
+        if self.faults:
+            raise self.faults.pop(0)
+        self.photos.append((picture, caption))
+        return f"photo:{len(self.photos)}"
 
     async def edit(self, chat: int, reference: str, text: str) -> None:
         self.edits.append((reference, text))
@@ -86,8 +95,16 @@ def info(number: int) -> Notice:
     return Notice(key=f"opened {number}", severity=Severity.INFO, title=f"opened position {number}")
 
 
-def courier_of(desk: AlertDesk, chat: Chat, clock: ManualClock, quiet: tuple[time, time] | None = None) -> Courier:
-    return Courier(desk, chat, CHAT, Manners(least=Severity.INFO, zone=ZoneInfo("UTC"), quiet=quiet), clock)
+def courier_of(
+    desk: AlertDesk,
+    chat: Chat,
+    clock: ManualClock,
+    quiet: tuple[time, time] | None = None,
+    pictures: Pictures | None = None,
+    to: int = CHAT,
+) -> Courier:
+    manners = Manners(least=Severity.INFO, zone=ZoneInfo("UTC"), quiet=quiet)
+    return Courier(desk, chat, to, manners, clock, pictures)
 
 
 # ---------------------------------------------------------------------------------------------------- one for one thing
@@ -207,6 +224,25 @@ async def test_a_critical_alert_goes_first_and_alone_and_the_rest_together(desk:
         "CRITICAL: EUR_USD: position without a stop",
         "i: 3 alerts",
     ]
+
+
+async def test_critical_alerts_of_one_moment_go_together_so_that_none_is_late(
+    desk: AlertDesk, clock: ManualClock
+) -> None:
+    """At the service's pace of one message each second, or three in a group, the tenth would come too late."""
+    chat = Chat()
+    desk.notify(info(1))
+    for number in range(10):
+        desk.notify(Notice(key=f"naked {number}", severity=Severity.CRITICAL, title=f"N{number}: without a stop"))
+    await courier_of(desk, chat, clock).turn()
+
+    (text,) = chat.sent
+    assert text.split("\n")[0] == "CRITICAL: 10 alerts"
+    assert all(f"CRITICAL: N{number}: without a stop   {alert.id}" in text for number, alert in _critical(desk))
+
+
+def _critical(desk: AlertDesk) -> Iterable[tuple[int, Alert]]:
+    return enumerate(each for each in desk.alerts() if each.severity is Severity.CRITICAL)
 
 
 async def test_an_alert_that_ends_is_changed_where_it_was_sent(desk: AlertDesk, clock: ManualClock) -> None:
@@ -403,3 +439,198 @@ async def test_of_very_many_alerts_the_oldest_are_forgotten_but_not_what_waits(
     await clock.run_for(1)
     kept = desk.alerts()
     assert (len(kept), kept[0].key) == (2_001, NAKED.key)
+
+
+# ------------------------------------------------------------------------------------------------------------ pictures
+
+
+class Easel:
+    """Draws when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.may_end = asyncio.Event()
+        self.fault: Exception | None = None
+
+    async def draw(self, signal_id: str) -> bytes:
+        self.asked.append(signal_id)
+        await self.may_end.wait()
+        if self.fault is not None:
+            raise self.fault
+        return b"picture of " + signal_id.encode()
+
+
+@pytest.fixture
+def easel() -> Easel:
+    return Easel()
+
+
+@pytest.fixture
+async def pictures(easel: Easel, clock: ManualClock) -> AsyncIterator[Pictures]:
+    made = Pictures(easel.draw, clock)
+    yield made
+    await made.close()
+
+
+def signal(number: int = 1, body: str = "") -> Notice:
+    return Notice(
+        key=f"signal s{number}", severity=Severity.INFO, title=f"signal {number}: EUR_USD long, ordered", body=body
+    )
+
+
+async def test_a_signal_goes_out_with_its_picture_once_for_all_chats(
+    desk: AlertDesk, clock: ManualClock, easel: Easel, pictures: Pictures
+) -> None:
+    # Arrange
+    first, second = Chat(), Chat()
+    couriers = [
+        courier_of(desk, each, clock, pictures=pictures, to=number) for number, each in enumerate((first, second))
+    ]
+    desk.notify(signal())
+
+    # Act
+    for each in couriers:
+        await each.turn()
+    easel.may_end.set()
+    await clock.run_for(0)
+    for each in couriers:
+        await each.turn()
+        await each.turn()
+
+    # Assert
+    (sent,) = desk.alerts()
+    assert easel.asked == ["s1"]
+    assert first.photos == second.photos
+    assert first.photos[0][0] == b"picture of s1"
+    assert sent.title in first.photos[0][1]
+    assert sent.id in first.photos[0][1]
+    assert first.sent == second.sent == []
+
+
+async def test_nothing_else_waits_for_a_picture(
+    desk: AlertDesk, clock: ManualClock, easel: Easel, pictures: Pictures
+) -> None:
+    chat = Chat()
+    courier = courier_of(desk, chat, clock, pictures=pictures)
+    desk.notify(signal())
+    desk.notify(info(1))
+    await courier.turn()
+    desk.notify(NAKED)
+    await courier.turn()
+
+    assert [each.splitlines()[0] for each in chat.sent] == ["i: opened position 1", f"CRITICAL: {NAKED.title}"]
+
+
+async def test_a_text_goes_out_alone_when_its_picture_takes_too_long_and_that_follows(
+    desk: AlertDesk, clock: ManualClock, easel: Easel, pictures: Pictures
+) -> None:
+    chat = Chat()
+    courier = courier_of(desk, chat, clock, pictures=pictures)
+    desk.notify(signal())
+    await courier.turn()
+    clock.advance(2.9)
+    await courier.turn()
+    assert chat.sent == []
+
+    clock.advance(0.1)
+    await courier.turn()
+    easel.may_end.set()
+    await clock.run_for(0)
+    for _ in range(3):
+        await courier.turn()
+
+    assert len(chat.sent) == 1
+    assert [picture for picture, _ in chat.photos] == [b"picture of s1"]
+
+
+@pytest.mark.parametrize("fault", [DatabaseUnavailable("gone"), ZeroDivisionError("no range")])
+async def test_a_text_goes_out_alone_when_its_picture_fails(
+    desk: AlertDesk, clock: ManualClock, easel: Easel, pictures: Pictures, fault: Exception
+) -> None:
+    chat, easel.fault = Chat(), fault
+    courier = courier_of(desk, chat, clock, pictures=pictures)
+    easel.may_end.set()
+    desk.notify(signal())
+    await courier.turn()
+    await clock.run_for(0)
+    for _ in range(3):
+        await courier.turn()
+
+    assert len(chat.sent) == 1
+    assert chat.photos == []
+
+
+async def test_a_picture_that_is_too_large_stays_here(desk: AlertDesk, clock: ManualClock, pictures: Pictures) -> None:
+    async def draw(signal_id: str) -> bytes:
+        return bytes(200_001)
+
+    chat, large = Chat(), Pictures(draw, clock)
+    courier = courier_of(desk, chat, clock, pictures=large)
+    desk.notify(signal())
+    await courier.turn()
+    await clock.run_for(0)
+    await courier.turn()
+
+    assert (len(chat.sent), chat.photos) == (1, [])
+
+
+async def test_many_signals_at_once_go_out_as_one_text(
+    desk: AlertDesk, clock: ManualClock, easel: Easel, pictures: Pictures
+) -> None:
+    chat = Chat()
+    courier = courier_of(desk, chat, clock, pictures=pictures)
+    for number in range(4):
+        desk.notify(signal(number))
+    await courier.turn()
+
+    assert chat.sent[0].startswith("i: 4 alerts")
+    assert easel.asked == []
+
+
+async def test_the_text_under_a_picture_is_short_and_still_names_its_alert(
+    desk: AlertDesk, clock: ManualClock, easel: Easel, pictures: Pictures
+) -> None:
+    chat = Chat()
+    courier = courier_of(desk, chat, clock, pictures=pictures)
+    easel.may_end.set()
+    desk.notify(signal(body="fact\n" * 500))
+    await courier.turn()
+    await clock.run_for(0)
+    await courier.turn()
+    (sent,) = desk.alerts()
+    await desk.acknowledge("all", by="ada")
+    clock.advance(11)
+    await courier.turn()
+
+    caption = chat.photos[0][1]
+    assert len(caption) == 1_000
+    assert caption.endswith(sent.id)
+    ((reference, changed),) = chat.edits
+    assert reference == "photo:1"
+    assert changed.startswith("taken by ada: ")
+    assert len(changed) == 1_000
+
+
+# ----------------------------------------------------------------------------------------------------------- retention
+
+
+async def test_what_ended_long_ago_is_removed_a_little_at_a_time(
+    store: Outage, clock: ManualClock, running: Running
+) -> None:
+    # Arrange
+    for number in range(1_500):
+        at = clock.now()
+        name = f"{number:06d}"
+        told = Alert(id=name, key=name, severity=Severity.INFO, title="told", body="", raised_at=at, last_at=at)
+        await store.save(told)
+    clock.advance(8 * 86_400)
+
+    # Act
+    running(AlertRetention(store, clock, keep_days=7).run())
+    await clock.run_for(0)
+    after_one_turn = len(await store.recent(2_000))
+    await clock.run_for(5)
+
+    # Assert
+    assert after_one_turn == 500
+    assert await store.recent(2_000) == []

@@ -168,6 +168,21 @@ async def test_with_a_say_the_entry_waits_and_is_made_when_the_model_sees_the_sa
     assert (await bench.opinion()).effect is OpinionEffect.CONFIRMED
 
 
+async def test_an_answer_that_comes_after_its_task_was_paused_enters_nothing_and_says_why() -> None:
+    gateway = LateGateway(AGREES)
+    bench = AnalystBench(gateway)
+    await bench.open_gate()
+
+    await bench.show()
+    bench.pipeline.is_paused = {TASK.id}.__contains__
+    gateway.answer_now.set()
+    await bench.desk.settle()
+
+    record = (await bench.records())[f"claude:{MAIN}"]
+    assert bench.broker.placed == []
+    assert (record.status, "was paused" in record.reason) == ("vetoed", True)
+
+
 async def test_a_model_that_sees_nothing_withholds_the_entry_and_the_candidate_is_followed() -> None:
     bench = AnalystBench(ScriptedGateway(NOTHING))
     await bench.open_gate()

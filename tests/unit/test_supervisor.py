@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -12,7 +13,7 @@ import pytest
 from bot.clock import ManualClock
 from bot.config import Settings
 from bot.database.memory import MemoryStores
-from bot.errors import BotError, BrokerUnavailable, DatabaseUnavailable
+from bot.errors import BotError, BrokerUnavailable, DatabaseUnavailable, NotFound
 from bot.instruments import BrokerId, Currency, Instrument, InstrumentRegistry, Symbol
 from bot.kill_watch import KillWatch
 from bot.layer1_data.broker_router import BrokerRouter
@@ -26,6 +27,7 @@ from bot.models import (
     ClientOrderId,
     EntrySignal,
     FeatureSet,
+    Fill,
     JobHealth,
     JournalEntry,
     PositionId,
@@ -34,6 +36,7 @@ from bot.models import (
     StrategyName,
     StrategyTask,
     TaskId,
+    TaskState,
     Timeframe,
     leg_of,
 )
@@ -172,6 +175,19 @@ class House:
         await self.engine.submit(order)
         return order
 
+    async def monitor(self) -> None:
+        """One run of all monitor jobs. Raises the first failure when all are done."""
+        venues = (self.supervisor.look_after(each) for each in (self.oanda, self.binance))
+        done = await asyncio.gather(*venues, return_exceptions=True)
+        await self.supervisor.monitor()
+        for error in filter(None, done):
+            raise error
+
+    async def protect(self) -> None:
+        """One run of all protection jobs."""
+        for venue in (self.oanda, self.binance):
+            await self.supervisor.protect(venue)
+
     async def turns(self, number: int = 20) -> None:
         for _ in range(number):
             await self.clock.sleep(0)
@@ -229,6 +245,24 @@ async def test_an_adapter_that_fails_in_an_unforeseen_way_does_not_keep_the_daem
     await house.supervisor.stop()
 
 
+async def test_a_venue_that_keeps_us_waiting_keeps_no_other_one_from_being_looked_after() -> None:
+    house, answered = House(), asyncio.Event()
+
+    async def waits(_: str) -> tuple[Sequence[Fill], str]:
+        await answered.wait()
+        return (), ""
+
+    house.oanda.fills_since = waits  # type: ignore[method-assign, assignment]
+    starting = asyncio.ensure_future(house.supervisor.start())
+    await house.turns()
+    names = house.supervisor._parts.scheduler.names  # type: ignore[attr-defined]
+    assert (starting.done(), names) == (False, ["monitor binance", "protection binance"])
+    answered.set()
+    await starting
+    assert {"monitor oanda", "protection oanda"} <= set(names)
+    await house.supervisor.stop()
+
+
 async def test_a_position_of_before_is_known_and_looked_after_after_a_restart() -> None:
     house = House()
     order = await house.buy(EUR)
@@ -253,7 +287,7 @@ async def test_one_venue_down_does_not_stop_the_others(question: str) -> None:
     house.clock.advance(10)
     house.oanda.failing.add(question)
     await house.binance.lose_stop(order.client_order_id)
-    await house.supervisor.monitor()
+    await house.monitor()
     (position,) = await house.binance.venue.positions()
     assert position.stop_price == 98
     assert house.gate.blocked(SOL.broker_id) == ""
@@ -265,8 +299,8 @@ async def test_a_venue_whose_adapter_breaks_does_not_stop_the_others_and_the_run
     house.clock.advance(10)
     house.oanda.fills_since = _broken  # type: ignore[method-assign, assignment]
     await house.binance.lose_stop(order.client_order_id)
-    with pytest.raises(BotError, match="monitor: 1 of"):
-        await house.supervisor.monitor()
+    with pytest.raises(BotError, match="monitor oanda: 2 of"):
+        await house.monitor()
     (position,) = await house.binance.venue.positions()
     assert position.stop_price == 98
 
@@ -277,32 +311,32 @@ async def test_a_symbol_without_a_quote_does_not_keep_the_stops_of_its_venue_fro
     house.clock.advance(10)
     house.oanda.failing.add("quote")
     await house.oanda.lose_stop(order.client_order_id)
-    await house.supervisor.monitor()
+    await house.monitor()
     (position,) = await house.oanda.venue.positions()
     assert position.stop_price == 98
 
 
 async def test_a_venue_that_stops_answering_is_closed_for_entries_and_opens_when_it_answers() -> None:
     house = House()
-    await house.supervisor.monitor()
+    await house.monitor()
     house.oanda.failing.update({"fills_since", "positions", "open_orders"})
-    await house.supervisor.monitor()
+    await house.monitor()
     assert house.gate.blocked(EUR.broker_id).startswith("oanda did not answer")
     house.oanda.failing.clear()
-    await house.supervisor.monitor()
+    await house.monitor()
     assert house.gate.blocked(EUR.broker_id) == ""
 
 
 async def test_a_reconciliation_that_fails_itself_closes_the_gate() -> None:
     house = House()
-    await house.supervisor.monitor()
+    await house.monitor()
 
     async def run(_: BrokerId) -> object:
         raise DatabaseUnavailable("gone")
 
     house.reconciler.run = run  # type: ignore[method-assign, assignment]
     with pytest.raises(BotError):
-        await house.supervisor.monitor()
+        await house.monitor()
     assert house.gate.blocked(EUR.broker_id)
 
 
@@ -311,15 +345,15 @@ async def test_the_monitor_closes_what_the_venue_let_pass() -> None:
     order = await house.buy(EUR)
     await house.oanda.lose_stop(order.client_order_id)
     house.oanda.venue.observe(EUR.symbol, bid=Decimal(97), ask=Decimal(97), at=BEGIN, gap=True)
-    await house.supervisor.monitor()
+    await house.monitor()
     assert await house.oanda.venue.positions() == ()
 
 
 async def test_equity_falls_and_the_kill_switch_latches() -> None:
     house = House()
-    await house.supervisor.monitor()
+    await house.monitor()
     house.oanda.venue._ledger.balance -= Decimal(400_000)
-    await house.supervisor.monitor()
+    await house.monitor()
     assert "below its peak" in (await house.stores.kills.current()).reason
 
 
@@ -332,7 +366,7 @@ async def test_one_broken_analysis_keeps_neither_the_other_tasks_nor_the_monitor
     with pytest.raises(BotError, match="analysis"):
         await house.supervisor.analysis()
     assert [symbol for symbol, _ in house.strategy.shown] == [SOL.symbol]
-    await house.supervisor.monitor()
+    await house.monitor()
     assert house.gate.blocked(EUR.broker_id) == ""
     await house.supervisor.stop()
 
@@ -351,11 +385,88 @@ async def test_every_new_candle_is_shown_once() -> None:
     await house.supervisor.stop()
 
 
+async def test_a_paused_task_judges_no_candle_also_after_a_restart_and_goes_on_with_the_next_one() -> None:
+    # Arrange
+    house = House()
+    await house.supervisor.start()
+    await house.supervisor.analysis()
+    paused = TaskId(f"divergence:{EUR.symbol}:1h")
+
+    # Act
+    task = await house.supervisor.run_task(paused, TaskState.PAUSED)
+    house.clock.advance(3600)
+    await house.supervisor.analysis()
+    while_paused = list(house.strategy.shown)
+    await house.supervisor.stop()
+    again = House()
+    again.stores.tasks = house.stores.tasks
+    await again.supervisor.start()
+    await again.supervisor.analysis()
+    again.clock.advance(3600)
+    await again.supervisor.analysis()
+    after_restart = list(again.strategy.shown)
+    await again.supervisor.run_task(paused, TaskState.RUNNING)
+    again.clock.advance(3600)
+    await again.supervisor.analysis()
+
+    # Assert
+    assert task.state is TaskState.PAUSED
+    assert [(entry.kind, entry.task_id, entry.data["what"]) for entry in house.journal if entry.kind == "task"] == [
+        ("task", paused, "paused")
+    ]
+    assert while_paused == [(SOL.symbol, 400)]
+    assert after_restart == [(SOL.symbol, 400)]
+    assert (EUR.symbol, 401) in again.strategy.shown
+    assert (EUR.symbol, 400) not in again.strategy.shown
+    await again.supervisor.stop()
+
+
+async def test_a_task_that_never_was_is_not_paused() -> None:
+    house = House()
+    await house.supervisor.start()
+    with pytest.raises(NotFound, match="no such"):
+        await house.supervisor.run_task(TaskId("no such"), TaskState.PAUSED)
+    await house.supervisor.stop()
+
+
+async def test_the_candles_that_are_followed_are_known_with_their_indicators_before_anything_is_judged() -> None:
+    house = House()
+    await house.supervisor.start()
+    assert house.supervisor.features(EUR.symbol, Timeframe.H1) is None
+    await house.supervisor.analysis()
+    seeded = house.supervisor.features(EUR.symbol, Timeframe.H1)
+    house.clock.advance(3600)
+    await house.supervisor.analysis()
+    judged = house.supervisor.features(EUR.symbol, Timeframe.H1)
+
+    assert seeded is not None
+    assert judged is not None
+    assert (seeded.k, judged.k) == (399, 400)
+    assert seeded.columns.rsi[399] == judged.columns.rsi[399]
+    assert house.supervisor.features(EUR.symbol, Timeframe.H4) is None
+    await house.supervisor.stop()
+
+
+async def test_the_newest_fit_price_is_known_and_an_unfit_one_is_not() -> None:
+    house = House()
+    await house.supervisor.start()
+    await house.buy(EUR)
+    await house.monitor()
+    seen = dict(house.supervisor.quotes())
+    house.clock.advance(3600)  # the venue still tells the price of an hour ago
+    with suppress(BotError):
+        await house.monitor()
+
+    assert list(seen) == [EUR.symbol]
+    assert house.supervisor.quotes() == seen
+    await house.supervisor.stop()
+
+
 async def test_the_text_of_an_error_that_is_not_ours_is_not_shown() -> None:
     house = House()
     house.oanda.fills_since = _broken  # type: ignore[method-assign, assignment]
     with pytest.raises(BotError) as told:
-        await house.supervisor.monitor()
+        await house.monitor()
     assert "api-key-123" not in str(told.value)
     assert "api-key-123" not in house.last_error()
     assert "api-key-123" not in str(house.supervisor.health())
@@ -495,7 +606,7 @@ async def test_the_start_reads_every_stop_back_and_places_what_is_missing() -> N
     await house.supervisor.start()
     (venue,) = await house.oanda.venue.positions()
     assert venue.stop_price == order.plan.stop
-    assert "protection" in house.supervisor._parts.scheduler.names  # type: ignore[attr-defined]
+    assert "protection oanda" in house.supervisor._parts.scheduler.names  # type: ignore[attr-defined]
     await house.supervisor.stop()
 
 
@@ -505,10 +616,10 @@ async def test_what_waits_for_its_stop_is_looked_after_between_monitor_runs_and_
     house.clock.advance(10)
     await house.oanda.lose_stop(order.client_order_id)
     house.oanda.stop_faults.append(Fault.UNREACHABLE)
-    await house.supervisor.monitor()
+    await house.monitor()
     house.clock.advance(3)
     assert house.supervisor.health()["unprotected_s"] == {"now": 3, "worst": 3}
-    await house.supervisor.protection()
+    await house.protect()
     (venue,) = await house.oanda.venue.positions()
     assert venue.stop_price == order.plan.stop
     assert house.supervisor.health()["unprotected_s"] == {"now": 0, "worst": 3}
@@ -518,5 +629,5 @@ async def test_where_nothing_waits_for_a_stop_the_protection_round_asks_no_venue
     house = House()
     await house.buy(EUR)
     house.oanda.asked.clear()
-    await house.supervisor.protection()
+    await house.protect()
     assert house.oanda.asked == []

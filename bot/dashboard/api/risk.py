@@ -1,11 +1,81 @@
-"""Limits and exposure, for `botctl risk` and other programs."""
+"""Limits and exposure, and what risk would say to an idea."""
 
-from aiohttp import web
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 
-from bot.dashboard.api.encoding import as_json
-from bot.dashboard.parts import PARTS
+from bot.dashboard.api.fields import Amount, AStrategy, ASymbol
+from bot.dashboard.api.operations import Asked, Call
+from bot.instruments import Symbol
+from bot.layer4_risk.exposure import RiskReport
+from bot.models import Direction, EntrySignal, LimitCheck, SignalId, StrategyName, TaskId, Timeframe
+
+_REWARD_OF_DEFAULT_TARGET = 2
 
 
-async def risk(request: web.Request) -> web.Response:
-    """`RiskReport`: the keys are its field names; decimals are strings."""
-    return as_json(await request.app[PARTS].risk())
+class Idea(Asked):
+    """An entry that somebody thinks of. Without `target` it is twice as far away as the stop."""
+
+    symbol: ASymbol
+    direction: Direction
+    entry: Amount
+    stop: Amount
+    target: Amount | None = None
+    strategy: AStrategy = StrategyName("divergence")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskPreview:
+    """What risk would say now; nothing was ordered. `checks` are all limits that were looked at.
+
+    `refused_by` is the first that refuses, empty if none does. `quantity`, `price`, `risk_amount` and `notional` (in
+    account currency) are null where it came to no size.
+    """
+
+    symbol: Symbol
+    allowed: bool
+    refused_by: str
+    says: str
+    quantity: Decimal | None
+    price: Decimal | None
+    risk_amount: Decimal | None
+    notional: Decimal | None
+    checks: Sequence[LimitCheck]
+
+
+async def risk(call: Call) -> RiskReport:
+    """Limits used against allowed, and exposure, worst case included."""
+    return await call.parts.risk()
+
+
+async def preview(call: Call, asked: Idea) -> RiskPreview:
+    """What size an entry would get now, and which limits it would meet. Nothing is ordered."""
+    instrument = call.parts.registry.get(asked.symbol)
+    sign = asked.direction.sign
+    target = asked.target or asked.entry + sign * _REWARD_OF_DEFAULT_TARGET * abs(asked.entry - asked.stop)
+    idea = EntrySignal(
+        id=SignalId("preview"),
+        task_id=TaskId("preview"),
+        strategy=asked.strategy,
+        broker_id=instrument.broker_id,
+        symbol=instrument.symbol,
+        timeframe=Timeframe.H1,
+        candle_closed_at=(await call.parts.status()).now,
+        direction=asked.direction,
+        entry=asked.entry,
+        stop_loss=asked.stop,
+        targets=(target,),
+        confidence=1.0,
+    )
+    found = await call.parts.trading.preview(idea)
+    return RiskPreview(
+        symbol=instrument.symbol,
+        allowed=found.is_allowed,
+        refused_by=found.code,
+        says=found.says,
+        quantity=found.quantity,
+        price=found.price,
+        risk_amount=found.risk_amount,
+        notional=found.notional,
+        checks=found.checks,
+    )

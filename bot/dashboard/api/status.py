@@ -1,11 +1,12 @@
 """The daemon at a glance, for `botctl status` and other programs."""
 
-from aiohttp import web
-
-from bot.dashboard.api.encoding import as_json
-from bot.dashboard.parts import PARTS
+from bot.dashboard.api.operations import Call
+from bot.models import DaemonStatus
 
 
-async def status(request: web.Request) -> web.Response:
-    """`DaemonStatus`: the keys are its field names; equity, balance and all counts are JSON numbers."""
-    return as_json(await request.app[PARTS].status(), decimals=float)
+async def status(call: Call) -> DaemonStatus:
+    """The daemon at a glance: mode, health, money, counts, jobs.
+
+    Decimals are JSON numbers here, because this is for looking; everywhere else they are strings.
+    """
+    return await call.parts.status()

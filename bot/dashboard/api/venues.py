@@ -1,35 +1,55 @@
 """What the venues themselves say, asked now: quotes, candles, orders, positions, accounts."""
 
-from aiohttp import web
+from typing import Annotated
 
-from bot.dashboard.api.encoding import as_json
-from bot.dashboard.parts import PARTS
-from bot.errors import UsageError
+from pydantic import Field
 
-
-async def ask(request: web.Request) -> web.Response:
-    """`{"rows": [...], "errors": {broker: its words}}`; 400 for a name that is not known."""
-    desk, query = request.app[PARTS].venues, request.query
-    broker = query.get("broker") or None
-    match request.match_info["what"]:
-        case "orders":
-            answer = await desk.orders(broker)
-        case "positions":
-            answer = await desk.positions(broker)
-        case "account":
-            answer = await desk.accounts(broker)
-        case "quote":
-            answer = await desk.quotes(query.getall("symbol", []), broker)
-        case "candles":
-            answer = await desk.candles(
-                query.get("symbol", ""), query.get("timeframe", "1h"), _number(query.get("last", "500")), broker
-            )
-        case _:
-            raise web.HTTPNotFound
-    return as_json(answer)
+from bot.dashboard.api.fields import DIGITS, ABroker, AnyTimeframe, ASymbol
+from bot.dashboard.api.operations import Asked, Call
+from bot.layer1_data.venue_desk import MOST_CANDLES, DeskAnswer
+from bot.models import Timeframe
 
 
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise UsageError(f"last {text[:20]!r} must be a whole number")
-    return int(text)
+class AtBroker(Asked):
+    """Which venue; all, if none is named."""
+
+    broker: ABroker | None = None
+
+
+class QuotesAsked(AtBroker):
+    """Which instruments; several by naming `symbol` several times."""
+
+    symbol: Annotated[list[ASymbol], Field(min_length=1, max_length=10)]
+
+
+class CandlesAsked(AtBroker):
+    """Which candles."""
+
+    symbol: ASymbol
+    timeframe: AnyTimeframe = Timeframe.H1
+    last: Annotated[int, Field(ge=1, le=MOST_CANDLES, description="The newest so many."), DIGITS] = 500
+
+
+async def orders(call: Call, asked: AtBroker) -> DeskAnswer:
+    """Working orders and protective stops as the venues have them."""
+    return await call.parts.venues.orders(asked.broker)
+
+
+async def positions(call: Call, asked: AtBroker) -> DeskAnswer:
+    """Open positions as the venues have them, with the stop that rests for each."""
+    return await call.parts.venues.positions(asked.broker)
+
+
+async def accounts(call: Call, asked: AtBroker) -> DeskAnswer:
+    """Balance and equity as the venues have them."""
+    return await call.parts.venues.accounts(asked.broker)
+
+
+async def quotes(call: Call, asked: QuotesAsked) -> DeskAnswer:
+    """Best bid and ask, now."""
+    return await call.parts.venues.quotes(asked.symbol, asked.broker)
+
+
+async def candles(call: Call, asked: CandlesAsked) -> DeskAnswer:
+    """The newest closed candles of one instrument, oldest first, asked for at its venue."""
+    return await call.parts.venues.candles(asked.symbol, asked.timeframe.value, asked.last, asked.broker)

@@ -35,7 +35,7 @@
   }
 
   function remember() {
-    for (const cell of document.querySelectorAll("#positions td.mark")) prices.set(cell, cell.textContent);
+    for (const cell of document.querySelectorAll(".mark")) prices.set(cell, cell.textContent);
   }
 
   function markMoved() {
@@ -72,6 +72,16 @@
     if (event.detail && event.detail.status === 401) endSession();
     if (!ended) show("off", "Not live: trying again");
   });
+  // The first request is an ordinary one: what only reconnects is not there yet.
+  function comeAgain(event) {
+    const response = event.detail && event.detail.ctx && event.detail.ctx.response;
+    if (response && response.status === 401) endSession();
+    if (ended) return;
+    show("off", "Not live: trying again");
+    setTimeout(() => stream.dispatchEvent(new Event("again")), 5000);
+  }
+  stream.addEventListener("htmx:response:error", comeAgain);
+  stream.addEventListener("htmx:error", comeAgain);
   stream.addEventListener("htmx:sse:close", () => {
     if (!ended) show("off", "Not live: reload the page");
   });

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from bot.models import PortfolioSnapshot
+from bot.reports import EquityPoint
 
 WIDTH: Final = 600
 HEIGHT: Final = 120
@@ -27,7 +28,7 @@ class Curve:
     last_at: datetime
 
 
-def equity_curve(snapshots: Sequence[PortfolioSnapshot]) -> Curve | None:
+def equity_curve(snapshots: Sequence[PortfolioSnapshot | EquityPoint]) -> Curve | None:
     """The curve through at least two snapshots, oldest first; None if there are fewer."""
     if len(snapshots) < 2:
         return None

@@ -1,6 +1,6 @@
 """The first page: what each of its sections reads."""
 
-from datetime import UTC, datetime
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -10,25 +10,24 @@ from bot.dashboard.views.curve import HEIGHT, WIDTH, equity_curve
 from bot.dashboard.views.rows import PositionRow, short_reason, verdict_of
 from bot.models import DaemonStatus, JobHealth, KillLevel
 
-_SIGNALS: Final = 25
-_ORDERS: Final = 20
-_CLOSED: Final = 20
+_POSITIONS: Final = 8
+_SIGNALS: Final = 8
 _SETUPS: Final = 30
 _CURVE_POINTS: Final = 240
+_CURVE_SPAN: Final = timedelta(days=7)
 _LEVELS: Final = (KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT)
-_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def overview(parts: DashboardParts, query: Query) -> Context:
     """Health, money, today, counts."""
     status = await parts.status()
     positions = await parts.stores.orders.open_positions()
-    snapshot = await parts.stores.snapshots.latest()
+    snapshot, report = await parts.stores.snapshots.latest(), await parts.risk()
     return {
         "status": status,
         "market_note": parts.market_note(),
         "open_result": sum((each.open_result for each in positions if each.is_open), Decimal(0)),
-        "open_risk": sum((each.risk_amount for each in positions if each.is_open), Decimal(0)),
+        "risk": report,
         "closed_today": await _closed_today(parts, status),
         "drawdown": snapshot.drawdown if snapshot else None,
         "peak": snapshot.peak if snapshot else None,
@@ -43,11 +42,6 @@ async def kill(parts: DashboardParts, query: Query) -> Context:
     return {"state": await parts.kill.state(), "latches": parts.kill.latches(), "levels": _LEVELS}
 
 
-async def risk(parts: DashboardParts, query: Query) -> Context:
-    """Limits used, and exposure per currency, group and strategy."""
-    return {"report": await parts.risk()}
-
-
 async def reconcile(parts: DashboardParts, query: Query) -> Context:
     """Our book against the venues: what differs, and which venue does not answer."""
     compared = parts.reconciliations()
@@ -59,16 +53,19 @@ async def reconcile(parts: DashboardParts, query: Query) -> Context:
 
 
 async def equity(parts: DashboardParts, query: Query) -> Context:
-    """The curve over all that is recorded."""
-    snapshots = await parts.stores.snapshots.since(_EVER, _CURVE_POINTS)
-    return {"curve": equity_curve(snapshots), "width": WIDTH, "height": HEIGHT}
+    """The curve of the last days; the whole of it is on the page of performance."""
+    latest = await parts.stores.snapshots.latest()
+    points = await parts.stores.snapshots.since(latest.at - _CURVE_SPAN, _CURVE_POINTS) if latest else ()
+    return {"curve": equity_curve(points), "width": WIDTH, "height": HEIGHT}
 
 
 async def positions(parts: DashboardParts, query: Query) -> Context:
-    """What is open, or about to be."""
+    """What is open, in short; the newest first."""
     found = await parts.stores.orders.open_positions()
+    opened = [each for each in reversed(found) if not each.is_pending]
     return {
-        "rows": [PositionRow.of(each) for each in found if not each.is_pending],
+        "rows": [PositionRow.of(each) for each in opened[:_POSITIONS]],
+        "left_out": max(len(opened) - _POSITIONS, 0),
         "pending": [each for each in found if each.is_pending],
     }
 
@@ -84,19 +81,6 @@ async def signals(parts: DashboardParts, query: Query) -> Context:
     }
 
 
-async def orders(parts: DashboardParts, query: Query) -> Context:
-    """The newest orders."""
-    return {"rows": await parts.stores.orders.recent_orders(_ORDERS)}
-
-
-async def closed(parts: DashboardParts, query: Query) -> Context:
-    """The newest closed trades."""
-    return {
-        "rows": await parts.stores.orders.closed_positions(_CLOSED),
-        "total": await parts.stores.orders.closed_count(),
-    }
-
-
 async def setups(parts: DashboardParts, query: Query) -> Context:
     """4h setups that wait for a confirmation now, soonest to expire first."""
     now = (await parts.status()).now
@@ -106,30 +90,19 @@ async def setups(parts: DashboardParts, query: Query) -> Context:
     return {"rows": [(each, (each.expires_at - now).total_seconds()) for each in rows], "seen": len(found)}
 
 
-async def jobs(parts: DashboardParts, query: Query) -> Context:
-    """What runs by the clock, and what it missed."""
-    status = await parts.status()
-    return {"rows": status.jobs, "now": status.now}
-
-
 HOME: Final = Page(
     name="home",
     path="/",
     title="Home",
     sections=(
+        Section(name="overview", load=overview, slowest_s=1.0),
         Section(name="kill", load=kill, quickest_s=0.5, slowest_s=1.0),
-        Section(name="overview", load=overview, quickest_s=0.5, slowest_s=1.0),
-        Section(
-            name="positions", load=positions, quickest_s=0.5, slowest_s=0.5
-        ),  # marks move without any journal entry
-        Section(name="risk", load=risk, slowest_s=2.0),
+        # Marks move without any journal entry.
+        Section(name="positions", load=positions, quickest_s=0.5, slowest_s=0.5),
         Section(name="reconcile", load=reconcile, slowest_s=2.0),
         Section(name="equity", load=equity),
         Section(name="signals", load=signals),
         Section(name="setups", load=setups),
-        Section(name="orders", load=orders),
-        Section(name="closed", load=closed),
-        Section(name="jobs", load=jobs),
     ),
 )
 

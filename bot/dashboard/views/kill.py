@@ -1,18 +1,23 @@
 """Pressing the kill switch on the page: one page that asks, one that does. Works without scripts."""
 
-import math
 from typing import Final
 
 from aiohttp import web
 from loguru import logger
 
+from bot.access import Scope
+from bot.dashboard.api.encoding import as_json
+from bot.dashboard.audit import audit
+from bot.dashboard.forms import posted
+from bot.dashboard.login_desk import wait_words
 from bot.dashboard.parts import PARTS, DashboardParts
-from bot.dashboard.passwords import LOGIN_DESK
+from bot.dashboard.pressing import PRESSES, SILENT
+from bot.dashboard.routes import PRINCIPAL
 from bot.dashboard.sessions import SESSION
-from bot.dashboard.views.login import check_form_token, posted
+from bot.dashboard.views.login import proves, raise_session
 from bot.dashboard.views.page import render
 from bot.errors import StorageError, UsageError
-from bot.layer4_risk.kill_switch import resume
+from bot.layer4_risk.kill_switch import KillSwitch, resume
 from bot.models import KillCause, KillLevel, KillState
 
 _REASON_LENGTH: Final = 200
@@ -32,7 +37,7 @@ _WORDS: Final = {
     "stops at the venues; exits go on. To resume, the password is needed.",
 }
 _STALE: Final = "The kill switch was changed after this page was shown. Look at what holds now, then decide again."
-_WRONG: Final = "The password is not right."
+_WRONG: Final = "The password or the code is not right."
 
 
 async def ask(request: web.Request) -> web.Response:
@@ -41,38 +46,50 @@ async def ask(request: web.Request) -> web.Response:
 
 
 async def press(request: web.Request) -> web.Response:
-    """Do it. 303 to the first page; 401 wrong password, 403 a form that is not ours, 409 a page that was too old."""
-    session, parts = request[SESSION], request.app[PARTS]
-    form = await posted(request)
-    check_form_token(str(form.get("csrf", "")), session.csrf_token)
+    """Do it. 303 to the first page (a program gets JSON); 401 wrong password, 403 not allowed, 409 a page too old."""
+    who, parts, form = request[PRINCIPAL], request.app[PARTS], await posted(request)
     level = _level(str(form.get("level", "")))
     reason = str(form.get("reason", "")).strip()[:_REASON_LENGTH]
+    audit(request, "resume" if level is KillLevel.NONE else f"kill {level.value}", reason)
     if level is KillLevel.NONE:
-        return await _resume(request, reason, str(form.get("seen", "")), str(form.get("password", "")))
-    state = KillState(level=level, by=session.user, cause=KillCause.PAGE, reason=reason, at=parts.clock.now())
-    await parts.kill.press(state)  # also where the database is down: it holds in the process and in the file
+        return await _resume(request, reason, str(form.get("seen", "")))
+    state = KillState(level=level, by=who.name, cause=KillCause.PAGE, reason=reason, at=parts.clock.now())
+    is_new = await request.app[PRESSES].press(state)
+    if who.is_token:
+        return as_json({"level": parts.kill.known().level.value})
+    if is_new is None:
+        return _page(request, level, error=SILENT, status=202)
     raise web.HTTPSeeOther("/")
 
 
-async def _resume(request: web.Request, reason: str, seen: str, password: str) -> web.Response:
-    """A stale page resumes nothing: what was pressed after it was shown is not what the person decided about."""
+async def _resume(request: web.Request, reason: str, seen: str) -> web.Response:
+    """Only for people who may trade (S33). A stale page resumes nothing: what was pressed after it was shown is not
+    what the person decided about."""
+    if SESSION not in request or not request[PRINCIPAL].may(Scope.TRADE) or request[SESSION].owes is not None:
+        raise web.HTTPForbidden
     parts, user = request.app[PARTS], request[SESSION].user
     held = await parts.kill.state()
-    if _seen(held) != seen:
+    if _seen(parts.kill) != seen:
         return _page(request, KillLevel.NONE, error=_STALE, status=409)
-    if held.level is KillLevel.HALT:
-        answer = await request.app[LOGIN_DESK].check(user, password)
+    asks = held.level is KillLevel.HALT
+    if asks:
+        answer = await proves(request)
         if answer.wait_s > 0:
-            wait = f"Too many wrong tries. Wait {math.ceil(answer.wait_s)} s, then try again."
-            return _page(request, KillLevel.NONE, error=wait, status=429)
-        if not answer.accepted:
-            logger.warning("kill switch: {} gave a wrong password to resume from HALT", user)
+            return _page(request, KillLevel.NONE, error=wait_words(answer.wait_s), status=429)
+        if answer.user is None:
+            logger.warning("kill switch: {} gave a wrong password or code to resume from HALT", user)
             return _page(request, KillLevel.NONE, error=_WRONG, status=401)
+        held = await parts.kill.state()
+        if _seen(parts.kill) != seen:  # looking at the password takes time, in which somebody else may press
+            return _page(request, KillLevel.NONE, error=_STALE, status=409)
     try:
         await _release(parts, held, user, reason)
     except StorageError as error:
         return _page(request, KillLevel.NONE, error=str(error), status=500)
-    raise web.HTTPSeeOther("/")
+    response = web.Response(status=303, headers={"Location": "/"})
+    if asks:
+        await raise_session(request, response)
+    return response
 
 
 async def _release(parts: DashboardParts, held: KillState, user: str, reason: str) -> None:
@@ -98,15 +115,17 @@ def _page(request: web.Request, level: KillLevel, *, error: str = "", status: in
         "words": _WORDS[level],
         "level": level,
         "state": state,
-        "seen": _seen(state),
+        "seen": _seen(request.app[PARTS].kill),
         "asks_password": level is KillLevel.NONE and state.level is KillLevel.HALT,
         "error": error,
     }
     return render(request, "kill.html", context, status=status)
 
 
-def _seen(state: KillState) -> str:
-    return f"{state.level.value} {state.cause.value} {state.at.isoformat()}"
+def _seen(kill: KillSwitch) -> str:
+    """What a person decides about: everything that a resume would end."""
+    latches = [each for each in kill.latches() if not each.cause.ends_by_itself]
+    return ", ".join(f"{each.level.value} {each.cause.value} {each.at.isoformat()}" for each in latches)
 
 
 def _level(word: str) -> KillLevel:

@@ -9,20 +9,25 @@ import aiohttp_jinja2
 from aiohttp import web
 
 from bot.access import Scope
+from bot.dashboard.parts import PARTS
 from bot.dashboard.routes import PRINCIPAL
 from bot.dashboard.sessions import SESSION
+from bot.dashboard.views.state import state_of
 
 _WORDS: Final = {
     400: "The address or the form is not right. Go back and try again.",
     401: "Log in first.",
-    403: "This request did not come from our own page, or its form is too old. Go back, reload and try again.",
+    403: "Your role does not allow this, or the request did not come from our own page, or its form is too old. Go "
+    "back, reload and try again.",
     404: "There is nothing at this address. It may be too old to be kept.",
     405: "This address does not take that kind of request.",
+    409: "That cannot be done any more, or has changed meanwhile. Go back and look at what holds now.",
     413: "That is more than this page takes.",
     429: "Too many tries. Wait a little.",
     503: "The database does not answer, so this page cannot be shown. Stops rest at the venue and stay there; the "
     "daemon opens nothing new until it is back. Reload in a few seconds.",
 }
+_THEMES: Final = ("light", "dark")
 _OTHERWISE: Final = "Something went wrong on our side. It is written in the log. Trading does not depend on this page."
 
 
@@ -40,7 +45,16 @@ MENU: Final = web.AppKey("menu", Sequence[MenuEntry])
 
 def render(request: web.Request, template: str, context: Mapping[str, object], *, status: int = 200) -> web.Response:
     """A page for whoever is logged in, if anyone is."""
-    frame = {"session": request.get(SESSION), "path": request.path, "menu": _menu(request)}
+    reader = request.get(PRINCIPAL)
+    frame = {
+        "session": request.get(SESSION),
+        "reader": reader,
+        "may": " ".join(sorted(reader.scopes)) if reader else "",
+        "path": request.path,
+        "menu": _menu(request),
+        "theme": theme if (theme := request.cookies.get("theme")) in _THEMES else "",
+        **state_of(request.app[PARTS]),
+    }
     return aiohttp_jinja2.render_template(template, request, {**frame, **context}, status=status)
 
 
@@ -56,3 +70,8 @@ def error_page(request: web.Request, status: int) -> web.Response:
     title = HTTPStatus(status).phrase if known else "Error"
     words = _WORDS.get(status, _OTHERWISE)
     return render(request, "error.html", {"title": title, "status": status, "words": words}, status=status)
+
+
+def step_up_page(request: web.Request) -> web.Response:
+    """Asks for password and code first; what was sent has to be sent again."""
+    return render(request, "step_up_first.html", {}, status=403)

@@ -1,67 +1,95 @@
-"""Why, and why not: one signal with every rule's answer and what followed."""
+"""Why, and why not: one signal step by step, from its candle to what came of it."""
 
-from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
 
-from aiohttp import web
-
-from bot.dashboard.parts import PARTS
-from bot.dashboard.views.page import render
+from bot.dashboard.pages import Context, Page, Query, Section
+from bot.dashboard.parts import DashboardParts
+from bot.dashboard.views.asked import chosen
 from bot.dashboard.views.rows import finding_verdict, first_failure, outcome_words, verdict_of
-from bot.errors import NotFound, UsageError
-from bot.interfaces import Stores
-from bot.models import Order, Outcome, Position, SignalId
-
-_LOOK_BACK = (
-    500  # the stores have no question "of this signal"; beyond these rows the page says that it looked no further
-)
+from bot.dashboard.views.signal_chart import chart_of
+from bot.dashboard.views.signal_steps import steps_of, why
+from bot.errors import UsageError
+from bot.layer5_monitoring.story import Story, story_of
+from bot.models import EntrySignal, FindingStatus, Position, SignalId
 
 
-async def signal(request: web.Request) -> web.Response:
-    """One signal by `id`. 400 without an id, 404 if there is none of it."""
-    parts = request.app[PARTS]
-    signal_id = SignalId(request.query.get("id", ""))
-    if not signal_id:
+async def chart(parts: DashboardParts, query: Query) -> Context:
+    """The signal and what its chart draws. Raises UsageError without an id, NotFound if there is no such signal."""
+    told = await _story(parts, query)
+    signal, drawn = told.record.signal, None
+    if signal.symbol in parts.registry:
+        found = parts.features(signal.symbol, signal.timeframe)
+        drawn = chart_of(signal, parts.registry.get(signal.symbol), found, told.position) if found else None
+    return {"signal": signal, "chart": drawn, "frame": signal.timeframe.value}
+
+
+async def short(parts: DashboardParts, query: Query) -> Context:
+    """How far it got and why no further, in one sentence and in steps."""
+    told = await _story(parts, query)
+    return {
+        "verdict": verdict_of(told.record.status),
+        "why": why(told),
+        "failed": first_failure(told.record),
+        "steps": steps_of(told),
+    }
+
+
+async def story(parts: DashboardParts, query: Query) -> Context:
+    """Each step with all that is known of it."""
+    told = await _story(parts, query)
+    record, position = told.record, told.position
+    checked = [each for each in record.findings if each.status in (FindingStatus.PASS, FindingStatus.FAIL)]
+    return {
+        "status": await parts.status(),
+        "record": record,
+        "signal": record.signal,
+        "verdict": verdict_of(record.status),
+        "why": why(told),
+        "failed": first_failure(record),
+        "findings": [(each, finding_verdict(each)) for each in record.findings],
+        "checked": len(checked),
+        "passed": sum(each.status is FindingStatus.PASS for each in checked),
+        "opinion": told.opinion,
+        "gate": told.gate,
+        "orders": told.orders,
+        "position": position,
+        "outcome": told.outcome,
+        "outcome_words": outcome_words,
+        "risked": _ratio(position.risk_amount, position) if position else None,
+        "reward_risk": _reward_risk(record.signal),
+    }
+
+
+async def _story(parts: DashboardParts, query: Query) -> Story:
+    name = chosen(query, "id", SignalId)
+    if name is None:
         raise UsageError("a signal page needs ?id=")
-    record = await parts.stores.signals.get(signal_id)
-    orders = await _orders_of(parts.stores, signal_id)
-    opinion = await parts.stores.opinions.of_candle(record.signal.task_id, record.signal.candle_closed_at)
-    gate = await parts.stores.opinions.gate(opinion.model) if opinion else None
-    return render(
-        request,
-        "signal.html",
-        {
-            "status": await parts.status(),
-            "record": record,
-            "signal": record.signal,
-            "verdict": verdict_of(record.status),
-            "failed": first_failure(record),
-            "findings": [(each, finding_verdict(each)) for each in record.findings],
-            "opinion": opinion,
-            "gate": gate,
-            "orders": orders,
-            "position": await _position_of(parts.stores, orders),
-            "outcome": await _outcome_of(parts.stores, signal_id),
-            "outcome_words": outcome_words,
-            "look_back": _LOOK_BACK,
-        },
-    )
+    return await story_of(parts.stores, name)
 
 
-async def _orders_of(stores: Stores, signal_id: SignalId) -> Sequence[Order]:
-    recent = await stores.orders.recent_orders(_LOOK_BACK)
-    entry = next((each for each in recent if each.signal_id == signal_id), None)
-    return await stores.orders.orders_of(entry.position_id) if entry else ()
-
-
-async def _position_of(stores: Stores, orders: Sequence[Order]) -> Position | None:
-    if not orders:
+def _reward_risk(signal: EntrySignal) -> float | None:
+    """Of the nearest target, from the price that the signal names."""
+    if signal.entry is None or signal.stop_loss is None or not signal.targets or signal.entry == signal.stop_loss:
         return None
-    try:
-        return await stores.orders.position(orders[0].position_id)
-    except NotFound:
-        return None
+    return float(abs(signal.targets[0] - signal.entry) / abs(signal.entry - signal.stop_loss))
 
 
-async def _outcome_of(stores: Stores, signal_id: SignalId) -> Outcome | None:
-    recent = await stores.outcomes.recent(_LOOK_BACK)
-    return next((each for each in recent if each.signal_id == signal_id), None)
+def _ratio(risk: Decimal, position: Position) -> Decimal | None:
+    """Money at risk over what the position was worth, to see the leverage of the stop."""
+    worth = position.entry_price * position.first_quantity * position.value_per_point
+    return risk / worth if worth else None
+
+
+SIGNAL: Final = Page(
+    name="signal",
+    path="/signal",
+    title="Signal",
+    query=("id",),
+    in_menu=False,
+    load=chart,
+    sections=(
+        Section(name="signal-why", load=short, quickest_s=1.0, slowest_s=10.0),
+        Section(name="signal-story", load=story, quickest_s=1.0, slowest_s=10.0),
+    ),
+)

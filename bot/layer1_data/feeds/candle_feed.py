@@ -107,6 +107,10 @@ class CandleFeed:
         ordered = sorted(self._progress.items(), key=lambda item: (-item[0][1].seconds, rank[item[0][0]]))
         self._progress = dict(ordered)
 
+    def newest(self) -> Mapping[Subscription, datetime | None]:
+        """When the newest candle of everything that is followed opened; None where there is none yet."""
+        return {each: self._newest(each) for each in self._progress}
+
     async def poll(self) -> FeedReport:
         """Ask every broker that should have something, all at the same time, and pass on what is fit.
 

@@ -44,6 +44,11 @@ async def test_three_good_accounts_want_no_attention(doctor: Doctor) -> None:
         "settings",
         "data directory",
         "database",
+        "telegram",
+        "text messages",
+        "heartbeat",
+        "page",
+        "backup",
         *(f"{venue}: {each}" for venue in ("binance", "oanda", "ig") for each in asked),
     ]
     assert {each["status"] for each in found.values()} == {"ok"}
@@ -140,7 +145,7 @@ def silent_yahoo(street: Street) -> None:
     ("spoil", "name", "status", "words", "step"),
     [
         (revoked, "binance: key", "fail", "Invalid API-key", "BINANCE_API_KEY"),
-        (skewed, "binance: clock", "fail", "3.00 s behind the venue's", "time synchronisation"),
+        (skewed, "binance: clock", "fail", "s behind the venue's", "time synchronisation"),
         (in_euro, "oanda: account", "fail", "EUR, balance 10,000.00", "set ACCOUNT_CURRENCY=EUR"),
         (without_money, "ig: account", "warn", "balance 0.00", "reset the demo balance"),
         (without_gold, "oanda: instruments", "fail", "not offered here: XAU_USD", "remove them from the tasks"),
@@ -192,6 +197,18 @@ async def test_without_keys_it_says_what_is_used_instead(doctor: Doctor, monkeyp
     assert code == 0
     assert found["oanda: key"]["detail"] == "no key; dev mode simulates it"
     assert found["oanda: key"]["next_step"] == "to trade there, set OANDA_TOKEN"
+
+
+async def test_half_a_key_wants_attention_because_nothing_is_sent_to_that_venue(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OANDA_ACCOUNT_ID")
+
+    code, found = await doctor()
+
+    assert (code, found["oanda: half a key"]["status"]) == (4, "warn")
+    assert found["oanda: half a key"]["detail"] == "no order is sent there: real prices of Yahoo, fills by ourselves"
+    assert found["oanda: half a key"]["next_step"] == "set OANDA_ACCOUNT_ID too, or leave the whole key empty"
 
 
 async def test_a_real_money_key_in_a_demo_profile_is_refused_before_anything_is_asked(

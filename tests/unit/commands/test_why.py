@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from bot.cli import main
-from bot.commands.why import Story, show, show_newest, story_of
+from bot.commands.why import show, show_newest, story_of
 from bot.database.memory import MemoryStores
 from bot.errors import NotFound
+from bot.layer5_monitoring.story import Story
 from bot.models import (
     Direction,
     DivergenceClaim,

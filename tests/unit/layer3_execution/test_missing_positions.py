@@ -1,6 +1,6 @@
 """A position that the venue does not have any more, and whose fills nobody tells."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.errors import BrokerError
-from bot.models import ClientOrderId
+from bot.models import ClientOrderId, Fill
 from tests.builders import approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
@@ -133,3 +133,53 @@ async def test_fills_that_were_told_twice_close_it_like_fills_that_were_told_onc
     assert (await desk.reconciler.run(BROKER)).clean
     assert (await desk.position()).exit_reason == "CLOSED_BY_HAND"
     assert desk.incidents().count("fill of an unknown order") == 1
+
+
+async def test_a_close_by_hand_is_as_large_as_its_fills_also_those_that_come_after_its_position_has_ended() -> None:
+    desk = Desk()
+    await desk.bought()
+    by_hand = ClientOrderId("by-hand")
+    desk.venue.close_by_other(by_hand, ENTRY, Decimal(10))
+    assert (await desk.reconciler.run(BROKER)).clean
+    (_, fill), cursor = await desk.broker.fills_since("")
+
+    async def one_more(_: str) -> tuple[Sequence[Fill], str]:
+        return [replace(fill, venue_fill_id="one more", quantity=Decimal(3))], cursor
+
+    desk.broker.fills_since = one_more  # type: ignore[assignment,method-assign]
+    await desk.tracker.collect(BROKER)
+    close = await desk.order(by_hand)
+    assert (close.quantity, close.filled_quantity) == (Decimal(13), Decimal(13))
+    assert "more was filled than ordered" not in desk.incidents()
+
+
+@LOOSE
+async def test_a_stop_that_is_too_large_waits_for_no_monitor_to_be_made_smaller(venue: Mapping[str, Any]) -> None:
+    desk = Desk(venue=venue)
+    await desk.bought()
+    desk.broker.hold_fills = True
+    desk.venue.close_by_other(ClientOrderId("by-hand"), ENTRY, Decimal(4))
+    await desk.guard.verify(BROKER)
+    for _ in range(33):
+        desk.clock.advance(1)
+        await desk.guard.attend(BROKER)
+    assert await resting(desk) == [Decimal(6)]
+    desk.clock.advance(5)
+    assert not await desk.guard.attend(BROKER), "a person answers for the rest"
+
+
+@LOOSE
+async def test_a_smaller_stop_whose_request_was_lost_is_asked_for_again_before_the_next_monitor_run(
+    venue: Mapping[str, Any],
+) -> None:
+    desk = Desk(venue=venue)
+    await desk.bought()
+    desk.broker.stale_positions = [replace(each, quantity=Decimal(6)) for each in await desk.venue.positions()]
+    await looks(desk, 3, seconds=10)
+    for faults in (desk.broker.stop_faults, desk.broker.amend_faults):
+        faults.append(Fault.REQUEST_LOST)
+    await looks(desk, 1, seconds=11)
+    assert await resting(desk) != [Decimal(6)]
+    desk.clock.advance(4)
+    assert await desk.guard.attend(BROKER)
+    assert await resting(desk) == [Decimal(6)]

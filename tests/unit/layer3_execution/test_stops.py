@@ -493,3 +493,21 @@ async def test_being_told_to_stop_while_a_stop_that_locks_is_moved_leaves_it_mov
     with pytest.raises(asyncio.CancelledError):
         await looking
     assert [size for size, _ in await resting(desk)] == [Decimal(5)]
+
+
+@EVERY
+async def test_a_stop_that_came_to_rest_although_its_answer_was_lost_keeps_a_position_from_being_closed(
+    venue: Options,
+) -> None:
+    desk = await open_desk(venue)
+    await desk.broker.lose_stop(ENTRY)
+    desk.clock.advance(6)  # else the stop counts as taken a moment ago
+    desk.broker.stop_faults.append(Fault.REQUEST_LOST)
+    desk.broker.amend_faults.append(Fault.REQUEST_LOST)
+    await desk.guard.verify(BROKER)
+    desk.clock.advance(10)
+    desk.broker.stop_faults.append(Fault.REPLY_LOST)
+    await desk.guard.attend(BROKER)
+    assert (len(desk.broker.placed), await resting(desk)) == (1, [(Decimal(10), Decimal(98))])
+    await desk.guard.attend(BROKER)
+    assert not desk.guard.unprotected.is_open(BROKER)

@@ -48,6 +48,22 @@ class ShakyKills(MemoryKills):
             raise DatabaseUnavailable("the database did not answer")
 
 
+class HungKills(MemoryKills):
+    """Rows behind a database that takes what it is asked, and does not answer until it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+
+    async def active(self) -> Sequence[KillState]:
+        await self.may.wait()
+        return await super().active()
+
+    async def set(self, state: KillState) -> bool:
+        await self.may.wait()
+        return await super().set(state)
+
+
 class Room:
     """A switch over shaky rows and a real file."""
 
@@ -226,3 +242,25 @@ async def test_a_daily_loss_that_cannot_be_stored_writes_no_file_because_a_file_
     await room.switch.press(press(L.PAUSE, C.DAILY_LOSS))
     assert room.switch.known().level is L.PAUSE
     assert not room.file.path.exists()
+
+
+async def test_a_press_holds_and_wakes_whoever_acts_before_a_hung_database_has_answered(tmp_path: Path) -> None:
+    # Arrange
+    room, hung = Room(tmp_path), HungKills()
+    room.kills = hung  # type: ignore[assignment]
+    room.build()
+    row = KillState(level=L.FLATTEN, by="ann", cause=C.PAGE, reason="", at=at(0))
+
+    # Act
+    pressing = asyncio.create_task(room.switch.press(row))
+    await room.clock.sleep(0)
+    held, woken = room.switch.known(), room.wakes
+    hung.may.set()
+    is_new = await pressing
+
+    # Assert
+    assert (held.level, woken) == (L.FLATTEN, 1)
+    assert is_new
+    assert list(room.switch.latches()) == [row] == list(await hung.active())
+    assert not await room.switch.press(row)
+    assert list(room.switch.latches()) == [row]

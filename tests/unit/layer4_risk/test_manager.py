@@ -64,6 +64,20 @@ def other_position(number: int, direction: Direction = Direction.LONG) -> Positi
     return position(direction, id=PositionId(f"p{number}"), task_id=TaskId(f"task-{number}"))
 
 
+def test_a_preview_is_what_would_be_decided_with_every_limit_and_permits_nothing() -> None:
+    risk, refused_by = manager(), replace(NOT_KILLED, level=KillLevel.PAUSE, cause=KillCause.PAGE, by="ada")
+    order = risk.decide(endorsed(), view())
+    allowed = risk.preview(endorsed().signal, view())
+    refused = risk.preview(endorsed().signal, view(kill=refused_by))
+
+    assert isinstance(order, ApprovedOrder)
+    assert (allowed.is_allowed, allowed.quantity, allowed.risk_amount) == (True, order.quantity, order.risk_amount)
+    assert allowed.notional == order.quantity * order.decided_price * order.value_per_point
+    assert all(each.passed for each in allowed.checks)
+    assert {each.code for each in allowed.checks} >= {"KILL_SWITCH", "MAX_OPEN_POSITIONS", "GROSS_LEVERAGE"}
+    assert (refused.is_allowed, refused.code, refused.quantity) == (False, "KILL_SWITCH", None)
+
+
 def test_a_sound_signal_is_approved_with_its_stop_targets_and_risk() -> None:
     order = manager().decide(endorsed(), view())
     assert isinstance(order, ApprovedOrder)

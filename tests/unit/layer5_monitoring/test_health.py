@@ -217,6 +217,13 @@ async def test_the_port_is_handed_to_aiohttp_without_a_single_refused_connection
     assert b"" not in bodies
 
 
+async def test_the_early_port_is_not_ready_and_says_what_is_going_on() -> None:
+    async with serving(HealthState(detail="importing libraries")) as port:
+        status, body = await answer(port, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    assert (status, json.loads(body)) == (503, {"ready": False, "reason": "starting: importing libraries"})
+
+
 def test_the_early_port_needs_nothing_but_the_standard_library() -> None:
     code = (
         "import sys, bot.layer5_monitoring.health\n"

@@ -270,3 +270,13 @@ def test_a_standard_library_record_with_wrong_arguments_still_makes_a_line(capsy
 
     assert json.loads(stream.getvalue())["message"] == "%d of %d (its arguments do not fit it)"
     assert CANARY not in stream.getvalue() + capsys.readouterr().err
+
+
+def test_hostile_text_begins_no_line_and_moves_no_terminal(terminal: io.StringIO) -> None:
+    """What venues, people and models say is logged as text (S14)."""
+    logger.bind(reason="a\nb\x1b[2J").info("audit: {}", "quiet\n12:00:00 INFO bot: all is well\x1b[2J\u202e\x07")
+
+    (line,) = terminal.getvalue().splitlines()
+    assert "\x1b[2J" not in line
+    assert "\u202e" not in line
+    assert "\\n12:00:00 INFO bot: all is well" in line

@@ -244,7 +244,7 @@ async def test_the_deadline_bounds_silence_and_a_slow_body(fault: Fault) -> None
     async with stand() as here:
         await here.ask()  # the library is imported, or the deadline would be spent on that
         here.fake.script.append(fault)
-        result = await here.ask(deadline_s=0.3)
+        result = await here.ask(deadline_s=2.0)
         (_, call) = await here.stored()
 
     assert isinstance(result, NoDecision)

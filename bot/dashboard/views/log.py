@@ -1,0 +1,38 @@
+"""The newest lines of the log. They are kept in memory without secrets; all of them go to the daemon's output."""
+
+from typing import Final
+
+from bot.dashboard.pages import Context, Page, Query, Section
+from bot.dashboard.parts import DashboardParts
+from bot.layer5_monitoring.recent_log import LEVELS
+
+_SHOWN: Final = 200
+_LONGEST_SEARCH: Final = 100
+_STANDARD: Final = "INFO"
+
+
+async def lines(parts: DashboardParts, query: Query) -> Context:
+    """Newest first, as bad as asked for, with the text asked for."""
+    asked = await asked_for(parts, query)
+    found = parts.log.newest(_SHOWN, least=str(asked["level"]), holds=str(asked["text"]))
+    return {"rows": found, "most": _SHOWN, **asked}
+
+
+async def asked_for(parts: DashboardParts, query: Query) -> Context:
+    """The filter; a level that does not exist is the standard one."""
+    level = query.get("level", _STANDARD).upper()
+    return {
+        "levels": LEVELS,
+        "level": level if level in LEVELS else _STANDARD,
+        "text": query.get("text", "")[:_LONGEST_SEARCH],
+    }
+
+
+LOG: Final = Page(
+    name="log",
+    path="/log",
+    title="Log",
+    sections=(Section(name="log_lines", load=lines, quickest_s=1.0, slowest_s=2.0),),
+    query=("level", "text"),
+    load=asked_for,
+)
