@@ -72,7 +72,7 @@ async def test_signals_are_listed_with_verdict_reason_and_what_the_market_did(da
     assert "SOL/USDT ▼ short" in text
     assert "✕ rejected rule 7, trend strength" in text
     assert "✕ stop first −1.00 R" in text
-    assert "refused by risk risk: open positions" in text
+    assert "refused by risk risk: max open positions" in text
 
 
 @pytest.mark.parametrize(
