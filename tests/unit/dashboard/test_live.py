@@ -10,6 +10,7 @@ from bot.dashboard.live import TICK_S, LivePage, sse_event
 from bot.dashboard.pages import Section
 from bot.layer5_monitoring.events import JournalEvents
 
+_DEADLINE_S = 10.0
 Render = Callable[[Section], Awaitable[str]]
 
 
@@ -24,7 +25,8 @@ def section(name: str) -> Section:
 async def live_page(clock: ManualClock, names: Sequence[str], render: Render) -> AsyncIterator[LivePage]:
     page = LivePage(sections=[*map(section, names)], render=render, events=JournalEvents(), clock=clock)
     running = asyncio.create_task(page.run())
-    yield page
+    async with asyncio.timeout(_DEADLINE_S):
+        yield page
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
