@@ -47,6 +47,7 @@ def partial_profit(kind: VenueKind) -> CrashCase:
     return CrashCase(seed=seed_with_partial_profit(kind, world_of), kind=kind)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", kinds_named(",".join(IN_THE_GATE)), ids=lambda each: each.name)
 def test_killed_at_every_boundary_over_postgresql_it_finds_its_way_back(tier_b: TierB, kind: VenueKind) -> None:
     case = partial_profit(kind)

@@ -52,6 +52,7 @@ def told(**changes: Any) -> VenueBooks:
     return VenueBooks.read({**TOLD, "entries": {"oanda": [{**TOLD["entries"]["oanda"][0], **changes}]}})
 
 
+@pytest.mark.long
 def test_real_kills_with_faults_on_the_line_leave_venues_and_database_equal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
