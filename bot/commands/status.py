@@ -172,4 +172,6 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {count}" for name, count in value.items())
+    if isinstance(value, float):  # amounts of money; counts are whole
+        return f"{value:,.2f}"
     return str(value)

@@ -69,6 +69,7 @@ class Page:
 
 def _shows(page: Page) -> Handler:
     async def show(request: web.Request) -> web.Response:
+        """The page with all its sections as they are now. 404 and 400 as its sections raise them."""
         parts, query = request.app[PARTS], page.asked(request)
         more = await page.load(parts, query) if page.load else {}
         filled = {each.name: Markup(await fill(request.app, each, query)) for each in page.sections}  # noqa: S704 - from templates that escape

@@ -270,7 +270,7 @@ STATUS: Mapping[str, object] = {
     "mode": "dev",
     "url": "http://127.0.0.1:8080",
     "health": "ok",
-    "equity": 10_012.5,
+    "equity": 10_012.498,
     "open_positions": 2,
     "closed_positions": 3,
     "signals": {"ordered": 5, "vetoed": 1},
@@ -300,7 +300,7 @@ def test_status_as_a_table_shows_the_facts_and_the_jobs(
         main(["status"])
 
     shown = capsys.readouterr().out
-    assert "10012.5" in shown
+    assert "10,012.50" in shown
     assert "ordered 5, vetoed 1" in shown
     assert "monitor" in shown
     assert CANARY not in shown
