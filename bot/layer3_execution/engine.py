@@ -130,6 +130,8 @@ class ExecutionEngine:
             return asked  # nothing will be sent, so no stop makes room for it
         able = self._broker_of(position.broker_id).capabilities
         limit = limit_price if able.limit_exits else None  # the price is there: that is why it is closed now
+        if asked is not None and await self._has_given_up(asked, (quantity, limit, reason)):
+            name = exit_name(position, reason, len(ended) + 1)
         return await to_the_end(self._reduce(position, name, quantity, limit, reason))
 
     async def _reduce(
@@ -164,13 +166,26 @@ class ExecutionEngine:
 
     async def _rest_stop(self, position: Position, quantity: Decimal, price: Decimal) -> Order:
         rows = [each for each in await self._store.orders_of(position.id) if each.role is OrderRole.STOP]
-        # One found in INTENT was never sent, because its commit was not confirmed to us: its name is used now.
-        tried = sum(1 for each in rows if not is_attached(each) and each.state is not OrderState.INTENT)
+        tried = 0
+        for each in rows:
+            if not is_attached(each):
+                tried += each.state is not OrderState.INTENT or await self._has_given_up(
+                    each, (quantity, price, "STOP")
+                )
         row = stop_row(position, quantity, price, tried, self._clock.now())
         row = await self._once(row, lambda broker, stored: broker.place_stop(*stop_request(stored, position)))
         if is_acknowledged(row):
             await self._tracker.change(position.id, lambda now: replace(now, stop_order_id=row.client_order_id))
         return row
+
+    async def _has_given_up(self, intent: Order, meant: tuple[Decimal, Decimal | None, str]) -> bool:
+        """An intent that nobody sent, because its commit was not confirmed to us: under its name goes what it says, or
+        nothing any more. True if it says something else than what is `meant` now: quantity, price and reason.
+        """
+        if (intent.quantity, intent.price, intent.reason) == meant or self.is_in_flight(intent.client_order_id):
+            return False
+        await self._tracker.move(intent, OrderEvent.STALE, "never sent: something else is wanted by now")
+        return True
 
     async def resize_stop(self, stop: Order, quantity: Decimal, price: Decimal) -> str:
         """Give a resting stop what is left to protect, and its price. Empty if the venue agreed, else its words.

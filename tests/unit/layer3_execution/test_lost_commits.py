@@ -3,9 +3,11 @@
 Each of these was first seen in a simulated seed.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -20,10 +22,10 @@ from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import TRADIER
 
 
-def slow_desk() -> tuple[Desk, SlowOrders]:
+def slow_desk(venue: Mapping[str, Any] | None = None) -> tuple[Desk, SlowOrders]:
     clock = ManualClock(START)
     orders = SlowOrders(clock, lambda: 0)
-    return Desk(orders=orders, clock=clock, liquidity=Decimal(5)), orders
+    return Desk(orders=orders, clock=clock, liquidity=Decimal(5), venue=venue), orders
 
 
 async def test_a_fill_whose_commit_was_not_confirmed_is_not_taken_back_by_the_next_flag() -> None:
@@ -111,7 +113,7 @@ async def test_a_quote_from_before_the_entry_closes_nothing() -> None:
     assert [each.client_order_id for each in desk.broker.placed] == [ClientOrderId(approved_order().client_order_id)]
 
 
-async def test_a_close_whose_intent_was_stored_unnoticed_is_sent_as_it_is_stored() -> None:
+async def test_a_close_whose_intent_was_stored_unnoticed_gives_way_to_one_for_what_is_open_by_now() -> None:
     # Arrange: the intent to close 5 is stored, its answer was lost, and since then 5 more have filled
     desk, orders = slow_desk()
     await desk.bought()
@@ -125,7 +127,41 @@ async def test_a_close_whose_intent_was_stored_unnoticed_is_sent_as_it_is_stored
     close = await desk.engine.reduce(await desk.position(), Decimal(10), None, "UNPROTECTED")
 
     # Assert
-    assert (close.quantity, desk.broker.placed[-1].quantity) == (Decimal(5), Decimal(5))
+    assert (close.quantity, desk.broker.placed[-1].quantity) == (Decimal(10), Decimal(10))
+    assert [each.client_order_id for each in desk.broker.placed[1:]] == [close.client_order_id]
+    assert {each.state for each in await orders.orders_of(close.position_id)}.isdisjoint({OrderState.INTENT})
+
+
+async def test_a_close_whose_intent_was_stored_unnoticed_is_sent_under_its_own_name_if_it_is_still_meant() -> None:
+    desk, orders = slow_desk()
+    await desk.bought()
+    orders.lost_commits = 1
+    with pytest.raises(CommitUnknown):
+        await desk.engine.reduce(await desk.position(), Decimal(5), None, "TIME")
+
+    close = await desk.engine.reduce(await desk.position(), Decimal(5), None, "TIME")
+
+    assert [each.client_order_id for each in await orders.orders_of(close.position_id) if each.reason == "TIME"] == [
+        close.client_order_id
+    ]
+    assert desk.broker.placed[-1].client_order_id == close.client_order_id
+
+
+async def test_a_stop_whose_intent_was_stored_unnoticed_does_not_come_back_at_a_price_that_nobody_wants_now() -> None:
+    # Arrange: it was to go to 101, the answer of the commit was lost, and the price has fallen since then
+    desk, orders = slow_desk(venue=TRADIER)
+    await desk.bought()
+    orders.lost_commits = 1
+    with pytest.raises(CommitUnknown):
+        await desk.engine.rest_stop(await desk.position(), Decimal(5), Decimal(101))
+
+    # Act
+    stop = await desk.engine.rest_stop(await desk.position(), Decimal(5), Decimal(90))
+
+    # Assert
+    resting = {each.client_order_id: each.price for each in await desk.venue.protective_orders()}
+    assert (resting[stop.client_order_id], stop.state) == (Decimal(90), OrderState.WORKING)
+    assert Decimal(101) not in resting.values()
 
 
 class LosingOne(SlowOrders):
