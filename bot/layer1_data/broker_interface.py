@@ -205,7 +205,10 @@ class BrokerInterface(ABC):
 
     @abstractmethod
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
-        """Cancel a working order; the answer tells the state it was found in (FILLED if the fill came first)."""
+        """Cancel a working order; the answer tells the state it was found in (FILLED if the fill came first).
+
+        A second call while the first one waits for its answer does no harm: that one may have been lost.
+        """
 
     @abstractmethod
     async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:

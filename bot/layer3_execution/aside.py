@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 MOMENT_S: Final = 1.0  # what takes longer is not waited for
+_ASK_AGAIN_S: Final = 3.0
+_ASKED_AT_MOST: Final = 3
 
 T = TypeVar("T")
 Work = Coroutine[Any, Any, T]
@@ -16,6 +18,28 @@ async def side_by_side(works: Sequence[Awaitable[T]]) -> list[T]:
         return [await each for each in works]
     done = await asyncio.gather(*works, return_exceptions=True)
     return [_answer(each) for each in done]
+
+
+async def insisted(ask: Callable[[], Work[T]], *, again_after_s: float = _ASK_AGAIN_S) -> T:
+    """What has the same effect once or twice, asked again while no answer comes. Raises what the first one met.
+
+    A request that was lost is known to be lost only when its time is up; by then another one may have been answered.
+    """
+    first = asyncio.ensure_future(ask())
+    asked = [first]
+    try:
+        while not first.done():
+            waiting = [each for each in asked if not each.done()]
+            ended, _ = await asyncio.wait(waiting, timeout=again_after_s, return_when=asyncio.FIRST_COMPLETED)
+            answered = [each for each in waiting if each in ended and each.exception() is None]
+            if answered:
+                return answered[0].result()
+            if not ended and len(asked) < _ASKED_AT_MOST:
+                asked.append(asyncio.ensure_future(ask()))
+        return first.result()
+    finally:
+        for each in asked:
+            each.cancel()
 
 
 class Aside:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from bot.instruments import BrokerId
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
-from bot.layer3_execution.aside import side_by_side
+from bot.layer3_execution.aside import insisted, side_by_side
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
 from bot.layer3_execution.legs import entry_of, is_attached
@@ -137,7 +138,7 @@ class RestingOrders:
         row = self._book.order(name)
         if row is not None and row.state in CANCELLABLE:
             await self._tracker.move(row, OrderEvent.CANCEL_SENT, cause)
-        ack = await self._broker_of(broker_id).cancel(name)
+        ack = await insisted(partial(self._broker_of(broker_id).cancel, name))
         await self._tracker.collect(broker_id)
         row = self._book.order(name)
         if row is not None and ack.state in (OrderState.CANCELED, OrderState.EXPIRED):
