@@ -8,6 +8,7 @@ were just told answer the question for four hours too.
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -15,12 +16,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
+from bot.config.section import is_loopback
 from bot.errors import BrokerUnavailable, ConfigError
 from bot.instruments import AssetClass, Instrument, Rounding, Symbol
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import RateBudget, VenueTerms
 from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
-from bot.layer1_data.feeds.yahoo_client import Client, Table, TooMany, is_loopback
+from bot.layer1_data.feeds.yahoo_client import Client, Table, TooMany
 from bot.models import Candle, Quote, Timeframe, decimal_of
 
 _HOUR_S: Final = 3_600.0
@@ -140,7 +142,9 @@ class YahooSource:
     async def close(self) -> None:
         """End the worker thread; a request that is on its way there is left to its time-out."""
         await self._limiter.close()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        with suppress(RuntimeError):  # closed before
+            self._thread.submit(self._client.close)
+        self._thread.shutdown(wait=False)
 
     # -------------------------------------------------------------------------------------------------------- inside
 

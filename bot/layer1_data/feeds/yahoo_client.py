@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -77,6 +76,15 @@ class Client:
             words = f"{type(error).__name__} {error}".replace("\n", " ")[:200]
             raise BrokerUnavailable(f"yahoo: {interval} of {ticker} was not answered: {words}") from error
 
+    def close(self) -> None:
+        """Close the library's files in the thread that opened them: it does not, and Python 3.13 complains."""
+        if self._library is None:
+            return
+        cache = self._library.cache
+        for files in (cache.tz_db_proxy, cache.Cookie_db_proxy, cache.isin_db_proxy):
+            if files.obj is not None:
+                files.close()
+
     def _opened(self) -> Any:
         if self._library is None:
             import yfinance
@@ -122,12 +130,3 @@ def _loopback_session(url: str) -> "Session":
     session = Session()
     session.mount("https://", Loopback())
     return session
-
-
-def is_loopback(url: str) -> bool:
-    """It leads to this machine."""
-    parts = urlsplit(url)
-    try:
-        return parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False
