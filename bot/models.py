@@ -819,8 +819,8 @@ class Position:
 
     @property
     def is_pending(self) -> bool:
-        """Its entry has not been filled yet."""
-        return self.first_quantity == 0 and self.closed_at is None
+        """Its entry has not been filled yet, or by so little that fees have left nothing of it to sell."""
+        return self.closed_at is None and (self.first_quantity == 0 or self.quantity == self.closed_quantity == 0)
 
     @property
     def is_open(self) -> bool:

@@ -71,7 +71,10 @@ class BrokerCapabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueOrder:
-    """An order as the venue tells it. `client_order_id` is None for orders that are not ours."""
+    """An order as the venue tells it. `client_order_id` is None for orders that are not ours.
+
+    `venue_order_id` is another one after each change, where the venue replaces what it was asked to change.
+    """
 
     client_order_id: ClientOrderId | None
     venue_order_id: str
@@ -104,7 +107,8 @@ class VenueIdentity:
 class VenueTerms:
     """One instrument as the venue describes it now; the fields mean what they mean in `Instrument`.
 
-    `is_open`: orders are taken at this moment; `says` has the venue's word for its state.
+    `is_open`: orders are taken at this moment; `says` has the venue's word for its state. `quote_currency` is None
+    where the venue does not tell it.
     """
 
     symbol: Symbol
@@ -115,6 +119,7 @@ class VenueTerms:
     contract_size: Decimal
     is_open: bool
     says: str
+    quote_currency: Currency | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +217,10 @@ class BrokerInterface(ABC):
 
     @abstractmethod
     async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
-        """Look an order up by our id. None only if the venue answered that it has none."""
+        """Look an order up by our id. None only if the venue answered that it has none.
+
+        Of an order that was replaced, some venues tell the one before for a while: it has ended, under its old id.
+        """
 
     @abstractmethod
     async def open_orders(self) -> Sequence[VenueOrder]:

@@ -160,19 +160,22 @@ class ExecutionEngine:
                         absent.append(row)
         return absent
 
-    async def rest_stop(self, position: Position, quantity: Decimal, price: Decimal) -> Order:
-        """Rest one more stop for `quantity` of a position. Who asks has made sure that none is on its way."""
-        return await to_the_end(self._rest_stop(position, quantity, price))
+    async def rest_stop(self, position: Position, quantity: Decimal, price: Decimal, reason: str) -> Order:
+        """Rest one more stop for `quantity` of a position. Who asks has made sure that none is on its way.
 
-    async def _rest_stop(self, position: Position, quantity: Decimal, price: Decimal) -> Order:
+        `reason` is what its fills are called: the plan's word, or that of the step which brought it to `price`.
+        """
+        return await to_the_end(self._rest_stop(position, quantity, price, reason))
+
+    async def _rest_stop(self, position: Position, quantity: Decimal, price: Decimal, reason: str) -> Order:
         rows = [each for each in await self._store.orders_of(position.id) if each.role is OrderRole.STOP]
         tried = 0
         for each in rows:
             if not is_attached(each):
                 tried += each.state is not OrderState.INTENT or await self._has_given_up(
-                    each, (quantity, price, "STOP")
+                    each, (quantity, price, reason)
                 )
-        row = stop_row(position, quantity, price, tried, self._clock.now())
+        row = stop_row(position, quantity, price, reason, tried, self._clock.now())
         row = await self._once(row, lambda broker, stored: broker.place_stop(*stop_request(stored, position)))
         if is_acknowledged(row):
             await self._tracker.change(position.id, lambda now: replace(now, stop_order_id=row.client_order_id))
@@ -197,6 +200,7 @@ class ExecutionEngine:
             return ack.reason or "REJECTED"
         terms = (stop.filled_quantity + quantity, price)
         await self._tracker.move(stop, OrderEvent.ACK, f"resized to {quantity} at {price}", terms=terms)
+        await self._tracker.follow(stop, ack.venue_order_id)
         return ""
 
     async def _once(self, row: Order, send: Send) -> Order:
@@ -212,7 +216,12 @@ class ExecutionEngine:
     async def move_stop(self, position: Position, stop: Decimal) -> str:
         """Put a stop that follows its position at `stop`. Answers and raises as `resize_stop`."""
         ack = await self._broker_of(position.broker_id).amend_stop(position.entry_order_id, stop)
-        return (ack.reason or "REJECTED") if ack.state is OrderState.REJECTED else ""
+        if ack.state is OrderState.REJECTED:
+            return ack.reason or "REJECTED"
+        row = self._book.order(ack.client_order_id)
+        if row is not None and row.role is OrderRole.STOP:
+            await self._tracker.follow(row, ack.venue_order_id)
+        return ""
 
     async def _send_entry(self, legs: Legs, approved: ApprovedOrder) -> Order:
         entry, *attached = legs
@@ -238,16 +247,22 @@ class ExecutionEngine:
 
     async def _send(self, row: Order, send: Send) -> Order:
         row = await self._tracker.move(row, OrderEvent.SEND, row.reason)
+        if row.role is OrderRole.EXIT and self._book.position(row.position_id) is None:  # nothing is awaited from here
+            return await self._not_sent(row, "its position has ended meanwhile")
         try:
             ack = await send(self._broker_of(row.broker_id), row)
         except OrderFateUnknown as error:
             return await self._tracker.move(row, OrderEvent.NO_ANSWER, str(error))
         except BrokerUnavailable as error:
-            row = await self._tracker.move(row, OrderEvent.NOT_SENT, str(error))
-            return await self._tracker.move(row, OrderEvent.STALE, "a new attempt follows")
+            return await self._not_sent(row, str(error))
         if ack.state is OrderState.REJECTED:
             return await self._tracker.move(row, OrderEvent.REJECT, ack.reason)
         return await self._acknowledged(row, ack)
+
+    async def _not_sent(self, row: Order, cause: str) -> Order:
+        """Proven: no byte of it was sent. Where it is still wanted, another attempt follows."""
+        row = await self._tracker.move(row, OrderEvent.NOT_SENT, cause)
+        return await self._tracker.move(row, OrderEvent.STALE, cause)
 
     async def _acknowledged(self, order: Order, ack: OrderAck) -> Order:
         order = await self._tracker.move(order, OrderEvent.ACK, "acknowledged", venue_order_id=ack.venue_order_id)

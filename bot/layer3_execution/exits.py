@@ -12,7 +12,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Final
 
 from bot.instruments import Rounding
-from bot.models import Candle, Direction, ExitPlan, Position, Trail, TrailKind
+from bot.models import Candle, Direction, ExitPlan, Order, Position, Trail, TrailKind
 
 BREAKEVEN: Final = "BREAKEVEN"
 TRAIL: Final = "TRAIL"
@@ -71,6 +71,12 @@ def _stop_reason_of(position: Position) -> str:
     if position.break_even and (at_entry or not position.trailing):
         return BREAKEVEN
     return TRAIL if position.trailing else position.plan.stop_reason
+
+
+def called(position: Position, stop: Order) -> str:
+    """What a hit of `stop` is called. The position knows who moved it; where that was not stored, the stop does."""
+    known = _stop_reason_of(position)
+    return stop.reason if known == position.plan.stop_reason and stop.reason in (BREAKEVEN, TRAIL) else known
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +204,15 @@ def target_quantity(plan: ExitPlan, state: ExitState, number: int) -> Decimal:
     upto = sum((each.fraction for each in plan.targets[:number]), Decimal(0))
     if upto >= 1:
         return state.quantity
-    step = plan.quantity_step
-    planned = (state.first_quantity * upto / step).to_integral_value(rounding=ROUND_FLOOR) * step
-    piece = planned - (state.first_quantity - state.quantity)
+    closed = _in_steps(plan, state.first_quantity - state.quantity)  # fees may have left less than a step unsold
+    piece = _in_steps(plan, state.first_quantity * upto) - closed
     rest = state.quantity - piece
     dust = piece <= 0 or piece < plan.min_quantity or 0 < rest < plan.min_quantity
     return state.quantity if dust else piece
+
+
+def _in_steps(plan: ExitPlan, quantity: Decimal) -> Decimal:
+    return (quantity / plan.quantity_step).to_integral_value(rounding=ROUND_FLOOR) * plan.quantity_step
 
 
 def _targets(plan: ExitPlan, state: ExitState, price: Decimal) -> tuple[ExitState, tuple[ExitAction, ...]]:

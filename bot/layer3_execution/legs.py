@@ -112,11 +112,11 @@ def exit_request(row: Order, position: Position) -> ReduceOrder:
     )
 
 
-def stop_row(position: Position, quantity: Decimal, price: Decimal, tried: int, now: datetime) -> Order:
-    """The intent to rest one more stop, when `tried` have been before it."""
+def stop_row(position: Position, quantity: Decimal, price: Decimal, reason: str, tried: int, now: datetime) -> Order:
+    """The intent to rest one more stop, when `tried` have been before it. `reason`: what it is called if it is hit."""
     places = len(_PLACES) - 1
     leg = _STOP_LETTERS[tried // 10 // places % len(_STOP_LETTERS)] + _PLACES[1 + tried // 10 % places]
-    row = exit_row(position, leg_of(position.entry_order_id, leg, tried % 10), quantity, price, "STOP", now)
+    row = exit_row(position, leg_of(position.entry_order_id, leg, tried % 10), quantity, price, reason, now)
     return replace(row, role=OrderRole.STOP, kind=OrderKind.STOP)
 
 

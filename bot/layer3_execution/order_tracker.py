@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer3_execution.aside import side_by_side
 from bot.layer3_execution.book import Book
-from bot.layer3_execution.exits import ExitState
+from bot.layer3_execution.exits import called
 from bot.layer3_execution.order_state import OrderEvent, next_state
 from bot.layer3_execution.positions import with_entry, with_exit, with_extremes_of
 from bot.models import (
@@ -146,6 +146,12 @@ class OrderTracker:
         self._book.put_order(moved)
         return moved
 
+    async def follow(self, order: Order, venue_order_id: str | None) -> None:
+        """The venue has it under this id now, because it replaced what it was to change: the chain is recorded."""
+        if venue_order_id not in (None, order.venue_order_id):
+            with suppress(IllegalTransition):  # it has ended meanwhile
+                await self.move(order, OrderEvent.ACK, f"goes on as {venue_order_id}", venue_order_id=venue_order_id)
+
     async def revive(self, order: Order, cause: str, *, venue_order_id: str | None = None) -> Order:
         """An order that our record had ended works at the venue after all: both it and what it may open are live again.
 
@@ -268,7 +274,11 @@ class OrderTracker:
 
     async def _recorded(self, fill: Fill, order: Order, position: Position) -> tuple[Order, Position]:
         """Order and position after `fill`; the same ones if it was known and is in them."""
-        after = with_entry(position, fill) if order.role is OrderRole.ENTRY else _after_exit(position, order, fill)
+        if order.role is OrderRole.ENTRY:
+            goes_on = order.filled_quantity + fill.quantity < order.quantity
+            after = with_entry(position, fill, goes_on=goes_on)
+        else:
+            after = _after_exit(position, order, fill)
         moved = _order_after(order, fill, after, self._clock.now())
         if await self._store.record_fill(fill, order=moved, position=after):
             return moved, after
@@ -314,8 +324,7 @@ class OrderTracker:
 
 
 def _after_exit(position: Position, order: Order, fill: Fill) -> Position:
-    stopped = order.role is OrderRole.STOP
-    return with_exit(position, fill, ExitState.of(position).stop_reason if stopped else order.reason)
+    return with_exit(position, fill, called(position, order) if order.role is OrderRole.STOP else order.reason)
 
 
 def _order_after(order: Order, fill: Fill, position: Position, now: datetime) -> Order:
@@ -353,6 +362,7 @@ def _fill_facts(fill: Fill) -> dict[str, object]:
         "quantity": str(fill.quantity),
         "price": str(fill.price),
         "fee": str(fill.fee),
+        "withheld": str(fill.withheld),
         "filled_at": fill.filled_at.isoformat(),
     }
 
@@ -380,6 +390,7 @@ def _closed_facts(position: Position) -> dict[str, object]:
         "net": str(position.net),
         "r": round(position.r_multiple, 6),
         "opened_at": position.opened_at.isoformat(),
+        "left_behind": f"{position.first_quantity - position.closed_quantity:f}",  # less than one step
     }
 
 

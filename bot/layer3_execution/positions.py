@@ -44,12 +44,13 @@ def pending_position(order: ApprovedOrder, *, at: datetime) -> Position:
     )
 
 
-def with_entry(position: Position, fill: Fill) -> Position:
+def with_entry(position: Position, fill: Fill, *, goes_on: bool = False) -> Position:
     """After one more fill of the entry: the average price moves, and what was closed before is counted from it anew.
 
     Fills come in any order: a close may have been told first, and an entry that was given up may fill after all. What
-    the venue withheld as its fee was never ours. Less than one step cannot be sold: it stays behind, and is not open.
-    An extreme that was only the average so far follows it: the market may never have been where a part was filled.
+    the venue withheld as its fee was never ours. Less than one step cannot be sold: it stays behind, and is not open;
+    while the entry `goes_on`, its next fill may make it a whole one. An extreme that was only the average so far
+    follows it: the market may never have been where a part was filled.
     """
     grown = fill.quantity - fill.withheld
     opened = position.first_quantity + grown
@@ -57,6 +58,7 @@ def with_entry(position: Position, fill: Fill) -> Position:
     shift = (position.entry_price - average) * position.direction.sign * position.value_per_point
     left = _tradable(opened - position.closed_quantity, position)
     first = position.first_quantity == 0
+    waits = goes_on and not position.closed_quantity
     entered = replace(
         position,
         first_quantity=opened,
@@ -66,7 +68,7 @@ def with_entry(position: Position, fill: Fill) -> Position:
         fees=position.fees + fill.fee,
         mark_price=fill.price,
         opened_at=fill.filled_at if first else min(position.opened_at, fill.filled_at),
-        closed_at=None if left else position.closed_at or fill.filled_at,
+        closed_at=None if left or waits else position.closed_at or fill.filled_at,
         exit_reason=position.exit_reason if position.closed_quantity else "",
     )
     return replace(

@@ -67,13 +67,13 @@ class PriceWatch:
             if position is not None and position.is_open:
                 await self._watch(position, bid if position.direction is Direction.LONG else ask, check_deadline)
 
-    async def move_stop(self, position: Position, price: Decimal) -> bool:
-        """Put its stop at `price`; False if it was not read back there: the next price asks again."""
+    async def move_stop(self, position: Position, move: MoveStop) -> bool:
+        """Put its stop there; False if it was not read back there: the next price asks again."""
         able = self._broker_of(position.broker_id).capabilities
         if able.stop_follows_position and able.amends_stop:
-            return await self._stops.amend(position, price)
+            return await self._stops.amend(position, move)
         try:
-            return await self._stops.keep(position, price=price)
+            return await self._stops.keep(position, move=move)
         except (BrokerUnavailable, OrderFateUnknown):
             return False
 
@@ -107,9 +107,9 @@ class PriceWatch:
         position = self._book.position(position_id)
         if position is None or not position.is_open or position.targets_hit != after.targets_hit:
             return
-        if move is not None and not await self.move_stop(position, move.price):
-            if self._stops.was_beyond(position_id):  # too late to rest it there: what it would have done is done now
-                await self.close(position_id, move.reason)
+        if move is not None and not await self.move_stop(position, move):
+            if reason := self._stops.was_beyond(position_id):  # too late to rest it: what it would have done is done
+                await self.close(position_id, reason)
             return
         changed = await self._tracker.change(position_id, lambda now: _following(now, after))
         if move is not None and changed is not None:

@@ -16,7 +16,7 @@ from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer3_execution.aside import MOMENT_S, Aside, side_by_side
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine
-from bot.layer3_execution.exits import ExitState
+from bot.layer3_execution.exits import ExitState, MoveStop
 from bot.layer3_execution.missing import MissingPositions
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder, never_failing
 from bot.layer3_execution.price_watch import PriceWatch, with_stop
@@ -269,8 +269,8 @@ class PositionGuard:
             self._not_as_wanted.add(now.id)
             if await self._stops.keep(now, at_venue=at_venue):
                 self._not_as_wanted.discard(now.id)
-            if self._stops.was_beyond(now.id):
-                await self._prices.close(now.id, ExitState.of(now).stop_reason)
+            if reason := self._stops.was_beyond(now.id):
+                await self._prices.close(now.id, reason)
             return max(before_s, self.unprotected.of(now.entry_order_id))
 
     async def _note_protected(self, position: Position) -> None:
@@ -291,4 +291,4 @@ class PositionGuard:
             if now.direction.sign * (resting - now.stop_price) > 0:
                 await self._tracker.change(position_id, lambda position: with_stop(position, resting))
             else:
-                await self._prices.move_stop(now, now.stop_price)
+                await self._prices.move_stop(now, MoveStop(now.stop_price, ExitState.of(now).stop_reason))

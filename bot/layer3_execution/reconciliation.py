@@ -115,14 +115,14 @@ class Reconciler:
         await self._end_orphaned(broker_id)
 
     async def _end_orphaned(self, broker_id: BrokerId) -> None:
-        """Pending positions whose entry has ended unfilled: the process ended between the two."""
+        """Pending positions whose entry has ended without anything to sell: the process ended between the two."""
         for position in self._book.positions():
             name = position.entry_order_id
             if position.broker_id != broker_id or not position.is_pending or self._engine.is_in_flight(name):
                 continue
             if self._book.order(name) is None:
                 entry = await self._store.order(name)
-                if entry.state.is_terminal and not entry.filled_quantity:
+                if entry.state.is_terminal and (position.first_quantity or not entry.filled_quantity):
                     await self._engine.abandon(entry, entry.state.value)
 
     async def _settle(self, order: Order, report: ReconcileReport) -> None:

@@ -68,8 +68,12 @@ class RestingOrders:
                 copies.append(each)
             found[name] = _together(found[name], each) if name in found else each
             row = self._book.order(name)
-            if row is not None and is_unresolved(row) and not self._engine.is_in_flight(name):
+            if row is None or self._engine.is_in_flight(name):
+                continue
+            if is_unresolved(row):
                 await self._tracker.move(row, OrderEvent.ACK, "found resting", venue_order_id=each.venue_order_id)
+            elif each not in copies:
+                await self._tracker.follow(row, each.venue_order_id)
         return found, copies
 
     def is_sound(self, name: ClientOrderId) -> bool:
@@ -88,12 +92,19 @@ class RestingOrders:
             return True
         if found is not None and not found.state.is_terminal:
             return will_do(found.quantity - found.filled_quantity, found.price)
+        if found is not None and self._was_replaced(row, found):
+            return will_do(row.quantity - row.filled_quantity, row.price)
         if is_acknowledged(row):
             await self._tracker.move(row, OrderEvent.CANCELED, "gone at the venue")
         elif found is not None:
             event = OrderEvent.REJECT if found.state is OrderState.REJECTED else OrderEvent.CANCELED
             await self._tracker.move(row, event, f"found {found.state.value} at the venue")
         return False  # of unknown fate and not found by a clean question: another attempt may follow (2.2 rule 4)
+
+    def _was_replaced(self, row: Order, ended: VenueOrder) -> bool:
+        """What has ended is not the order that we know under that name now, but the one before its last change."""
+        changes = self._broker_of(row.broker_id).capabilities.amends_stop
+        return changes and row.venue_order_id not in (None, ended.venue_order_id)
 
     async def take_back(self, row: Order) -> None:
         """One of ours that nobody wants, and that no list shows: lists may be cut short, so it is asked for by name."""

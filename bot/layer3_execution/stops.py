@@ -18,6 +18,7 @@ from bot.layer1_data.broker_interface import WOULD_TRIGGER, BrokerInterface, Ven
 from bot.layer3_execution.aside import side_by_side
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged, to_the_end
+from bot.layer3_execution.exits import ExitState, MoveStop, called
 from bot.layer3_execution.last_resort import LastResort
 from bot.layer3_execution.legs import is_attached_id
 from bot.layer3_execution.missing import MissingPositions
@@ -36,10 +37,14 @@ Resting = Mapping[ClientOrderId, VenueOrder]
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One stop for `quantity` at `price`; `open_quantity` has beside it what working exits lock."""
+    """One stop for `quantity` at `price`; `open_quantity` has beside it what working exits lock.
+
+    `reason` is what brought it there, and what a close is called that takes its place.
+    """
 
     quantity: Decimal
     price: Decimal
+    reason: str
     tick: Decimal
     open_quantity: Decimal
 
@@ -90,7 +95,7 @@ class StopKeeper:
         self._pauses = Pauses(clock)
         self._keeping: dict[PositionId, asyncio.Lock] = {}
         self._again: set[PositionId] = set()
-        self._beyond: set[PositionId] = set()
+        self._beyond: dict[PositionId, str] = {}
 
     async def on_resized(self, position: Position, filled_at: datetime) -> None:
         """Fills have changed a position: its stop follows. What the venue does not answer waits for the next look."""
@@ -109,17 +114,17 @@ class StopKeeper:
             facts = {"what": "stop not sized yet", "position": position.id, "error": str(error)}
             await self._record("protection", position.task_id, facts)
 
-    async def keep(self, position: Position, *, at_venue: Decimal = ZERO, price: Decimal | None = None) -> bool:
+    async def keep(self, position: Position, *, at_venue: Decimal = ZERO, move: MoveStop | None = None) -> bool:
         """Make one stop rest for all of `position`, and no other; True once that was read back.
 
-        `at_venue` is what the venue says is open, `price` where the stop should go if not where it is. Raises
+        `at_venue` is what the venue says is open, `move` where the stop should go if not where it is. Raises
         BrokerError where the venue does not answer; its position is closed if that lasts too long.
         """
         async with self._lock(position.id):
             while True:
                 self._again.discard(position.id)
                 try:
-                    rests = await self._keep(position, at_venue, price)
+                    rests = await self._keep(position, at_venue, move)
                 except BrokerError:
                     await self._last_resort.close_if_late(position.id, at_venue)
                     raise
@@ -128,7 +133,7 @@ class StopKeeper:
                 at_venue = ZERO  # fills came meanwhile
         if self._book.position(position.id) is None:
             self._keeping.pop(position.id, None)
-            self._beyond.discard(position.id)
+            self._beyond.pop(position.id, None)
             self._pauses.succeeded(position.id)
         return rests
 
@@ -141,20 +146,20 @@ class StopKeeper:
             now = self._book.position(position.id)
             left = ZERO if now is None else self._missing.open_of(now) - quantity
             if now is not None and left > ZERO:
-                await self._engine.rest_stop(now, left, now.stop_price)
+                await self._engine.rest_stop(now, left, now.stop_price, ExitState.of(now).stop_reason)
             if now is not None:
                 self._unprotected.begin(now)
 
-    async def amend(self, position: Position, price: Decimal) -> bool:
-        """Where the stop follows its position: put it at `price`; False if the venue has not agreed to that (yet)."""
+    async def amend(self, position: Position, move: MoveStop) -> bool:
+        """Where the stop follows its position: put it there; False if the venue has not agreed to that (yet)."""
         if self._pauses.is_early(position.id):
             return False
         try:
-            refusal = await self._engine.move_stop(position, price)
+            refusal = await self._engine.move_stop(position, move.price)
         except (BrokerUnavailable, OrderFateUnknown) as error:
             refusal = str(error)
         if refusal:
-            self._refused(position, refusal)
+            self._refused(position, refusal, move.reason)
         else:
             self._pauses.succeeded(position.id)
         return not refusal
@@ -167,12 +172,12 @@ class StopKeeper:
         """Its stop is left alone at this moment, and that of another position is not."""
         return not self.is_keeping(position_id) and any(each.locked() for each in self._keeping.values())
 
-    def was_beyond(self, position_id: PositionId) -> bool:
-        """Its stop was refused because the price is beyond it, while another one rests. Told once."""
-        if position_id not in self._beyond:
-            return False
-        self._beyond.remove(position_id)
-        return True
+    def was_beyond(self, position_id: PositionId) -> str:
+        """Its stop was refused because the price is beyond it, while another one rests: what it would have been called.
+
+        Told once; empty if it was not.
+        """
+        return self._beyond.pop(position_id, "")
 
     async def clear(
         self, broker_id: BrokerId, stops: Sequence[VenueOrder], entries: Mapping[ClientOrderId, Decimal]
@@ -211,7 +216,7 @@ class StopKeeper:
 
     # ------------------------------------------------------------------------------------------------------ one look
 
-    async def _keep(self, first: Position, at_venue: Decimal, price: Decimal | None) -> bool:
+    async def _keep(self, first: Position, at_venue: Decimal, move: MoveStop | None) -> bool:
         for _ in range(_ROUNDS):
             position = self._book.position(first.id)
             if position is None or not (position.is_open or at_venue):
@@ -224,7 +229,7 @@ class StopKeeper:
                 continue  # closed by what was just read
             if first.id in self._again:
                 at_venue = ZERO  # fills came since the venue said so
-            wanted = self._wanted(position, max(self._missing.open_of(position), at_venue), sold, price, resting)
+            wanted = self._wanted(position, max(self._missing.open_of(position), at_venue), sold, move, resting)
             await self._measure(position, resting, wanted)
             await self._drop_leftovers(position, resting, wanted)
             exact = next((name for name, each in resting.items() if self._is_exact(name, each, wanted)), None)
@@ -240,17 +245,18 @@ class StopKeeper:
         return False
 
     def _wanted(
-        self, position: Position, open_quantity: Decimal, sold: Decimal, price: Decimal | None, resting: Resting
+        self, position: Position, open_quantity: Decimal, sold: Decimal, move: MoveStop | None, resting: Resting
     ) -> _Wanted:
         """All of it, also what is not told yet; at the best of what was decided and what rests: a stop may have been
         moved before a crash, and is never taken back."""
         sign = position.direction.sign
-        prices = [position.stop_price, *([] if price is None else [price])]
-        prices += [
-            each.price for name, each in resting.items() if each.price is not None and self._resting.is_sound(name)
-        ]
-        best = max(prices, key=lambda each: sign * each)
-        return _Wanted(open_quantity - sold, best, position.plan.tick, open_quantity)
+        places = [MoveStop(position.stop_price, ExitState.of(position).stop_reason), *([] if move is None else [move])]
+        for name, each in resting.items():
+            row = self._book.order(name)
+            if row is not None and each.price is not None and self._resting.is_sound(name):
+                places.append(MoveStop(each.price, called(position, row)))
+        best = max(places, key=lambda each: sign * each.price)
+        return _Wanted(open_quantity - sold, best.price, best.reason, position.plan.tick, open_quantity)
 
     async def _drop_leftovers(
         self, position: Position, resting: dict[ClientOrderId, VenueOrder], wanted: _Wanted
@@ -343,20 +349,20 @@ class StopKeeper:
             self._pauses.failed(position.id)
             return False  # what rests is read back with the next look
         if refusal:
-            self._refused(position, refusal)
+            self._refused(position, refusal, wanted.reason)
         return not refusal
 
     async def _place(self, position: Position, wanted: _Wanted) -> bool:
-        row = await self._engine.rest_stop(position, wanted.quantity, wanted.price)
+        row = await self._engine.rest_stop(position, wanted.quantity, wanted.price, wanted.reason)
         if row.state is OrderState.REJECTED:
             said = (await self._store.order_events(row.client_order_id))[-1][3]
-            self._refused(position, said)
+            self._refused(position, said, wanted.reason)
             return self._unprotected.is_unprotected(position.entry_order_id) and not self._is_hopeless(position)
         if not is_acknowledged(row):
             self._pauses.failed(position.id)
         return is_acknowledged(row)
 
-    def _refused(self, position: Position, said: str) -> None:
+    def _refused(self, position: Position, said: str, reason: str) -> None:
         """A definite no. Without a stop the position is closed for it; while the old one rests, pauses grow instead."""
         if self._unprotected.is_unprotected(position.entry_order_id):
             gap = self._unprotected.begin(position)
@@ -365,7 +371,7 @@ class StopKeeper:
             return
         self._pauses.failed(position.id)
         if said == WOULD_TRIGGER:
-            self._beyond.add(position.id)
+            self._beyond[position.id] = reason
 
     def _is_hopeless(self, position: Position) -> bool:
         return self._unprotected.is_unprotected(position.entry_order_id) and self._unprotected.begin(position).flatten

@@ -78,6 +78,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "B11p": Fault("a person opens a position of their own in the same account", 0.0005, 0.005, "tick and venue"),
     "B12": Fault("the venue closes a position by force", 0.001, 0.01, "tick and position"),
     "B22": Fault("a corporate action doubles the quantity", 0.001, 0.01, "tick and position"),
+    "B15": Fault("a spot venue takes its fee in what was bought: less can be sold than was filled", 0.5, 1.0, "world"),
+    "B9": Fault("a changed order goes on under a new id, and its old id has ended", 0.1, 0.9, "change of a stop"),
+    "B20": Fault("the venue takes a fill back: a trade bust", 0.001, 0.01, "tick and venue with fills"),
 }
 
 DEFAULT_FAULTS: Final = tuple(name for name, fault in FAULTS.items() if fault.holds)

@@ -22,11 +22,13 @@ from bot.models import (
     Order,
     PositionId,
     Quote,
+    ReduceOrder,
 )
 from bot.simulation.checks_at_end import AT_END, disagreement
 from bot.simulation.checks_at_send import ON_SEND, Sent, logical, stop_beyond_the_market
 from bot.simulation.checks_at_tick import ON_TICK
 from bot.simulation.checks_at_write import (
+    ended_by_its_old_id,
     ended_without_evidence,
     illegal_move,
     latch_lifted_by_nobody,
@@ -66,10 +68,12 @@ class Checks:
         self.brokers: dict[ClientOrderId, BrokerId] = {}
         self.unprotected: dict[ClientOrderId, float] = {}
         self.surplus: dict[ClientOrderId, float] = {}
+        self.surplus_seen_by: dict[ClientOrderId, int] = {}  # the process that it is counted for
         self.latches: list[KillState] = []
         self.waited_for_absence = False
         self.overfilled: set[ClientOrderId] = set()  # by the venue's mistake (B7)
         self.told_beyond: set[ClientOrderId] = set()  # the venue said that the price is beyond its stop (B2)
+        self.replaced: dict[ClientOrderId, str] = {}  # the old id that the newest look-up told of (B9)
         self.refused: dict[ClientOrderId, float] = {}  # when the venue last refused a stop for that entry (B3)
         self.doubled: set[ClientOrderId] = set()  # delivered twice to a venue that took both (N4)
         self.touched: dict[BrokerId, float] = {}  # where somebody else has changed a position, and since when
@@ -90,6 +94,7 @@ class Checks:
             line.watch.cancelling = self._cancelling
             line.watch.told_absent = self._told_absent
             line.watch.told_bad_quote = self.bad_quotes.append
+            line.watch.told_replaced = self._told_replaced
 
     @property
     def orders(self) -> MemoryOrders:
@@ -168,7 +173,7 @@ class Checks:
             self.seen["entries sent"] += 1
             self.entered.add(logical(request))
         else:
-            self.seen["reductions sent" if request is not None else "stops sent"] += 1
+            self.seen["reductions sent" if isinstance(request, ReduceOrder) else "stops sent"] += 1
 
     def _not_sent(self, name: ClientOrderId) -> None:
         """The line has told the sender that no byte has left: nothing was sent under that name."""
@@ -188,9 +193,16 @@ class Checks:
     def _told_absent(self, name: ClientOrderId) -> None:
         self.absent.setdefault(name, []).append(self.world.loop.time())
 
+    def _told_replaced(self, name: ClientOrderId, old: str | None) -> None:
+        if old is None:
+            self.replaced.pop(name, None)
+        else:
+            self.replaced[name] = old
+
     def _before_write(self, name: str, values: tuple[Any, ...], named: dict[str, Any]) -> None:
         if name == "transition":
             self._hold("I10", illegal_move(self, values[0], named["expected"], named["state"]))
+            self._hold("I10", ended_by_its_old_id(self, values[0], named["state"], named["cause"]))
             self._hold("I4", ended_without_evidence(self, values[0], named["expected"], named["state"]))
         elif name == "set":
             self._hold("I12", latch_lifted_by_nobody(values[0]))

@@ -18,6 +18,7 @@ from bot.models import (
     Position,
     ReduceOrder,
     Side,
+    VenuePosition,
 )
 from bot.simulation.loop import PROCESS
 from bot.simulation.ports import at_once
@@ -31,11 +32,11 @@ _STOP_REASONS: Final = ("STOP", "BREAKEVEN")
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request leaves for a venue. `request` is None for a stop that is rested later."""
+    """A request leaves for a venue. `request` is the position that it claims, for a stop that is rested later."""
 
     broker_id: BrokerId
     name: ClientOrderId
-    request: ApprovedOrder | ReduceOrder | None
+    request: ApprovedOrder | ReduceOrder | VenuePosition
 
 
 def logical(request: ApprovedOrder) -> str:
@@ -123,6 +124,24 @@ def decided_on_a_good_quote(checks: Checks, sent: Sent) -> str | None:
     return None
 
 
+def in_whole_steps(checks: Checks, sent: Sent) -> str | None:
+    """I15: what is asked for can be traded: whole steps, whatever fees have left of a purchase."""
+    step = checks.world.instruments[sent.request.symbol].quantity_step
+    if sent.request.quantity % step:
+        return f"{sent.name} is for {sent.request.quantity}, which is not in steps of {step}"
+    return None
+
+
+def waits_for_a_person(checks: Checks, sent: Sent) -> str | None:
+    """I16: what somebody else has changed, and our record has closed, is not traded before a person has answered."""
+    if not isinstance(sent.request, ReduceOrder) or sent.request.entry_order_id not in checks.changed:
+        return None
+    bot = checks.world.bot
+    if bot is None or bot.book.position(sent.request.position_id) is not None:
+        return None  # open in our record, or closed there by a commit whose answer this process still waits for
+    return f"{sent.name} trades {sent.request.entry_order_id}, which our record has closed"
+
+
 def exit_has_a_reason(checks: Checks, sent: Sent) -> str | None:
     """I15: a target or a stop is acted on only if the market was really there while the position was open."""
     if not isinstance(sent.request, ReduceOrder):
@@ -177,5 +196,7 @@ ON_SEND: Final[tuple[tuple[str, OnSend], ...]] = (
     ("I13", sent_by_the_living),
     ("I14", reconciled_before),
     ("I15", decided_on_a_good_quote),
+    ("I15", in_whole_steps),
     ("I15", exit_has_a_reason),
+    ("I16", waits_for_a_person),
 )

@@ -82,10 +82,13 @@ def not_over_protected(checks: Checks) -> str | None:
         surplus = surplus_stops(checks, broker_id)
         for name, quantity in surplus.items():
             checks.seen["ticks with surplus stops"] += 1
-            if checks.world.lines[broker_id].hides(name) or _is_quarantined(checks, name):
+            if checks.world.lines[broker_id].told.hides(name) or _is_quarantined(checks, name):
                 continue  # the venue shows neither what was closed nor the smaller stop: nobody could know
             if _is_refused_a_smaller_one(checks, broker_id, name):
                 continue  # the one that is too large protects, until the venue takes another
+            if name in checks.changed and checks.surplus_seen_by.get(name) != checks.world.process:
+                checks.surplus.pop(name, None)  # that a venue shows less is believed by who has seen it for 30 s
+            checks.surplus_seen_by[name] = checks.world.process
             if _waited(checks, checks.surplus, name, broker_id) > allowed_s:
                 return f"stops for {quantity} too much rest for {name}"
         gone = [each for each in checks.surplus if checks.brokers.get(each) == broker_id and each not in surplus]

@@ -16,6 +16,7 @@ from bot.models import (
     OrderState,
     Position,
 )
+from bot.simulation.ports import at_once
 
 if TYPE_CHECKING:
     from bot.simulation.checks import Checks
@@ -30,6 +31,17 @@ def illegal_move(checks: Checks, name: ClientOrderId, before: OrderState, after:
     if before is after or (before, after) in _MOVES:
         return None
     return f"{name} goes from {before.value} to {after.value}"
+
+
+def ended_by_its_old_id(checks: Checks, name: ClientOrderId, after: OrderState, cause: str) -> str | None:
+    """I10: no phantom cancel: what goes on under a new id, which our record has, does not end with its old one."""
+    row, old = checks.order(name), checks.replaced.get(name)
+    if row is None or old in (None, row.venue_order_id) or not after.is_terminal or "at the venue" not in cause:
+        return None
+    found = at_once(checks.world.lines[row.broker_id].venue.find_order(name))
+    if found is None or found.state.is_terminal:
+        return None
+    return f"{name} rests as {found.venue_order_id} and ends as {after.value}, because {old} has"
 
 
 def ended_without_evidence(checks: Checks, name: ClientOrderId, before: OrderState, after: OrderState) -> str | None:
@@ -58,14 +70,15 @@ def position_is_not_its_fills(checks: Checks, position: Position) -> str | None:
         if order.position_id == position.id:
             fees += fill.fee
             if order.role is OrderRole.ENTRY:
-                opened += fill.quantity
+                opened += fill.quantity - fill.withheld
             else:
                 closed += fill.quantity
     stored = checks.orders._positions[position.id]
     if (stored.first_quantity, stored.closed_quantity, stored.fees) != (opened, closed, fees):
         said = f"{stored.first_quantity} opened, {stored.closed_quantity} closed, fees {stored.fees}"
         return f"position {position.id} says {said}; its fills say {opened}, {closed}, {fees}"
-    if stored.quantity != max(opened - closed, Decimal(0)):
+    left = max(opened - closed, Decimal(0))
+    if stored.quantity != left - left % stored.plan.quantity_step:
         return f"position {position.id} has {stored.quantity} left of {opened} - {closed}"
     return None
 

@@ -22,7 +22,6 @@ _KILL_LEVELS: Final = (KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT)
 # Faults that last a while: from, to (virtual seconds), and what of the line or the database they set.
 _LINE: Final = {
     "N8": (2.0, 60.0, "dark_until"),
-    "N10": (10.0, 90.0, "stalled_until"),
     "N13": (15.0, 75.0, "banned_until"),
     "B16": (10.0, 45.0, "closed_until"),
 }
@@ -54,6 +53,7 @@ class Disturbances:
         for line in self._world.lines.values():
             self._line(line, now)
             self._stranger(line)
+            self._bust(line)
             if not line.venue.is_flat:
                 self._venue(line)
 
@@ -107,12 +107,14 @@ class Disturbances:
         if tape.fires("N9"):
             one_way = "deaf_until" if tape.dice("N9/way").random() < 0.5 else "mute_until"
             setattr(line, one_way, now + tape.amount("N9", 2.0, 45.0))
+        if tape.fires("N10"):
+            line.prices.stall(tape.amount("N10", 10.0, 90.0))
         if tape.fires("N11"):
             line.break_stream()
         if tape.fires("N14"):
-            line.disagree(tape.amount("N14", 1.0, 10.0))
+            line.told.disagree(tape.amount("N14", 1.0, 10.0))
         if tape.fires("M3"):
-            line.freeze_quotes(tape.amount("M3", 5.0, 60.0))
+            line.prices.freeze(tape.amount("M3", 5.0, 60.0))
 
     def _venue(self, line: VenueLine) -> None:
         """Things that happen to what is open."""
@@ -150,6 +152,15 @@ class Disturbances:
             self._world.checks.foreign[name] = line.broker_id
             if fault == "B11p":
                 self._world.checks.touch(line.broker_id)
+
+    def _bust(self, line: VenueLine) -> None:
+        """The venue takes one of the newest fills back (B20)."""
+        if not self._tape.is_on("B20"):
+            return
+        ours = [each for each in line.venue.can_be_taken_back() if not each.fill.client_order_id.startswith(STRANGER)]
+        if ours and self._tape.fires("B20"):
+            entry = line.venue.take_back(self._tape.dice("B20/which").choice(ours))
+            self._world.checks.touch(line.broker_id, entry)
 
     def _foreign_name(self) -> ClientOrderId:
         self._strangers += 1

@@ -1,7 +1,7 @@
 """One seed's world before anything goes wrong: venues, symbols, speeds, and where the process will die."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -39,14 +39,25 @@ class VenueKind:
     stop_reserves: bool = False
     cumulative_fills: bool = False
     request_expires_after_s: float | None = None
+    withheld_ratio: Decimal = Decimal(0)
 
-
-_FOLLOWING: Final = {"attached_stop": True, "stop_follows_position": True, "amends_stop": True}
 
 # The classes of docs/order-safety.md.
 KINDS: Final = (
-    VenueKind(name="OANDA: attached, follows", duplicate_ids=DuplicateIds.OPEN_ONLY, **_FOLLOWING),
-    VenueKind(name="IG, MT5: attached, follows, no duplicates known", duplicate_ids=DuplicateIds.NONE, **_FOLLOWING),
+    VenueKind(
+        name="OANDA: attached, follows",
+        duplicate_ids=DuplicateIds.OPEN_ONLY,
+        attached_stop=True,
+        stop_follows_position=True,
+        amends_stop=True,
+    ),
+    VenueKind(
+        name="IG, MT5: attached, follows, no duplicates known",
+        duplicate_ids=DuplicateIds.NONE,
+        attached_stop=True,
+        stop_follows_position=True,
+        amends_stop=True,
+    ),
     VenueKind(
         name="Binance futures: own stops, changed",
         duplicate_ids=DuplicateIds.OPEN_ONLY,
@@ -112,10 +123,18 @@ class Scenario:
             analysis_s=dice.choice((3.0, 7.0)),
             max_positions=dice.choice((1, 2, 2, 5)),
             fills_in_parts=tape.fires("B4"),
-            kind=tape.dice("venue kind").choice(KINDS),
+            kind=_kind(tape),
             numbers=numbers,
             crashes=_crashes(tape),
         )
+
+
+def _kind(tape: Tape) -> VenueKind:
+    """One of the classes. B15: a spot venue takes its fee in what was bought."""
+    kind = tape.dice("venue kind").choice(KINDS)
+    if not kind.stop_reserves or not tape.fires("B15"):
+        return kind
+    return replace(kind, withheld_ratio=Decimal(str(round(tape.amount("B15", 0.0005, 0.004), 5))))
 
 
 def _crashes(tape: Tape) -> tuple[Crash, ...]:

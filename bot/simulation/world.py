@@ -20,12 +20,13 @@ from bot.models import JournalEntry, KillLevel, Quote
 from bot.simulation.checks import Checks
 from bot.simulation.clock import START, LoopClock
 from bot.simulation.disturbances import Disturbances
-from bot.simulation.line import CandleBook, VenueLine, minute_candle
+from bot.simulation.line import VenueLine
 from bot.simulation.loop import WORLD, SimulatedLoop
 from bot.simulation.ports import Boundaries, Database, StorePort, at_once
 from bot.simulation.scenario import LIVENESS_S, PRESUMED_S, PRICES, Scenario, VenueKind
 from bot.simulation.scheduler import is_foreseen
 from bot.simulation.signals import STEP_RATIO, SeededStrategy
+from bot.simulation.told_prices import CandleBook, minute_candle
 from bot.supervisor import EntryGate, Supervisor
 
 _STORES: Final = (
@@ -202,7 +203,7 @@ class World:
         self.bot = None
         self._stopping = None
         for line in self.lines.values():
-            line.forget_readers()
+            line.prices.forget_readers()
         self.loop.call_later(down_s, self._start_process, context=self._context)
 
     def _count_step(self, process: int) -> None:

@@ -70,6 +70,7 @@ def _venue(
         duplicate_ids=kind.duplicate_ids,
         cumulative_fills=kind.cumulative_fills,
         request_expires_after_s=kind.request_expires_after_s,
+        withheld_ratio=kind.withheld_ratio,
     )
 
 

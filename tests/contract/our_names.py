@@ -1,106 +1,55 @@
 """The cases name orders as they like; a real venue knows our orders by their prefix, and what belongs together by the
 stem of the name. `OurNames` gives each name of a case one of ours, and gives the case its own name back."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 
-from bot.instruments import BrokerId, Symbol
-from bot.layer1_data.broker_interface import (
-    BrokerCapabilities,
-    BrokerInterface,
-    RateBudget,
-    VenueIdentity,
-    VenueOrder,
-    VenueTerms,
-)
-from bot.models import (
-    AccountState,
-    ApprovedOrder,
-    Candle,
-    ClientOrderId,
-    Fill,
-    OrderAck,
-    Quote,
-    ReduceOrder,
-    Timeframe,
-    VenuePosition,
-    leg_of,
-)
+from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
+from bot.layer1_data.delegating_broker import DelegatingBroker
+from bot.models import ApprovedOrder, ClientOrderId, Fill, OrderAck, ReduceOrder, VenuePosition, leg_of
 
 
-class OurNames(BrokerInterface):
+class OurNames(DelegatingBroker):
     """Gives every name of a case one of ours and back."""
 
     def __init__(self, broker: BrokerInterface, names: dict[ClientOrderId, ClientOrderId]) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._names = names
-
-    @property
-    def broker_id(self) -> BrokerId:
-        return self._broker.broker_id
-
-    @property
-    def capabilities(self) -> BrokerCapabilities:
-        return self._broker.capabilities
-
-    @property
-    def rate_budget(self) -> RateBudget | None:
-        return self._broker.rate_budget
-
-    async def identity(self) -> VenueIdentity:
-        return await self._broker.identity()
-
-    async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
-        return await self._broker.terms(symbols)
-
-    async def server_time(self) -> datetime:
-        return await self._broker.server_time()
-
-    async def candles(
-        self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int
-    ) -> Sequence[Candle]:
-        return await self._broker.candles(symbol, timeframe, since=since, limit=limit)
-
-    async def quote(self, symbol: Symbol) -> Quote:
-        return await self._broker.quote(symbol)
-
-    def quotes(self, symbols: Sequence[Symbol]) -> AsyncIterator[Quote]:
-        return self._broker.quotes(symbols)
-
-    async def account(self) -> AccountState:
-        return await self._broker.account()
 
     async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
         if isinstance(order, ApprovedOrder):
             name = self._named(order.client_order_id, order.client_order_id, "E0")
             stop = self._named(order.stop_order_id, order.client_order_id, "S0")
-            return self._told(await self._broker.place(replace(order, client_order_id=name, stop_order_id=stop)))
+            return self._told(await super().place(replace(order, client_order_id=name, stop_order_id=stop)))
         entry = self._named(order.entry_order_id, order.entry_order_id, "E0")
         name = self._named(order.client_order_id, order.entry_order_id, "X0")
-        return self._told(await self._broker.place(replace(order, client_order_id=name, entry_order_id=entry)))
+        return self._told(await super().place(replace(order, client_order_id=name, entry_order_id=entry)))
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
         entry = self._named(position.entry_order_id, position.entry_order_id, "E0")
         name = self._named(stop_order_id, position.entry_order_id, "S1")
-        return self._told(await self._broker.place_stop(replace(position, entry_order_id=entry), name, stop))
+        return self._told(await super().place_stop(replace(position, entry_order_id=entry), name, stop))
 
     async def amend_stop(self, entry_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
-        return self._told(await self._broker.amend_stop(self._named(entry_order_id, entry_order_id, "E0"), stop))
+        return self._told(await super().amend_stop(self._named(entry_order_id, entry_order_id, "E0"), stop))
+
+    async def resize_stop(self, stop_order_id: ClientOrderId, quantity: Decimal, stop: Decimal) -> OrderAck:
+        name = self._named(stop_order_id, stop_order_id, "E0")
+        return self._told(await super().resize_stop(name, quantity, stop))
 
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
-        return self._told(await self._broker.cancel(self._named(client_order_id, client_order_id, "E0")))
+        return self._told(await super().cancel(self._named(client_order_id, client_order_id, "E0")))
 
     async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
-        found = await self._broker.find_order(self._named(client_order_id, client_order_id, "E0"))
+        found = await super().find_order(self._named(client_order_id, client_order_id, "E0"))
         return None if found is None else self._order(found)
 
     async def open_orders(self) -> Sequence[VenueOrder]:
-        return tuple(self._order(each) for each in await self._broker.open_orders())
+        return tuple(self._order(each) for each in await super().open_orders())
 
     async def protective_orders(self) -> Sequence[VenueOrder]:
-        return tuple(self._order(each) for each in await self._broker.protective_orders())
+        return tuple(self._order(each) for each in await super().protective_orders())
 
     async def positions(self) -> Sequence[VenuePosition]:
         return tuple(
@@ -109,18 +58,12 @@ class OurNames(BrokerInterface):
                 entry_order_id=self._back(each.entry_order_id),
                 stop_order_id=None if each.stop_order_id is None else self._back(each.stop_order_id),
             )
-            for each in await self._broker.positions()
+            for each in await super().positions()
         )
 
     async def fills_since(self, cursor: str) -> tuple[Sequence[Fill], str]:
-        fills, after = await self._broker.fills_since(cursor)
+        fills, after = await super().fills_since(cursor)
         return tuple(replace(each, client_order_id=self._back(each.client_order_id)) for each in fills), after
-
-    async def check_connectivity(self) -> None:
-        await self._broker.check_connectivity()
-
-    async def close(self) -> None:
-        await self._broker.close()
 
     def _named(self, name: ClientOrderId, entry: ClientOrderId, leg: str) -> ClientOrderId:
         """Of the stem of its entry; the next attempt for each further order of that leg."""

@@ -3,38 +3,20 @@ all; what it really did is always in `venue`."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any, TypeVar
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
-from bot.instruments import BrokerId, Symbol
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import (
-    BrokerCapabilities,
-    BrokerInterface,
-    RateBudget,
-    VenueIdentity,
-    VenueOrder,
-    VenueTerms,
-)
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, VenueOrder
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
-from bot.models import (
-    AccountState,
-    ApprovedOrder,
-    Candle,
-    ClientOrderId,
-    Fill,
-    OrderAck,
-    OrderState,
-    Quote,
-    ReduceOrder,
-    Timeframe,
-    VenuePosition,
-)
+from bot.layer1_data.delegating_broker import DelegatingBroker
+from bot.models import ApprovedOrder, ClientOrderId, Fill, OrderAck, OrderState, ReduceOrder, VenuePosition
 
 Hook = Callable[[], Awaitable[object]]
+T = TypeVar("T")
 
 
 class Fault(StrEnum):
@@ -44,10 +26,11 @@ class Fault(StrEnum):
     REPLY_LOST = "reply lost"  # Binance -1007: "execution status unknown, could have been a success"
     UNREACHABLE = "unreachable"  # DNS failure, connection refused: proven that nothing left
     REJECTED = "rejected"  # an answer: OANDA cancels an order on arrival with 201
+    BEYOND = "beyond"  # an answer: the price is beyond the stop, it would trigger at once
     BROKEN = "broken"  # the adapter meets an answer it cannot read and fails in a way nobody foresaw
 
 
-class AwkwardBroker(BrokerInterface):
+class AwkwardBroker(DelegatingBroker):
     """`venue` behind a bad line. Each request takes the next fault of its queue; when that is empty all is well.
 
     `failing` names the questions that are not answered. `latency` says how many turns of the event loop go by before
@@ -55,6 +38,7 @@ class AwkwardBroker(BrokerInterface):
     """
 
     def __init__(self, venue: SimulatedBroker, clock: Clock) -> None:
+        super().__init__(venue)
         self.venue = venue
         self.place_faults: deque[Fault] = deque()
         self.stop_faults: deque[Fault] = deque()
@@ -112,25 +96,33 @@ class AwkwardBroker(BrokerInterface):
         send = self.venue.resize_stop
         return await self._change(self.amend_faults, stop_order_id, lambda: send(stop_order_id, quantity, stop))
 
+    async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
+        self.cancelled.append(client_order_id)
+        return await self._change(self.cancel_faults, client_order_id, lambda: self.venue.cancel(client_order_id))
+
     async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
         """Eventually consistent: for a while an order that exists is not found."""
-        await self._ask("find_order")
+        found = await super().find_order(client_order_id)
         if self.hidden_for > 0:
             self.hidden_for -= 1
             return None
-        return await self.venue.find_order(client_order_id)
+        return found
+
+    async def protective_orders(self) -> Sequence[VenueOrder]:
+        """Some are left out, as by a list that is cut short."""
+        return [each for each in await super().protective_orders() if each.client_order_id not in self.left_out]
 
     async def positions(self) -> Sequence[VenuePosition]:
         """A cached answer may be older than the fills."""
-        await self._ask("positions")
-        answer = await self.venue.positions() if self.stale_positions is None else self.stale_positions
+        answer = await super().positions()
+        if self.stale_positions is not None:
+            answer = self.stale_positions
         await self._wait()
         return answer
 
     async def fills_since(self, cursor: str) -> tuple[Sequence[Fill], str]:
         """Late, twice, or newest first. The cursor counts what was told, not what happened."""
-        await self._ask("fills_since")
-        fresh, self._seen = await self.venue.fills_since(self._seen)
+        fresh, self._seen = await super().fills_since(self._seen)
         self._held.extend(fresh)
         if not self.hold_fills:
             batch = self._held[::-1] if self.reverse_fills else self._held
@@ -139,67 +131,6 @@ class AwkwardBroker(BrokerInterface):
         answer = self._told[int(cursor or 0) :], str(len(self._told))
         await self._wait()
         return answer
-
-    # -------------------------------------------------------------------------------------------- what is as it was
-
-    @property
-    def broker_id(self) -> BrokerId:
-        return self.venue.broker_id
-
-    @property
-    def capabilities(self) -> BrokerCapabilities:
-        return self.venue.capabilities
-
-    async def identity(self) -> VenueIdentity:
-        await self._ask("identity")
-        return await self.venue.identity()
-
-    async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
-        await self._ask("terms")
-        return await self.venue.terms(symbols)
-
-    async def server_time(self) -> datetime:
-        await self._ask("server time")
-        return await self.venue.server_time()
-
-    @property
-    def rate_budget(self) -> RateBudget | None:
-        return self.venue.rate_budget
-
-    async def candles(
-        self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int
-    ) -> Sequence[Candle]:
-        await self._ask("candles")
-        return await self.venue.candles(symbol, timeframe, since=since, limit=limit)
-
-    async def quote(self, symbol: Symbol) -> Quote:
-        await self._ask("quote")
-        return await self.venue.quote(symbol)
-
-    def quotes(self, symbols: Sequence[Symbol]) -> AsyncIterator[Quote]:
-        return self.venue.quotes(symbols)
-
-    async def account(self) -> AccountState:
-        await self._ask("account")
-        return await self.venue.account()
-
-    async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
-        self.cancelled.append(client_order_id)
-        return await self._change(self.cancel_faults, client_order_id, lambda: self.venue.cancel(client_order_id))
-
-    async def open_orders(self) -> Sequence[VenueOrder]:
-        await self._ask("open_orders")
-        return await self.venue.open_orders()
-
-    async def protective_orders(self) -> Sequence[VenueOrder]:
-        await self._ask("protective_orders")
-        return [each for each in await self.venue.protective_orders() if each.client_order_id not in self.left_out]
-
-    async def check_connectivity(self) -> None:
-        await self._ask("check_connectivity")
-
-    async def close(self) -> None:
-        await self.venue.close()
 
     # ----------------------------------------------------------------------------------------------------- inside
 
@@ -212,10 +143,9 @@ class AwkwardBroker(BrokerInterface):
             raise BrokerUnavailable(f"{self.broker_id}: connection refused; nothing was sent")
         if fault is Fault.REQUEST_LOST:
             raise OrderFateUnknown(f"{self.broker_id}: connection lost while {name} was sent; reconcile")
-        if fault is Fault.REJECTED:
-            return OrderAck(
-                client_order_id=name, state=OrderState.REJECTED, venue_order_id=None, reason="MARKET_HALTED"
-            )
+        if fault in (Fault.REJECTED, Fault.BEYOND):
+            reason = "MARKET_HALTED" if fault is Fault.REJECTED else WOULD_TRIGGER
+            return OrderAck(client_order_id=name, state=OrderState.REJECTED, venue_order_id=None, reason=reason)
         ack = await send()
         await self._wait()
         if self.while_placing is not None:
@@ -228,11 +158,13 @@ class AwkwardBroker(BrokerInterface):
             raise KeyError("orderFillTransaction")
         return ack
 
-    async def _ask(self, question: str) -> None:
-        self.asked.append(question)
+    async def _through(self, call: str, send: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """A question; what changes something goes its own way (`_change`)."""
+        self.asked.append(call)
         await self._wait()
-        if question in self.failing:
-            raise BrokerUnavailable(f"{self.broker_id}: {question} answered 503; ask again later")
+        if call in self.failing:
+            raise BrokerUnavailable(f"{self.broker_id}: {call} answered 503; ask again later")
+        return await send()
 
     async def _wait(self) -> None:
         for _ in range(self.latency()):

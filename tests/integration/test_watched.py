@@ -207,7 +207,7 @@ async def test_a_daemon_that_is_well_has_no_next_step(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "check"), [("positions", "broker oanda"), ("server time", "broker oanda: clock")], ids=str
+    ("question", "check"), [("positions", "broker oanda"), ("server_time", "broker oanda: clock")], ids=str
 )
 async def test_a_venue_that_does_not_answer_fails_and_the_others_are_still_told(
     house: House, question: str, check: str
@@ -230,7 +230,7 @@ async def test_the_venues_clock_costs_one_request_a_minute_however_often_somebod
         await checkup.look()
         house.clock.advance(6)
 
-    assert house.broker.asked.count("server time") == 2
+    assert house.broker.asked.count("server_time") == 2
 
 
 async def test_blocked_entries_warn_with_the_reason(pool: Pool, tmp_path: Path) -> None:

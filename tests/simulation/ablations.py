@@ -234,6 +234,21 @@ class LeavesItUnprotected(ExecutionEngine):
         return await super().reduce(position, quantity, limit_price, reason)
 
 
+class ForgetsNewIds(OrderTracker):
+    """An order stays under the id that the venue first had for it."""
+
+    async def follow(self, order: Order, venue_order_id: str | None) -> None:
+        return None
+
+
+class EndsWithTheOldId(PositionGuard):
+    """An order that the venue has replaced is taken for the one before, which has ended."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._stops._resting._was_replaced = lambda *_: False  # type: ignore[method-assign]
+
+
 class IgnoresWhatOthersDid(Reconciler):
     """Differences are found and not told."""
 
@@ -281,6 +296,8 @@ ABLATIONS: Final = (
     Ablation("fills before their cursor", Seams(tracker=MovesTheCursorFirst), ("I8",), "B4,P1,P2"),
     Ablation("a lost commit is read back", Seams(tracker=TrustsTheBookAfterALostCommit), ("I9", "I8"), "B4,D1"),
     Ablation("protect or flatten", Seams(engine=LeavesItUnprotected), ("I6",), "B3,B11"),
+    Ablation("the chain of ids is recorded", Seams(tracker=ForgetsNewIds), ("I8",), "B9,B4"),
+    Ablation("an old id ends nothing", Seams(guard=EndsWithTheOldId), ("I10",), "B9,B17,B4"),
     Ablation("what others did is told", Seams(reconciler=IgnoresWhatOthersDid), ("I16",), "B11c,B12,B22"),
     Ablation(
         "lost intents are found",

@@ -3,36 +3,18 @@
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Final, Protocol
 
 from loguru import logger
 
 from bot.errors import BrokerError, BrokerUnavailable
-from bot.instruments import BrokerId, InstrumentRegistry, Symbol
+from bot.instruments import InstrumentRegistry, Symbol
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import (
-    BrokerCapabilities,
-    BrokerInterface,
-    RateBudget,
-    VenueIdentity,
-    VenueOrder,
-    VenueTerms,
-)
+from bot.layer1_data.broker_interface import RateBudget, VenueIdentity, VenueTerms
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.delegating_broker import DelegatingBroker
 from bot.layer1_data.quality import QuoteScreen
-from bot.models import (
-    AccountState,
-    ApprovedOrder,
-    Candle,
-    ClientOrderId,
-    Fill,
-    OrderAck,
-    Quote,
-    ReduceOrder,
-    Timeframe,
-    VenuePosition,
-)
+from bot.models import ApprovedOrder, Candle, OrderAck, Quote, ReduceOrder, Timeframe
 
 POLL_S: Final = 5.0
 
@@ -65,7 +47,7 @@ class PriceSource(Protocol):
         """As `BrokerInterface.close`."""
 
 
-class PaperBroker(BrokerInterface):
+class PaperBroker(DelegatingBroker):
     """Candles and quotes of `source`; orders, positions and money at `venue`, which fills at those quotes.
 
     A quote that the screen doubts moves nothing: no stop is filled by one absurd print. While something is open, its
@@ -82,6 +64,7 @@ class PaperBroker(BrokerInterface):
         max_quote_age: timedelta,
         poll_s: float = POLL_S,
     ) -> None:
+        super().__init__(venue)
         self._source = source
         self._venue = venue
         self._clock = clock
@@ -91,19 +74,11 @@ class PaperBroker(BrokerInterface):
         self._newest: dict[Symbol, Quote] = {}
         self._closed = False
 
-    @property
-    def broker_id(self) -> BrokerId:
-        return self._venue.broker_id
-
-    @property
-    def capabilities(self) -> BrokerCapabilities:
-        return self._venue.capabilities
-
     # --------------------------------------------------------------------------------------------------- real prices
 
     async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
         """As the source describes them; one that gives prices only describes nothing, and the fills are ours anyway."""
-        return await self._source.terms(symbols) or await self._venue.terms(symbols)
+        return await self._source.terms(symbols) or await super().terms(symbols)
 
     async def server_time(self) -> datetime:
         return await self._source.server_time()
@@ -143,43 +118,16 @@ class PaperBroker(BrokerInterface):
 
     async def identity(self) -> VenueIdentity:
         name = f"paper {self.broker_id}"
-        return replace(await self._venue.identity(), account=name, fingerprint=name)
-
-    async def account(self) -> AccountState:
-        return await self._venue.account()
+        return replace(await super().identity(), account=name, fingerprint=name)
 
     async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
         await self._refresh(order.symbol)
-        return await self._venue.place(order)
-
-    async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
-        return await self._venue.place_stop(position, stop_order_id, stop)
-
-    async def amend_stop(self, entry_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
-        return await self._venue.amend_stop(entry_order_id, stop)
-
-    async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
-        return await self._venue.cancel(client_order_id)
-
-    async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
-        return await self._venue.find_order(client_order_id)
-
-    async def open_orders(self) -> Sequence[VenueOrder]:
-        return await self._venue.open_orders()
-
-    async def protective_orders(self) -> Sequence[VenueOrder]:
-        return await self._venue.protective_orders()
-
-    async def positions(self) -> Sequence[VenuePosition]:
-        return await self._venue.positions()
-
-    async def fills_since(self, cursor: str) -> tuple[Sequence[Fill], str]:
-        return await self._venue.fills_since(cursor)
+        return await super().place(order)
 
     async def close(self) -> None:
         self._closed = True
         await self._source.close()
-        await self._venue.close()
+        await super().close()
 
     # -------------------------------------------------------------------------------------------------------- inside
 
@@ -204,6 +152,6 @@ class PaperBroker(BrokerInterface):
         self._venue.observe(quote.symbol, bid=quote.bid, ask=quote.ask, at=quote.at, gap=True)
 
     async def _held(self, symbols: Iterable[Symbol]) -> list[Symbol]:
-        open_ = {each.symbol for each in await self._venue.positions()}
-        ordered = {each.symbol for each in await self._venue.open_orders()}
+        open_ = {each.symbol for each in await self.positions()}
+        ordered = {each.symbol for each in await self.open_orders()}
         return [each for each in symbols if each in open_ | ordered]

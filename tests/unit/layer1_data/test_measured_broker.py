@@ -11,9 +11,11 @@ from bot.instruments import BrokerId, Currency, Symbol
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.measured_broker import MeasuredBroker
+from bot.layer5_monitoring.metrics_venues import ORDER_CALLS, READ_CALLS
 from bot.models import OrderState, Quote
 from tests.builders import EUR_USD, START, approved_order, frictionless, quote
 from tests.fakes.awkward_broker import AwkwardBroker, Fault
+from tests.unit.layer1_data.recording_broker import REQUESTS, Recorded, made, made_up
 
 
 class Desk:
@@ -48,10 +50,19 @@ def desk() -> Desk:
     return Desk()
 
 
-def test_every_method_of_the_contract_goes_through_to_the_broker() -> None:
-    asked = {name for name in vars(BrokerInterface) if not name.startswith("_")}
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_every_request_is_timed_and_goes_through_as_it_is(desk: Desk, name: str) -> None:
+    recorded, call = Recorded(), made_up(name)
 
-    assert asked <= set(vars(MeasuredBroker))
+    answer = await made(desk.over(recorded.broker), call)
+
+    assert recorded.calls[0] == call
+    assert answer is recorded.answers[name]
+    assert [each[1:3] for each in desk.heard] == [(name, "ok")]
+
+
+def test_every_request_and_the_stream_have_a_metric() -> None:
+    assert {*ORDER_CALLS, *READ_CALLS} == {*REQUESTS, "quotes"}
 
 
 async def test_an_answer_goes_through_and_its_time_is_told(desk: Desk) -> None:

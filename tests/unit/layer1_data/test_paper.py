@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -11,11 +12,12 @@ from bot.clock import ManualClock
 from bot.errors import BrokerUnavailable
 from bot.instruments import OANDA, Currency, Symbol, default_registry
 from bot.layer1_data.broker_interface import RateBudget, VenueTerms
-from bot.layer1_data.brokers.paper import PaperBroker
+from bot.layer1_data.brokers.paper import PaperBroker, PriceSource
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
-from bot.models import Candle, OrderState, Quote, Timeframe
+from bot.models import Candle, ClientOrderId, OrderState, Quote, Timeframe
 from tests.contract.stands import EUR_USD, START
 from tests.contract.test_broker_contract import entry, reduction
+from tests.unit.layer3_execution.venues import FUTURES
 
 D = Decimal
 
@@ -70,9 +72,14 @@ def prices(clock: ManualClock) -> Prices:
 
 @pytest.fixture
 def broker(prices: Prices, clock: ManualClock) -> PaperBroker:
+    return paper(prices, clock)
+
+
+def paper(prices: Prices, clock: ManualClock, **kind: Any) -> PaperBroker:
+    """Over a venue of that kind."""
     registry = default_registry()
     venue = SimulatedBroker(
-        broker_id=OANDA, instruments=(EUR_USD,), clock=clock, currency=Currency("USD"), balance=D(10_000)
+        broker_id=OANDA, instruments=(EUR_USD,), clock=clock, currency=Currency("USD"), balance=D(10_000), **kind
     )
     return PaperBroker(prices, venue, registry=registry, clock=clock, max_quote_age=timedelta(seconds=30), poll_s=5)
 
@@ -146,7 +153,25 @@ async def test_a_reduction_closes_at_the_newest_bid(broker: PaperBroker, prices:
     assert not await broker.positions()
 
 
+async def test_a_stop_that_is_ours_to_size_is_resized(prices: Prices, clock: ManualClock) -> None:
+    broker = paper(prices, clock, **FUTURES)
+    await broker.place(entry())
+    (position,) = await broker.positions()
+    await broker.place_stop(position, ClientOrderId("entry-1-s"), D("1.09500"))
+
+    ack = await broker.resize_stop(ClientOrderId("entry-1-s"), D(600), D("1.09600"))
+
+    (stop,) = await broker.protective_orders()
+    assert (ack.state, stop.quantity, stop.price) == (OrderState.WORKING, D(600), D("1.09600"))
+
+
 async def test_a_source_that_gives_prices_only_leaves_the_description_to_the_registry(broker: PaperBroker) -> None:
     (terms,) = await broker.terms([EUR_USD.symbol])
 
     assert (terms.symbol, terms.tick) == (EUR_USD.symbol, EUR_USD.tick)
+
+
+def test_nothing_that_a_source_can_answer_is_left_to_the_simulated_venue() -> None:
+    answers = {name for name in vars(PriceSource) if not name.startswith("_")}
+
+    assert answers <= set(vars(PaperBroker))

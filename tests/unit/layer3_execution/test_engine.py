@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -6,11 +7,12 @@ import pytest
 
 from bot.clock import ManualClock
 from bot.errors import CommitUnknown
-from bot.models import Order, OrderState
+from bot.models import ClientOrderId, Order, OrderRole, OrderState, Position, SignalId
 from tests.builders import START, approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.fakes.slow_orders import SlowOrders
 from tests.unit.layer3_execution.desk import BROKER, Desk
+from tests.unit.layer3_execution.venues import TRADIER
 
 ENTRY = approved_order().client_order_id
 
@@ -278,3 +280,38 @@ async def test_exits_work_while_the_journal_fails() -> None:
     await close_all(desk)
     assert await desk.at_venue() is None
     assert (await desk.position()).closed_at is not None
+
+
+class TellingWhileStoring(SlowOrders):
+    """While the intent of a close is stored, the venue tells that somebody else has closed the position."""
+
+    desk: Desk | None = None
+
+    async def record_intent(
+        self, orders: Sequence[Order], *, signal_id: SignalId | None, position: Position | None = None
+    ) -> bool:
+        stored = await super().record_intent(orders, signal_id=signal_id, position=position)
+        if self.desk is not None and orders[0].role is OrderRole.EXIT:
+            desk, self.desk = self.desk, None
+            desk.venue.close_by_other(ClientOrderId("by-hand"), ENTRY, Decimal(10))
+            desk.clock.advance(10)
+            for _ in range(3):
+                await desk.reconciler.run(BROKER)
+                desk.clock.advance(3)
+            assert (await desk.position()).closed_at is not None
+        return stored
+
+
+async def test_a_close_of_what_has_ended_while_its_intent_was_stored_is_not_sent() -> None:
+    # Arrange
+    clock = ManualClock(START)
+    orders = TellingWhileStoring(clock, lambda: 0)
+    orders.desk = desk = Desk(orders=orders, clock=clock, venue=TRADIER)
+    await desk.bought()
+
+    # Act
+    close = await close_all(desk)
+
+    # Assert
+    assert close.state is OrderState.DENIED
+    assert [each.client_order_id for each in desk.broker.placed] == [ENTRY]

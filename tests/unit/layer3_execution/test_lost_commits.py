@@ -13,6 +13,7 @@ import pytest
 
 from bot.clock import ManualClock
 from bot.errors import CommitUnknown, DatabaseUnavailable
+from bot.layer3_execution.exits import BREAKEVEN
 from bot.layer3_execution.reconciliation import Reconciler
 from bot.models import ClientOrderId, Order, OrderState, Quote
 from tests.builders import EUR_USD, START, approved_order
@@ -153,10 +154,10 @@ async def test_a_stop_whose_intent_was_stored_unnoticed_does_not_come_back_at_a_
     await desk.bought()
     orders.lost_commits = 1
     with pytest.raises(CommitUnknown):
-        await desk.engine.rest_stop(await desk.position(), Decimal(5), Decimal(101))
+        await desk.engine.rest_stop(await desk.position(), Decimal(5), Decimal(101), "STOP")
 
     # Act
-    stop = await desk.engine.rest_stop(await desk.position(), Decimal(5), Decimal(90))
+    stop = await desk.engine.rest_stop(await desk.position(), Decimal(5), Decimal(90), "STOP")
 
     # Assert
     resting = {each.client_order_id: each.price for each in await desk.venue.protective_orders()}
@@ -204,3 +205,34 @@ async def test_a_close_by_hand_is_counted_to_its_end_whichever_commit_of_it_was_
     assert (ended.exit_reason, ended.closed_quantity) == ("CLOSED_BY_HAND", Decimal(10))
     assert await desk.venue.protective_orders() == ()
     assert desk.broker.stops_placed == stops, "the venue had nothing left to protect"
+
+
+async def moved_to_the_entry_and_not_remembered() -> Desk:
+    """The stop rests at what was paid, and the commit that would have told why was lost."""
+    desk = Desk(venue=TRADIER)
+    await desk.bought()
+    desk.observe(101)
+    await desk.engine.rest_stop(await desk.position(), Decimal(10), Decimal(100), BREAKEVEN)
+    return desk
+
+
+async def test_a_stop_that_was_moved_before_its_flag_was_stored_closes_under_its_own_name() -> None:
+    desk = await moved_to_the_entry_and_not_remembered()
+
+    desk.observe(99)
+    await desk.tracker.collect(BROKER)
+
+    assert (await desk.position()).exit_reason == BREAKEVEN
+
+
+async def test_a_close_in_place_of_such_a_stop_bears_the_name_of_the_stop() -> None:
+    # Arrange: the venue finds that the price is beyond the one that is to take the place of both
+    desk = await moved_to_the_entry_and_not_remembered()
+    desk.broker.stop_faults.append(Fault.BEYOND)
+    await desk.engine.reduce(await desk.position(), Decimal(4), None, "TARGET_1")
+
+    # Act
+    await desk.guard.verify(BROKER)
+
+    # Assert
+    assert (await desk.position()).exit_reason == BREAKEVEN

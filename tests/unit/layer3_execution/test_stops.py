@@ -418,7 +418,7 @@ async def test_a_stop_whose_cancel_got_no_answer_is_taken_away_before_the_other_
 async def test_a_surplus_stop_that_our_record_knows_goes_although_the_list_is_cut_short() -> None:
     desk = await open_desk(TRADIER)
     (opened,) = await desk.venue.positions()
-    await desk.engine.rest_stop(await desk.position(), opened.quantity, Decimal(98))
+    await desk.engine.rest_stop(await desk.position(), opened.quantity, Decimal(98), "STOP")
     first, second = desk.broker.stops_placed
     desk.broker.left_out = {first}
     await desk.guard.verify(BROKER)
@@ -428,7 +428,7 @@ async def test_a_surplus_stop_that_our_record_knows_goes_although_the_list_is_cu
 
 async def test_of_two_stops_that_are_too_large_one_goes_also_while_the_venue_refuses_a_smaller_one() -> None:
     desk = await open_desk(COINBASE)
-    await desk.engine.rest_stop(await desk.position(), Decimal(8), Decimal(98))
+    await desk.engine.rest_stop(await desk.position(), Decimal(8), Decimal(98), "STOP")
     desk.broker.stop_faults.extend([Fault.REJECTED] * 100)
     await desk.engine.reduce(await desk.position(), Decimal(5), None, "TIMEOUT")
     with suppress(BrokerError):

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from bot.errors import BrokerUnavailable, OrderFateUnknown, StorageError
+from bot.errors import BrokerUnavailable, OrderFateUnknown, StorageError, UsageError
 from bot.instruments import BrokerId, Currency, Instrument, Symbol
 from bot.interfaces import CandleSource, Clock, VenueStateStore
 from bot.layer1_data.broker_interface import (
@@ -32,8 +32,9 @@ from bot.layer1_data.brokers.simulated.admission import (
     reduction_refusal,
     stop_refusal,
 )
+from bot.layer1_data.brokers.simulated.busts import can_be_undone, undo
 from bot.layer1_data.brokers.simulated.entries import REPEATED, ZERO, BookOrder, Execution, Sweep
-from bot.layer1_data.brokers.simulated.ledger import Ledger
+from bot.layer1_data.brokers.simulated.ledger import Booked, Ledger
 from bot.layer1_data.brokers.simulated.matching import Book
 from bot.layer1_data.brokers.simulated.memory import VenueMemory
 from bot.layer1_data.brokers.simulated.quote_stream import QuoteStream
@@ -66,6 +67,7 @@ from bot.models import (
 ORDERS_KEPT: Final = 2_000
 _PRUNED_AT: Final = ORDERS_KEPT + 500
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TOO_LITTLE: Final = "INSUFFICIENT_BALANCE"
 
 
 class SimulatedBroker(BrokerInterface):
@@ -75,7 +77,8 @@ class SimulatedBroker(BrokerInterface):
     reduce-only, several beside each other, left resting when nothing is open any more. An attached one then grows with
     its entry's fills and never shrinks. Orders show in answers `visible_after_s` after they were taken. With
     `cumulative_fills` a fill is named by its order and what that had filled by then. Without `allows_short` nothing is
-    sold that is not held.
+    sold that is not held. `withheld_ratio` of each purchase that opens is kept as its fee, in what was bought: what can
+    be sold is then less than the fill, and whoever asks for more than that is refused.
 
     Raises StorageError from the constructor if the saved state cannot be used, and from the market side if a change
     cannot be saved (it is tried again with the next change).
@@ -103,6 +106,7 @@ class SimulatedBroker(BrokerInterface):
         allows_short: bool = True,
         limit_exits: bool = True,
         exits_end_with_position: bool = True,
+        withheld_ratio: Decimal = ZERO,
     ) -> None:
         self._broker_id = broker_id
         self._capabilities = BrokerCapabilities(
@@ -125,7 +129,12 @@ class SimulatedBroker(BrokerInterface):
         self._orders: dict[ClientOrderId, BookOrder] = {}
         self._books = {
             each.symbol: Book(
-                each, self._orders, liquidity, stops_follow=stop_follows_position, exits_end=exits_end_with_position
+                each,
+                self._orders,
+                liquidity,
+                stops_follow=stop_follows_position,
+                exits_end=exits_end_with_position,
+                withheld_ratio=withheld_ratio,
             )
             for each in instruments
         }
@@ -229,9 +238,38 @@ class SimulatedBroker(BrokerInterface):
             position = book.positions.get(entry_order_id)
             if position is not None:
                 position.quantity *= factor
+                position.dust *= factor
                 position.average_price /= factor
                 if position.stop is not None:
                     position.stop.quantity = position.stop.filled + position.quantity
+
+    def renumber(self, client_order_id: ClientOrderId) -> str:
+        """A change was a replacement: the order goes on under another id of the venue, which is the answer."""
+        order = self._newest(client_order_id)
+        if order is None:
+            raise UsageError(f"{self._broker_id}: {client_order_id} is not known here; change what rests")
+        order.venue_order_id = self._next_venue_id()
+        self._unsaved = True
+        self._save()
+        return order.venue_order_id
+
+    def can_be_taken_back(self) -> list[Booked]:
+        """The newest fills that a bust could undo."""
+        return [each for each in self._ledger.newest if can_be_undone(self._book(each.fill.symbol), each.execution)]
+
+    def take_back(self, booked: Booked) -> ClientOrderId:
+        """A bust: the fill is gone from the history, position and cash are as before it. The entry it was about."""
+        undo(self._book(booked.fill.symbol), booked.execution)
+        self._ledger.take_back(booked)
+        if self._memory is not None:
+            self._memory.forget(booked.execution.order.client_order_id)  # it had ended otherwise
+        self._unsaved = True
+        self._save()
+        return booked.execution.order.entry_order_id
+
+    def is_taken_back(self, fill: Fill) -> bool:
+        """It was told once, and never happened."""
+        return fill.venue_fill_id in self._ledger.busted
 
     def _trade_by_other(
         self,
@@ -358,6 +396,7 @@ class SimulatedBroker(BrokerInterface):
             open_position(position, [each for each in book.stops_of(key) if self._is_visible(each)])
             for book in self._books.values()
             for key, position in book.positions.items()
+            if position.quantity
         )
 
     async def fills_since(self, cursor: str) -> tuple[Sequence[Fill], str]:
@@ -495,6 +534,8 @@ class SimulatedBroker(BrokerInterface):
         refusal = "UNKNOWN_SYMBOL" if book is None else reduction_refusal(order, position, book.instrument)
         if order.kind is not OrderKind.MARKET and not self._capabilities.limit_exits:
             refusal = "LIMIT_NOT_POSSIBLE"
+        if book is not None and position is not None and book.withheld_ratio and order.quantity > position.quantity:
+            refusal = refusal or _TOO_LITTLE
         if book is not None and position is not None and not refusal:
             refusal = self._locked(book, order.entry_order_id, position.quantity - taken.quantity)
         return self._admit(taken, book, refusal)
@@ -507,7 +548,7 @@ class SimulatedBroker(BrokerInterface):
             if each.entry_order_id == entry_order_id and each.role is OrderRole.EXIT
         ]
         locked = sum((each.left for each in (*book.stops_of(entry_order_id), *selling)), ZERO)
-        return "INSUFFICIENT_BALANCE" if self._capabilities.stop_reserves and locked > free else ADMITTED
+        return _TOO_LITTLE if self._capabilities.stop_reserves and locked > free else ADMITTED
 
     def _protect(self, claimed: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> BookOrder:
         book = self._books.get(claimed.symbol)
@@ -571,6 +612,10 @@ class SimulatedBroker(BrokerInterface):
                 f"{self._broker_id}: order {order.client_order_id} was taken but not saved ({error}); reconcile"
             ) from error
         return answer_of(order)
+
+    def save(self) -> None:
+        """Write down what a failed save has left open; nothing if there is none. Raises StorageError."""
+        self._save()
 
     def _save(self) -> None:
         if not self._unsaved:

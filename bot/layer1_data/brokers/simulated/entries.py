@@ -55,7 +55,8 @@ class BookOrder:
 @dataclass(slots=True, kw_only=True, eq=False)
 class BookPosition:
     """What is left of one entry. `reach` is the best exit-side price since it opened or since the last jump: a stop
-    moved beyond the price is never filled better than that. `conversion` is the last rate to account currency."""
+    moved beyond the price is never filled better than that. `conversion` is the last rate to account currency.
+    `quantity` is what can be sold, whole steps; `dust` what fees have left beside it, less than one."""
 
     entry_order_id: ClientOrderId
     symbol: Symbol
@@ -66,11 +67,12 @@ class BookPosition:
     reach: Decimal
     conversion: Decimal = ONE
     in_range: bool = False
+    dust: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """One exchange. `profit` is in quote currency, zero for entries."""
+    """One exchange. `profit` is in quote currency, zero for entries; `withheld` is what the venue kept of it."""
 
     order: BookOrder
     position: BookPosition
@@ -79,6 +81,7 @@ class Execution:
     profit: Decimal
     cause: str
     at: datetime
+    withheld: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """The money of one simulated account: balance, conversion, margin, and the list of fills."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -12,6 +14,16 @@ from bot.models import Direction, Fill, OrderKind, OrderRole, Side
 
 FILLS_KEPT: Final = 5_000
 _TRIMMED_AT: Final = FILLS_KEPT + 1_000
+_NEWEST_KEPT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """A fill, what it came from, and what it has added to the balance."""
+
+    fill: Fill
+    execution: Execution
+    gained: Decimal
 
 
 class Ledger:
@@ -34,6 +46,8 @@ class Ledger:
         self.balance = balance
         self.fills: list[Fill] = []
         self.fill_count = 0
+        self.newest: deque[Booked] = deque(maxlen=_NEWEST_KEPT)
+        self.busted: set[str] = set()
         self._broker_id = broker_id
         self._currency = counted_as(currency)
         self._books = tuple(books)
@@ -55,9 +69,10 @@ class Ledger:
         instrument = self._instrument(execution)
         position = execution.position
         position.conversion = self.rate(instrument) or position.conversion
-        notional = instrument.notional(execution.quantity, execution.price)
-        fee = notional * instrument.commission_ratio * position.conversion
-        self.balance += execution.profit * position.conversion - fee
+        paid = execution.withheld or execution.quantity * instrument.commission_ratio
+        fee = instrument.notional(paid, execution.price) * position.conversion
+        gained = execution.profit * position.conversion - fee
+        self.balance += gained
         self.fill_count += 1
         fill = Fill(
             broker_id=self._broker_id,
@@ -70,11 +85,19 @@ class Ledger:
             fee=fee,
             filled_at=execution.at,
             cause=execution.cause,
+            withheld=execution.withheld,
         )
         self.fills.append(fill)
+        self.newest.append(Booked(fill, execution, gained))
         if len(self.fills) > _TRIMMED_AT:
             del self.fills[:-FILLS_KEPT]
         return fill
+
+    def take_back(self, booked: Booked) -> None:
+        """As if it had never been."""
+        self.newest.remove(booked)
+        self.busted.add(booked.fill.venue_fill_id)
+        self.balance -= booked.gained
 
     def _name_of(self, execution: Execution) -> str:
         """A number, or what a venue that only tells totals lets us make: the order and its total after this fill."""
@@ -83,13 +106,15 @@ class Ledger:
         return f"{self._broker_id}-f-{self.fill_count}"
 
     def fills_after(self, sequence: int) -> list[Fill]:
-        """Fills numbered above `sequence`, as far back as they are kept."""
+        """Fills numbered above `sequence`, as far back as they are kept; those that were taken back are gone."""
         newer = self.fill_count - sequence
-        return self.fills[-newer:] if newer > 0 else []
+        kept = self.fills[-newer:] if newer > 0 else []
+        return [each for each in kept if each.venue_fill_id not in self.busted] if self.busted else kept
 
     def equity(self) -> Decimal:
         """Balance with every open position marked at the price it could be closed at."""
-        return self.balance + sum((self._open_profit(book) for book in self._books if book.positions), ZERO)
+        worth = (self._open_profit(book) for book in self._books if book.positions or book.dust)
+        return self.balance + sum(worth, ZERO)
 
     def margin_used(self) -> Decimal:
         """What open positions and resting entries block."""
@@ -102,7 +127,8 @@ class Ledger:
         for position in book.positions.values():
             mark = book.bid if position.direction is Direction.LONG else book.ask
             distance = position.direction.sign * (mark - position.average_price)
-            total += distance * position.quantity * self._rate_of(book, position)
+            total += distance * (position.quantity + position.dust) * self._rate_of(book, position)
+        total += (book.bid * book.dust - book.dust_cost) * (self.rate(book.instrument) or ONE)
         return total * book.instrument.contract_size
 
     def _margin_of(self, book: Book) -> Decimal:

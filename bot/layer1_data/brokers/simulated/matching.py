@@ -7,10 +7,13 @@ continuously fills at the stop. Market orders and stops then pay the instrument'
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from bot.instruments import Instrument, Rounding
 from bot.layer1_data.brokers.simulated.entries import ZERO, BookOrder, BookPosition, Execution, Sweep
 from bot.models import ClientOrderId, Direction, OrderKind, OrderRole, OrderState, Side
+
+_SMALLEST: Final = Decimal("1e-8")  # of what is withheld
 
 
 class Book:
@@ -19,6 +22,8 @@ class Book:
     `standing` says that the last observed point is a price one can trade at now: not before the first observation,
     not between candles (`pause`), not between a candle's range and its close. `loose` are the protective stops of a
     venue where they do not follow their position: reduce-only orders that stay as they are until they fill or end.
+    `withheld_ratio` of what an entry buys is kept as the fee. `dust` is what that has left of ended positions, less
+    than a step of each, and `dust_cost` what it was bought for.
     """
 
     def __init__(
@@ -29,8 +34,11 @@ class Book:
         *,
         stops_follow: bool = True,
         exits_end: bool = True,
+        withheld_ratio: Decimal = ZERO,
     ) -> None:
         self.instrument = instrument
+        self.withheld_ratio = withheld_ratio
+        self.dust = self.dust_cost = ZERO
         self.bid = ZERO
         self.ask = ZERO
         self.at: datetime | None = None
@@ -149,6 +157,8 @@ class Book:
             position = self.positions.get(order.entry_order_id)
             if position is not None and position.stop is order:
                 position.stop = None
+        elif order.role is OrderRole.ENTRY:
+            self._drop_if_empty(order.entry_order_id)
 
     def overfill(self, order: BookOrder, quantity: Decimal, at: datetime) -> list[Execution]:
         """Exchange more than `order` asked for, at the standing price: a mistake of the venue."""
@@ -242,18 +252,36 @@ class Book:
         if order.state is OrderState.FILLED:
             self.orders.pop(order.client_order_id, None)
             self.loose.pop(order.client_order_id, None)
-        profit = ZERO
+        profit, withheld = ZERO, self._withheld(order, quantity)
         if position is None:
-            position = self._open(order, quantity, price, _first_reach(order, raw, sweep))
+            position = self._open(order, quantity - withheld, price, _first_reach(order, raw, sweep))
         elif order.role is OrderRole.ENTRY:
-            _add(position, quantity, price)
+            before = position.quantity
+            self._add(position, quantity - withheld, price)
             if order.attached_id in self.loose:
-                self.loose[order.attached_id].quantity += quantity
+                self.loose[order.attached_id].quantity += position.quantity - before
         else:
             profit = self._leave(position, quantity, price)
+        if order.state is OrderState.FILLED:
+            self._drop_if_empty(order.entry_order_id)
         self._done.append(
-            Execution(order=order, position=position, quantity=quantity, price=price, profit=profit, cause=cause, at=at)
+            Execution(
+                order=order,
+                position=position,
+                quantity=quantity,
+                price=price,
+                profit=profit,
+                cause=cause,
+                at=at,
+                withheld=withheld,
+            )
         )
+
+    def _withheld(self, order: BookOrder, quantity: Decimal) -> Decimal:
+        """What the venue keeps of a purchase, to its eighth place."""
+        if not self.withheld_ratio or order.role is not OrderRole.ENTRY or order.side is Side.SELL:
+            return ZERO
+        return (quantity * self.withheld_ratio).quantize(_SMALLEST)
 
     def _fillable(self, order: BookOrder, position: BookPosition | None) -> Decimal:
         quantity = order.quantity - order.filled
@@ -270,7 +298,8 @@ class Book:
             return self.instrument.round_price(price + slip, Rounding.UP)
         return self.instrument.round_price(price - slip, Rounding.DOWN)
 
-    def _open(self, order: BookOrder, quantity: Decimal, price: Decimal, reach: Decimal) -> BookPosition:
+    def _open(self, order: BookOrder, grown: Decimal, price: Decimal, reach: Decimal) -> BookPosition:
+        quantity = self.instrument.round_quantity(grown)
         position = BookPosition(
             entry_order_id=order.entry_order_id,
             symbol=order.symbol,
@@ -279,6 +308,7 @@ class Book:
             average_price=price,
             stop=None,
             reach=reach,
+            dust=grown - quantity,
         )
         self.positions[order.entry_order_id] = position
         self._attach(order, position)
@@ -305,7 +335,13 @@ class Book:
             self.rest_loose(stop)
 
     def _leave(self, position: BookPosition, quantity: Decimal, price: Decimal) -> Decimal:
-        """Take `quantity` off a position; what else rests for it shrinks or ends with it. Returns the profit."""
+        """Take `quantity` off a position by closing it. Returns the profit."""
+        self.take_off(position, quantity)
+        distance = position.direction.sign * (price - position.average_price)
+        return distance * quantity * self.instrument.contract_size
+
+    def take_off(self, position: BookPosition, quantity: Decimal) -> None:
+        """So much less is open; what else rests for it shrinks or ends with it."""
         position.quantity -= quantity
         if position.stop is not None:
             position.stop.quantity = position.stop.filled + position.quantity
@@ -318,18 +354,27 @@ class Book:
         if position.quantity == ZERO:
             if position.stop is not None and position.stop.state is not OrderState.FILLED:
                 self.cancel(position.stop, "POSITION_CLOSED")
-            del self.positions[position.entry_order_id]
-        distance = position.direction.sign * (price - position.average_price)
-        return distance * quantity * self.instrument.contract_size
+            self._drop_if_empty(position.entry_order_id)
 
+    def _add(self, position: BookPosition, grown: Decimal, price: Decimal) -> None:
+        """One more fill of the same entry: average price, and the stop covers it too."""
+        held = position.quantity + position.dust
+        cost = position.average_price * held + price * grown
+        quantity = self.instrument.round_quantity(held + grown)
+        if position.stop is not None:
+            position.stop.quantity += quantity - position.quantity
+        position.quantity, position.dust = quantity, held + grown - quantity
+        position.average_price = cost / (held + grown)
 
-def _add(position: BookPosition, quantity: Decimal, price: Decimal) -> None:
-    """One more fill of the same entry: average price, and the stop covers it too."""
-    cost = position.average_price * position.quantity + price * quantity
-    position.quantity += quantity
-    position.average_price = cost / position.quantity
-    if position.stop is not None:
-        position.stop.quantity += quantity
+    def _drop_if_empty(self, entry_order_id: ClientOrderId) -> None:
+        """Nothing of it can be sold, and nothing more comes: what is less than a step stays behind."""
+        position = self.positions.get(entry_order_id)
+        if position is None or position.quantity:
+            return
+        if not any(each.entry_order_id == entry_order_id for each in self.orders.values()):
+            self.dust += position.dust
+            self.dust_cost += position.dust * position.average_price
+            del self.positions[entry_order_id]
 
 
 def is_beyond(side: Side, trigger: Decimal, bid: Decimal, ask: Decimal) -> bool:

@@ -27,7 +27,7 @@ from bot.models import ClientOrderId, OrderRole
 class VenueMemory:
     """Saves and restores the books, the ledger and the order counter of one venue.
 
-    Finished orders and fills never change again, so their plain form is made once.
+    Finished orders and fills hardly ever change again, so their plain form is made once; see `forget`.
     """
 
     def __init__(
@@ -59,10 +59,14 @@ class VenueMemory:
                     plain_position(each) for book in self._books.values() for each in book.positions.values()
                 ],
                 "fills": self._plain_fills(),
+                "busted": sorted(self._ledger.busted),
                 "prices": {
                     symbol: [str(book.bid), str(book.ask), book.at.isoformat()]
                     for symbol, book in self._books.items()
                     if book.at is not None
+                },
+                "dust": {
+                    symbol: [str(book.dust), str(book.dust_cost)] for symbol, book in self._books.items() if book.dust
                 },
             }
         )
@@ -93,6 +97,7 @@ class VenueMemory:
         self._ledger.fill_count = self._fill_count = int(state["fill_count"])
         self._ledger.fills = [fill_of(each) for each in state["fills"]]
         self._fills = list(state["fills"])
+        self._ledger.busted = set(state.get("busted", ()))  # states of earlier programs have none
         for plain in state["orders"]:
             order = order_of(plain)
             self._orders[order.client_order_id] = order
@@ -109,6 +114,9 @@ class VenueMemory:
         for symbol, (bid, ask, at) in state["prices"].items():
             if symbol in self._books:  # a price of an instrument that is no longer here is of no use
                 self._books[symbol].remember(Decimal(bid), Decimal(ask), datetime.fromisoformat(at))
+        for symbol, (dust, cost) in state.get("dust", {}).items():
+            if symbol in self._books:
+                self._books[symbol].dust, self._books[symbol].dust_cost = Decimal(dust), Decimal(cost)
         return int(state["order_count"])
 
     def _plain(self, order: BookOrder) -> Plain:
@@ -121,11 +129,12 @@ class VenueMemory:
 
     def _plain_fills(self) -> list[Plain]:
         """Plain forms of the fills the ledger keeps: only the new ones are made."""
-        self._fills.extend(plain_fill(each) for each in self._ledger.fills_after(self._fill_count))
+        newer = self._ledger.fill_count - self._fill_count
+        self._fills.extend(plain_fill(each) for each in self._ledger.fills[len(self._ledger.fills) - newer :])
         self._fill_count = self._ledger.fill_count
         del self._fills[: len(self._fills) - len(self._ledger.fills)]
         return self._fills
 
     def forget(self, client_order_id: ClientOrderId) -> None:
-        """A finished order is no longer kept."""
+        """A finished order is no longer kept, or has changed."""
         self._finished.pop(client_order_id, None)

@@ -72,6 +72,7 @@ def plain_position(position: BookPosition) -> Plain:
         "reach": str(position.reach),
         "conversion": str(position.conversion),
         "in_range": position.in_range,
+        "dust": str(position.dust),
     }
 
 
@@ -87,6 +88,7 @@ def position_of(plain: Mapping[str, Any], orders: Mapping[ClientOrderId, BookOrd
         reach=Decimal(plain["reach"]),
         conversion=Decimal(plain["conversion"]),
         in_range=plain["in_range"],
+        dust=Decimal(plain.get("dust", 0)),  # states of earlier programs have none
     )
 
 
@@ -103,6 +105,7 @@ def plain_fill(fill: Fill) -> Plain:
         "fee": str(fill.fee),
         "at": fill.filled_at.isoformat(),
         "cause": fill.cause,
+        "withheld": str(fill.withheld),
     }
 
 
@@ -119,4 +122,5 @@ def fill_of(plain: Mapping[str, Any]) -> Fill:
         fee=Decimal(plain["fee"]),
         filled_at=datetime.fromisoformat(plain["at"]),
         cause=plain["cause"],
+        withheld=Decimal(plain.get("withheld", 0)),
     )

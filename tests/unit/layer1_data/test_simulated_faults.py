@@ -1,0 +1,178 @@
+"""What a simulated venue can do to us beside matching: fees in what was bought (B15), new ids (B9), busts (B20)."""
+
+from decimal import Decimal
+from typing import Any, Final
+
+from bot.clock import ManualClock
+from bot.instruments import Currency
+from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.snapshot import fill_of, plain_fill
+from bot.layer1_data.brokers.simulated.state import MemoryVenueState
+from bot.models import ApprovedOrder, OrderAck, OrderState, VenuePosition, leg_of
+from tests.builders import EUR_USD, START, approved_order, frictionless
+from tests.unit.layer3_execution.venues import ATTACHED, FUTURES, SPOT
+
+D = Decimal
+ENTRY: Final = approved_order().client_order_id
+BALANCE: Final = D(1_000_000)
+WITHHOLDS: Final[dict[str, Any]] = {**SPOT, "withheld_ratio": D("0.04")}
+
+
+class Venue:
+    """One account, and the state that it leaves behind."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self.state = MemoryVenueState()
+        self.clock = ManualClock(START)
+        self.restart()
+        self.price(100)
+
+    def restart(self) -> None:
+        self.broker = SimulatedBroker(
+            broker_id=frictionless().broker_id,
+            instruments=[frictionless(tick="0.001")],
+            clock=self.clock,
+            currency=Currency("USD"),
+            balance=BALANCE,
+            state=self.state,
+            **self.options,
+        )
+
+    def price(self, price: int) -> None:
+        self.broker.observe(EUR_USD, bid=D(price), ask=D(price), at=self.clock.now(), gap=True)
+
+    async def buy(self) -> ApprovedOrder:
+        order = approved_order()
+        await self.broker.place(order)
+        return order
+
+    async def stop(self, quantity: str, number: int = 1) -> OrderAck:
+        (held,) = await self.broker.positions()
+        claimed = VenuePosition(
+            entry_order_id=held.entry_order_id,
+            symbol=held.symbol,
+            direction=held.direction,
+            quantity=D(quantity),
+            average_price=held.average_price,
+            stop_price=None,
+            stop_order_id=None,
+        )
+        return await self.broker.place_stop(claimed, leg_of(ENTRY, f"S{number}"), D(98))
+
+    async def bust_newest(self) -> None:
+        self.broker.take_back(self.broker.can_be_taken_back()[-1])
+
+    async def equity(self) -> Decimal:
+        return (await self.broker.account()).equity
+
+
+async def test_a_fee_taken_from_the_purchase_leaves_whole_steps_to_sell_and_the_rest_to_the_account() -> None:
+    venue = Venue(WITHHOLDS)
+    await venue.buy()
+
+    (held,) = await venue.broker.positions()
+    (fill,), _ = await venue.broker.fills_since("")
+
+    assert (held.quantity, fill.quantity, fill.withheld, fill.fee) == (D(9), D(10), D("0.4"), D(40))
+    venue.price(110)
+    assert await venue.equity() == BALANCE - 40 + D("9.6") * 10
+
+
+async def test_who_asks_for_more_than_can_be_sold_is_refused() -> None:
+    venue = Venue(WITHHOLDS)
+    await venue.buy()
+
+    too_much, enough = await venue.stop("10"), await venue.stop("9", 2)
+
+    assert (too_much.state, too_much.reason) == (OrderState.REJECTED, "INSUFFICIENT_BALANCE")
+    assert enough.state is OrderState.WORKING
+
+
+async def test_dust_keeps_its_worth_after_its_position_has_ended_and_over_a_restart() -> None:
+    venue = Venue(WITHHOLDS)
+    await venue.buy()
+    await venue.stop("9")
+    venue.price(90)
+    assert list(await venue.broker.positions()) == []
+    before = await venue.equity()
+
+    venue.restart()
+    venue.price(100)
+
+    assert before == BALANCE - 40 - D("9.6") * 10
+    assert await venue.equity() == before + D("0.6") * 10
+
+
+async def test_a_state_of_an_earlier_program_has_nothing_withheld() -> None:
+    venue = Venue(dict(ATTACHED))
+    await venue.buy()
+    (fill,), _ = await venue.broker.fills_since("")
+    plain = plain_fill(fill)
+    del plain["withheld"]
+
+    assert fill_of(plain) == fill
+
+
+async def test_a_replaced_order_goes_on_under_another_id_of_the_venue() -> None:
+    venue = Venue(dict(FUTURES))
+    await venue.buy()
+    first = await venue.stop("10")
+
+    number = venue.broker.renumber(leg_of(ENTRY, "S1"))
+
+    (stop,) = await venue.broker.protective_orders()
+    assert (stop.venue_order_id, stop.client_order_id) == (number, leg_of(ENTRY, "S1"))
+    assert number != first.venue_order_id
+
+
+async def test_a_busted_entry_was_never_there() -> None:
+    venue = Venue(dict(ATTACHED))
+    await venue.buy()
+    venue.price(105)
+
+    await venue.bust_newest()
+
+    assert list(await venue.broker.positions()) == []
+    assert list(await venue.broker.protective_orders()) == []
+    assert list((await venue.broker.fills_since(""))[0]) == []
+    assert await venue.equity() == BALANCE
+
+
+async def test_a_busted_part_of_an_entry_leaves_the_others_at_their_price() -> None:
+    venue = Venue({**ATTACHED, "liquidity": D(6)})
+    await venue.buy()
+    venue.price(105)
+
+    await venue.bust_newest()
+
+    (held,) = await venue.broker.positions()
+    assert (held.quantity, held.average_price, await venue.equity()) == (D(6), D(100), BALANCE + 30)
+
+
+async def test_what_a_busted_stop_closed_is_open_again_without_a_stop() -> None:
+    venue = Venue(dict(ATTACHED))
+    await venue.buy()
+    venue.price(90)
+
+    await venue.bust_newest()
+    venue.restart()
+    venue.price(95)
+
+    (held,) = await venue.broker.positions()
+    told, _ = await venue.broker.fills_since("")
+    stop = await venue.broker.find_order(leg_of(ENTRY, "S0"))
+    assert stop is not None
+    assert (stop.state, stop.filled_quantity) == (OrderState.CANCELED, D(0))
+    assert (held.quantity, held.average_price, held.stop_order_id) == (D(10), D(100), None)
+    assert (len(told), await venue.equity()) == (1, BALANCE - 50)
+
+
+async def test_the_opening_of_what_is_partly_closed_cannot_be_taken_back() -> None:
+    venue = Venue(dict(ATTACHED))
+    await venue.buy()
+    venue.broker.close_by_other(leg_of(ENTRY, "X0"), ENTRY, D(4))
+
+    able = [each.fill.quantity for each in venue.broker.can_be_taken_back()]
+
+    assert able == [D(4)]
