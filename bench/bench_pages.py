@@ -28,7 +28,7 @@ from bot.clock import ManualClock, SystemClock
 from bot.dashboard.app import create_app, serve
 from bot.database.embedded import EmbeddedPostgres
 from bot.database.memory import MemoryStores
-from bot.database.migrate import migrate
+from bot.database.migrate import migrate, read_migrations
 from bot.database.pool import open_pool
 from bot.database.postgres import PostgresStores
 from bot.layer5_monitoring.events import JournalEvents
@@ -78,6 +78,9 @@ MULTIPLY = (
         FROM portfolio_snapshots, generate_series(1, $1::int) AS copy
     """,
 )
+# So many rows are counted as an upgrade counts them, not one by one.
+_COUNTED = ("signals", "outcomes", "positions", "portfolio_snapshots")
+_COUNT = next(each.sql for each in read_migrations() if each.name == "0015_figures_of_the_past.sql")
 
 
 class TimedPool:
@@ -122,14 +125,25 @@ async def _measured(times: int) -> dict[str, float]:
         drawn = weeks(signals=SIGNALS, trades=TRADES, snapshots=SNAPSHOTS)
         await fill_weeks(stores, drawn)
         async with pool.acquire() as connection:
-            await connection.execute("SET statement_timeout = 0")
-            for statement in MULTIPLY:
-                await connection.execute(statement, COPIES * times - 1, timeout=600)
-            await connection.execute("ANALYZE", timeout=600)
+            await multiply(connection, COPIES * times - 1)
         try:
             return await _figures(pool, stores, _paths(drawn.records[-1].signal.id))
         finally:
             await stores.close()
+
+
+async def multiply(connection: Any, copies: int) -> None:
+    """Many more of what is there."""
+    await connection.execute("SET statement_timeout = 0")
+    for table in _COUNTED:
+        await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    for statement in MULTIPLY:
+        await connection.execute(statement, copies, timeout=600)
+    for table in _COUNTED:
+        await connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    async with connection.transaction():
+        await connection.execute(_COUNT, timeout=600)
+    await connection.execute("ANALYZE", timeout=600)
 
 
 def _paths(signal_id: str) -> Mapping[str, str]:
@@ -169,6 +183,7 @@ async def _figures(pool: TimedPool, stores: PostgresStores, paths: Mapping[str, 
                     slowest[query] = min(slowest[query], each)
             figures[f"{name}: first, ms"] = round(page_ms[0], 1)
             figures[f"{name}: median, ms"] = round(median(page_ms), 1)
+            figures[f"{name}: best, ms"] = round(min(page_ms), 1)  # what the machine's other work adds least to
             page_kb, static_kb = len(body) / 1000, await _static_kb(url, client, body)
             figures[f"{name}: page on the wire, kB"] = round(page_kb, 1)
             figures[f"{name}: with scripts and styles, kB"] = round(page_kb + static_kb, 1)

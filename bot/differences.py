@@ -83,6 +83,7 @@ class Reconciliation:
     """One venue against our record. `complete` is False while it does not answer: then nothing follows from absence.
 
     `compared_at` is None before the first answer; `blocked` says why entries wait at the whole account.
+    `key_refused`: it does not let our key in, and a person has to act.
     """
 
     broker_id: BrokerId
@@ -92,6 +93,7 @@ class Reconciliation:
     matched: int
     blocked: str
     differences: tuple[Difference, ...]
+    key_refused: bool = False
 
     @property
     def is_clean(self) -> bool:

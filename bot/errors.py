@@ -76,6 +76,10 @@ class BrokerUnavailable(BrokerError):
     """The venue was not reached, or refused to answer a question. Nothing was done: asking again is safe."""
 
 
+class KeyRefused(BrokerUnavailable):
+    """The venue does not let our key in. Nothing was done; stops rest there, entries wait, and a person has to act."""
+
+
 class OrderFateUnknown(BrokerError):
     """An order may or may not have been taken. Never send again: record UNKNOWN and reconcile."""
 

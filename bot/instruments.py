@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final, NewType
@@ -13,6 +13,8 @@ Symbol = NewType("Symbol", str)
 BrokerId = NewType("BrokerId", str)
 Currency = NewType("Currency", str)
 
+_CENT: Final = Decimal("0.01")
+_FOR_PEOPLE: Final = Context(prec=60, rounding=ROUND_HALF_UP)  # whatever digits a venue gives
 _COUNTED_AS: Final[Mapping[str, Currency]] = {"USDT": Currency("USD")}
 
 BINANCE: Final = BrokerId("binance")
@@ -283,3 +285,11 @@ FURTHER_INSTRUMENTS: Final[tuple[Instrument, ...]] = (
 def default_registry() -> InstrumentRegistry:
     """The default universe and the further instruments, in that order."""
     return InstrumentRegistry((*DEFAULT_UNIVERSE, *FURTHER_INSTRUMENTS))
+
+
+def to_cents(amount: Decimal) -> Decimal:
+    """An amount of money as people read it: two decimals, a half away from nothing, and no minus before nothing."""
+    if not amount.is_finite():
+        return amount
+    cents = amount.quantize(_CENT, context=_FOR_PEOPLE)
+    return cents if cents else abs(cents)

@@ -39,6 +39,7 @@ from bot.reports import (
     Before,
     Bucket,
     EquityPoint,
+    JournalLine,
     OrderFilter,
     SignalFilter,
     SignalLine,
@@ -390,7 +391,7 @@ class SetupStore(Protocol):
 
 
 class TaskStore(Protocol):
-    """Strategy tasks and how far each has judged its candles."""
+    """Strategy tasks."""
 
     async def ensure(self, tasks: Sequence[StrategyTask]) -> None:
         """Add those that are not stored yet; leave the others as they are."""
@@ -403,12 +404,6 @@ class TaskStore(Protocol):
 
     async def set_state(self, task_id: TaskId, state: TaskState) -> None:
         """Run it or not, from now on. Raises NotFound."""
-
-    async def last_judged(self, task_id: TaskId) -> datetime | None:
-        """Close of the newest candle that was judged, so that no candle is judged twice over a restart."""
-
-    async def judged(self, task_id: TaskId, closed_at: datetime) -> None:
-        """Remember it."""
 
     async def activity(self, since: datetime, now: datetime) -> Sequence[TaskActivity]:
         """Of each task, by id: its signals since an instant, its setups that wait now."""
@@ -442,8 +437,8 @@ class JournalStore(Protocol):
     async def append(self, entry: JournalEntry) -> None:
         """Add one."""
 
-    async def recent(self, limit: int) -> Sequence[JournalEntry]:
-        """Newest first."""
+    async def recent(self, limit: int, *, before: int | None = None) -> Sequence[JournalLine]:
+        """Newest first, in the order of appending; those older than number `before`."""
 
     async def about(
         self, position_id: PositionId, orders: Collection[ClientOrderId], limit: int

@@ -56,6 +56,15 @@ Judge = Callable[[EntrySignal, FeatureSet, Quote | None, Instrument, ValidationS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """How far an idea would come: what the rules say, whether it would only wait as a setup, and what risk says."""
+
+    record: SignalRecord
+    is_setup: bool
+    risk: Preview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineParts:
     """What wiring hands over. Modes differ in these, and in nothing else."""
 
@@ -120,6 +129,15 @@ class Pipeline:
         await parts.ledger.load(parts.clock.now())
         return parts.risk.preview(signal, await self._view(signal, quote, last_close))
 
+    async def rehearse(self, task: StrategyTask, signal: EntrySignal, features: FeatureSet) -> Rehearsal:
+        """How far an idea of that task would come now. Nothing is decided, kept or sent. Raises DatabaseUnavailable."""
+        verdict = self._judged(signal, features, await self._parts.quote_of(signal.symbol))
+        return Rehearsal(
+            record=await self._ruled(task, verdict, signal, withheld=""),
+            is_setup=self._makes_setups(task),
+            risk=await self.preview(signal, _last_close(features)),
+        )
+
     async def record(self, kind: str, task_id: TaskId | None, data: Mapping[str, object]) -> None:
         """Write one fact into the journal at the clock's now."""
         entry = JournalEntry(at=self._parts.clock.now(), kind=kind, task_id=task_id, data=data)
@@ -130,12 +148,7 @@ class Pipeline:
     ) -> None:
         quote = await self._parts.quote_of(signal.symbol)
         verdict = self._judged(signal, features, quote)
-        record = _record_of(verdict, signal)
-        if isinstance(verdict, Endorsed) and withheld:
-            record = replace(record, status="vetoed", rejected_by="AN", reason=withheld)
-        elif isinstance(verdict, Endorsed) and await self._lacks_setup(task, signal):
-            reason = f"no live 4h setup {signal.direction}"
-            record = replace(record, status="vetoed", rejected_by="MTF", reason=reason)
+        record = await self._ruled(task, verdict, signal, withheld)
         if not await self._parts.signals.record(record):
             return  # judged before: a restart does not make a second chance
         accepted = record.status != "vetoed"
@@ -145,6 +158,16 @@ class Pipeline:
             await self._tell(signal, "vetoed", record.rejected_by, record.reason, verdict.score, failed)
         elif not await self._becomes_setup(task, verdict):
             await self._execute(task, verdict, quote, _last_close(features))
+
+    async def _ruled(self, task: StrategyTask, verdict: Verdict, signal: EntrySignal, withheld: str) -> SignalRecord:
+        """What the rules, the analyst and the setup that is to be confirmed leave of it."""
+        record = _record_of(verdict, signal)
+        if isinstance(verdict, Endorsed) and withheld:
+            return replace(record, status="vetoed", rejected_by="AN", reason=withheld)
+        if isinstance(verdict, Endorsed) and await self._lacks_setup(task, signal):
+            reason = f"no live 4h setup {signal.direction}"
+            return replace(record, status="vetoed", rejected_by="MTF", reason=reason)
+        return record
 
     def _judged(self, signal: EntrySignal, features: FeatureSet, quote: Quote | None) -> Verdict:
         settings, instrument = self._parts.settings, self._parts.registry.get(signal.symbol)
@@ -210,6 +233,10 @@ class Pipeline:
         own = task.parameters.get("use_multi_tf_confirmation")
         return self._parts.settings.tasks.use_multi_tf_confirmation if own is None else own == "true"
 
+    def _makes_setups(self, task: StrategyTask) -> bool:
+        """What it says is not entered, but waits for a confirmation."""
+        return task.timeframe is SETUP_TIMEFRAME and self._confirms(task)
+
     async def _lacks_setup(self, task: StrategyTask, signal: EntrySignal) -> bool:
         """True if it needs a live setup to confirm, and there is none."""
         if task.timeframe is not TRIGGER_TIMEFRAME or not self._confirms(task) or signal.direction is None:
@@ -219,7 +246,7 @@ class Pipeline:
     async def _becomes_setup(self, task: StrategyTask, endorsed: Endorsed) -> bool:
         """True if the signal goes no further, because it waits for a confirmation."""
         signal = endorsed.signal
-        if task.timeframe is not SETUP_TIMEFRAME or not self._confirms(task):
+        if not self._makes_setups(task):
             return False
         if signal.direction is None or signal.stop_loss is None:
             return False

@@ -4,15 +4,28 @@ Only what happened: nothing here is a backtest. Money in account currency, resul
 risk at entry. Instants are market time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from itertools import accumulate
+from statistics import median
 from typing import Final
 
 from bot.instruments import BrokerId, Symbol
-from bot.models import Direction, OrderRole, OrderState, OutcomeVerdict, SignalRecord, StrategyName, Timeframe
+from bot.models import (
+    Direction,
+    JournalEntry,
+    OrderRole,
+    OrderState,
+    OutcomeVerdict,
+    SignalRecord,
+    StrategyName,
+    Timeframe,
+)
 
+_HOUR: Final = timedelta(hours=1)
 HISTOGRAM_LOW_R: Final = -3.0
 HISTOGRAM_HIGH_R: Final = 6.0
 HISTOGRAM_STEPS: Final = 18  # of half an R each; what lies beyond is counted at both ends
@@ -24,6 +37,14 @@ class Before:
 
     at: datetime
     id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalLine:
+    """One entry of the journal and its number; later ones have greater numbers, not always by one."""
+
+    number: int
+    entry: JournalEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +181,42 @@ class EquityPoint:
     drawdown: float
 
 
-def slot_length(begin: datetime, until: datetime, points: int) -> timedelta:
-    """How long one of `points` slots is, rounded up to a microsecond, so that there are no more of them."""
-    return -(-(until - begin) // points) if until > begin else timedelta(microseconds=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slots:
+    """A span of time cut into parts of one length. `by_hours`: they begin and end with hours of UTC."""
+
+    begin: datetime
+    length: timedelta
+    by_hours: bool
+
+    @classmethod
+    def of(cls, begin: datetime, until: datetime, points: int) -> "Slots":
+        """At most `points` of them. If they are longer than an hour they are whole ones, from that of `begin` on."""
+        length = -(-(until - begin) // points) if until > begin else timedelta(microseconds=1)
+        if length <= _HOUR:
+            return cls(begin=begin, length=length, by_hours=False)
+        begin = begin_of_hour(begin)
+        hours = -(-(until - begin) // (points * _HOUR))
+        return cls(begin=begin, length=hours * _HOUR, by_hours=True)
+
+
+def begin_of_hour(at: datetime) -> datetime:
+    """The full hour before it, or itself."""
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def middle(results: Sequence[float]) -> float | None:
+    """The median; None of nothing."""
+    return median(results) if results else None
+
+
+def deepest_fall(results: Sequence[float]) -> float:
+    """How far the running sum of these ever was below its peak, or below 0."""
+    peak = deepest = 0.0
+    for total in accumulate(results):
+        peak = max(peak, total)
+        deepest = max(deepest, peak - total)
+    return deepest
 
 
 def stopped_by(record: SignalRecord) -> str:

@@ -25,7 +25,9 @@ from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.candle_cache import CandleCache
 from bot.layer1_data.feeds.candle_feed import FeedReport
+from bot.layer1_data.key_watch import Refusal, RefusedKeys
 from bot.layer1_data.quality import QuoteScreen
+from bot.layer1_data.venue_terms import VenueDescriptions
 from bot.layer2_intelligence.analyst.desk import NO_ANALYST, AnalystDesk
 from bot.layer2_intelligence.features import LiveFeatures
 from bot.layer3_execution.answers import AnswerDesk
@@ -54,6 +56,8 @@ from bot.models import (
 from bot.pipeline import Pipeline
 
 _STREAM_PAUSE_S: Final = 1.0
+_LOCKED_OUT_PAUSE_S: Final = 10.0  # venues suspend who knocks again and again
+_TRIED_AGAIN_AFTER_S: Final = 900.0  # where only orders are refused, nothing but an order shows that it is over
 _PROTECTION_EVERY: Final = timedelta(seconds=1)
 _ANSWERS_EVERY: Final = timedelta(seconds=2)
 
@@ -107,10 +111,13 @@ class SupervisorParts:
 @dataclass(slots=True)
 class EntryGate:
     """Which entries may leave: none at a broker before its first clean reconciliation (invariant I14), none while it
-    does not answer, and afterwards none of a symbol about which our record and the venue differ."""
+    does not answer or refuses our key, and afterwards none of a symbol about which our record and the venue differ, or
+    that the venue counts otherwise than we do."""
 
     reports: dict[BrokerId, ReconcileReport] = field(default_factory=dict)
     opened: set[BrokerId] = field(default_factory=set)
+    keys: RefusedKeys = field(default_factory=RefusedKeys)
+    descriptions: VenueDescriptions = field(default_factory=VenueDescriptions)
 
     def note(self, report: ReconcileReport) -> None:
         """The newest comparison of one broker."""
@@ -120,6 +127,11 @@ class EntryGate:
 
     def blocked(self, broker_id: BrokerId, symbol: Symbol | None = None) -> str:
         """Why entries of `symbol` (None: of any) are blocked at a broker; empty if they are not."""
+        if refusal := self.keys.refusal(broker_id):
+            return f"{broker_id} refuses our key: {refusal.why}"
+        return self._unreconciled(broker_id, symbol) or self.descriptions.blocked(broker_id, symbol)
+
+    def _unreconciled(self, broker_id: BrokerId, symbol: Symbol | None) -> str:
         report = self.reports.get(broker_id)
         if report is None:
             return f"{broker_id} is not reconciled yet"
@@ -240,9 +252,12 @@ class Supervisor:
     async def protect(self, broker: BrokerInterface) -> None:
         """Between monitor runs: what waits for its stop, or for being closed without one. Usually there is nothing.
 
+        Where our key is refused it is tried seldom; once it is taken, truth comes first, then what waits.
         Raises BotError when something failed in a way that no venue's silence explains.
         """
         name = broker.broker_id
+        if not await self._is_let_in(name):
+            return
         done = await self._attempt(f"protection at {name}", self._parts.guard.attend(name))
         _raise_if_failed(f"protection {name}", [done])
 
@@ -377,6 +392,7 @@ class Supervisor:
             "status": "degraded" if failing or blocked else "ok",
             "failing_jobs": failing,
             "entries_blocked": blocked,
+            "keys_refused": [each.broker_id for each in self._parts.router if self._gate.keys.refusal(each.broker_id)],
             "kill": self._parts.kill.known().level.value,
             "missed_runs": dict(missed),
             "unprotected_s": {
@@ -447,14 +463,32 @@ class Supervisor:
 
     async def _reconcile(self, broker: BrokerInterface) -> None:
         """Compare, and let the gate know; a comparison that failed leaves it closed."""
-        before = self._gate.reports.get(broker.broker_id)
+        before, refusal = self._gate.reports.get(broker.broker_id), self._gate.keys.refusal(broker.broker_id)
         report = ReconcileReport(broker.broker_id, complete=False, error="reconciliation failed, see the log")
         try:
             report = await self._parts.reconciler.run(broker.broker_id)
         finally:
             self._gate.note(report)
+        if report.complete and refusal is not None:
+            await self._let_in(broker.broker_id, refusal)
         if not report.clean and (before is None or before.clean):
             self._note_error(f"reconciliation: {self._gate.blocked(broker.broker_id)}")
+
+    async def _is_let_in(self, broker_id: BrokerId) -> bool:
+        """Whether questions are answered; where our key is refused that is tried seldom, and truth is asked first."""
+        refusal = self._gate.keys.refusal(broker_id)
+        if refusal is None or refusal.of_order:
+            return True
+        if self._parts.clock.monotonic() - refusal.at_s >= _LOCKED_OUT_PAUSE_S:
+            await self.settle(broker_id)
+        return self._gate.keys.refusal(broker_id) is None
+
+    async def _let_in(self, broker_id: BrokerId, refusal: Refusal) -> None:
+        """A comparison was answered that began after a refusal: it is over, unless it was an order's and is young."""
+        is_young = self._parts.clock.monotonic() - refusal.at_s < _TRIED_AGAIN_AFTER_S
+        if self._gate.keys.refusal(broker_id) is refusal and not (refusal.of_order and is_young):
+            self._gate.keys.forget(broker_id)
+            await self._parts.pipeline.record("key", None, {"broker": broker_id, "what": "accepted again"})
 
     def _reconciliation(self, broker_id: BrokerId) -> Reconciliation:
         report = self._gate.reports.get(broker_id)
@@ -468,6 +502,7 @@ class Supervisor:
             matched=shown.matched,
             blocked=self._gate.blocked(broker_id),
             differences=shown.differences,
+            key_refused=self._gate.keys.refusal(broker_id) is not None,
         )
 
     async def _stream(self, broker: BrokerInterface) -> None:
@@ -476,7 +511,8 @@ class Supervisor:
         symbols = [each.symbol for each in self._parts.registry.of_broker(broker.broker_id)]
         while True:
             await self._attempt(where, self._read_prices(broker, symbols, where))
-            await self._parts.clock.sleep(_STREAM_PAUSE_S)
+            refused = self._gate.keys.refusal(broker.broker_id)
+            await self._parts.clock.sleep(_LOCKED_OUT_PAUSE_S if refused else _STREAM_PAUSE_S)
 
     async def _read_prices(self, broker: BrokerInterface, symbols: Sequence[Symbol], where: str) -> None:
         async for quote in broker.quotes(symbols):

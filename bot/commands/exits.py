@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from bot.commands.output import ProgressBar, check_writable, write_json
+from bot.commands.output import ProgressBar, check_writable, read_whole, write_json
 from bot.errors import UsageError
 from bot.instruments import Instrument
 from bot.models import Direction
@@ -40,7 +40,7 @@ def exits(
     check_writable(json)
     _check_source(candles, timeframe, ticks)
     instrument = default_registry().get(symbol) if symbol is not None else None
-    written = parse_exit_plan(_bytes_of(plan), str(plan), instrument)
+    written = parse_exit_plan(read_whole(plan), str(plan), instrument)
     prices, what = _prices(written.plan.direction, candles, timeframe, ticks, first, rows, instrument)
     print(f"note: {what}", file=sys.stderr)
     with ProgressBar("exits", "prices", len(prices)) as bar:
@@ -87,13 +87,6 @@ def _prices(
     quotes = read_any_ticks(ticks, first, rows)
     left_out = f"; {quotes.crossed} with the bid above the ask are left out" if quotes.crossed else ""
     return TickPrices(quotes, direction), f"exits look at the {side} of {len(quotes):,} quotes{left_out}"
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path and its rights") from error
 
 
 def _show(written: WrittenPlan, trial: Trial) -> None:

@@ -8,9 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from bot.commands.output import check_writable, write_json
+from bot.commands.output import check_writable, read_whole, write_json
 from bot.commands.verdict_table import claim_table, rules_table
-from bot.errors import UsageError
 from bot.models import Verdict, Vetoed
 
 
@@ -31,7 +30,7 @@ def judge_command(
 
     check_writable(json)
     settings = load_settings(os.environ, find_env_file(Path.cwd())).settings
-    question = parse_question(_bytes_of(signal), str(signal), default_registry(), settings)
+    question = parse_question(read_whole(signal), str(signal), default_registry(), settings)
     instrument = question.instrument
     series = read_candles_as(candles, instrument.symbol, timeframe, instrument.asset_class)
     shown = snapshot(series, until, rows)
@@ -42,13 +41,6 @@ def judge_command(
         write_json(json, verdict_json(verdict))
     else:
         _show(verdict, true_prices(verdict.signal, shown))
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path and its rights") from error
 
 
 def _show(verdict: Verdict, prices: str) -> None:

@@ -21,6 +21,14 @@ def check_writable(path: Path | None) -> None:
         raise UsageError(f"{path}: the directory {path.absolute().parent} does not exist; make it first")
 
 
+def read_whole(path: Path) -> bytes:
+    """What the file holds. Raises UsageError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path and its rights") from error
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write the file under another name and rename it, so that it is whole or as it was before. Raises StorageError."""
     partial = path.with_name(path.name + ".partial")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from bot.commands.status import ask, find_daemon, settings_of_daemon
+from bot.instruments import to_cents
 
 
 def risk(
@@ -52,11 +53,11 @@ def show(report: Mapping[str, Any]) -> None:
     exposure = Table("by", "name", "open", "worst case", "positions", title=f"Signed exposure, {report['currency']}")
     for kind, name in (("currency", "currencies"), ("group", "groups"), ("strategy", "strategies")):
         for each in report[name]:
-            money = (f"{Decimal(each[column]):+,.2f}" for column in ("open", "worst"))
+            money = (f"{to_cents(Decimal(each[column])):+,.2f}" for column in ("open", "worst"))
             exposure.add_row(kind, Text(each["name"]), *money, str(each["positions"]))
     console.print(exposure if report["strategies"] else "No exposure: nothing is open or on its way.")
     gross_open, gross_worst, risk_open, risk_worst = (
-        f"{Decimal(report[name]):,.2f}" for name in ("gross_open", "gross_worst", "risk_open", "risk_worst")
+        f"{to_cents(Decimal(report[name])):,.2f}" for name in ("gross_open", "gross_worst", "risk_open", "risk_worst")
     )
     console.print(f"Gross {gross_open}, worst case {gross_worst} {report['currency']}.")
     console.print(f"If every stop is hit now: {risk_open} lost, worst case {risk_worst} {report['currency']}.")

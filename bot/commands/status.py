@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -17,6 +18,7 @@ from cyclopts import Parameter
 from bot.config import Loaded, find_env_file, load_settings
 from bot.config.environment import DEFAULT, ENVIRONMENT
 from bot.errors import BotError, ConfigError
+from bot.instruments import to_cents
 
 _TIMEOUT_S: Final = 2.0
 _MODES: Final = ("dev", "paper", "live")
@@ -173,5 +175,5 @@ def _cell(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {count}" for name, count in value.items())
     if isinstance(value, float):  # amounts of money; counts are whole
-        return f"{value:,.2f}"
+        return f"{to_cents(Decimal(str(value))):,.2f}"
     return str(value)

@@ -25,7 +25,7 @@ from bot.commands.output import check_writable, write_json, write_whole
 from bot.commands.status import NoDaemon, ask, find_daemon, settings_of_daemon
 from bot.config import Loaded, find_env_file, load_settings
 from bot.errors import BrokerUnavailable, UsageError
-from bot.instruments import default_registry
+from bot.instruments import default_registry, to_cents
 from bot.models import Timeframe
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _ANSWER_WITHIN_S: Final = 30.0
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT.*\+00:00")
 _FRACTION: Final = re.compile(r"-?\d+\.\d+")
+_MONEY: Final = ("balance", "equity", "margin_used")
 _CANDLE_COLUMNS: Final = ("time", "open", "high", "low", "close", "volume")
 
 Broker = Annotated[str | None, Parameter(help="Ask this venue only: binance, oanda or ig.")]
@@ -195,8 +196,13 @@ def _print_rows(rows: Sequence[Mapping[str, Any]], nothing: str, *, is_answered:
     names = list(rows[0])
     table = Table(*(each.replace("_", " ") for each in names))
     for row in rows:
-        table.add_row(*(Text(_told(row[each])) for each in names))
+        table.add_row(*(Text(_cell(each, row[each])) for each in names))
     Console(width=None if os.isatty(1) else 200).print(table)
+
+
+def _cell(name: str, value: object) -> str:
+    """Money to the cent, as everywhere; the venue's own digits are in --json."""
+    return f"{to_cents(Decimal(str(value))):,.2f}" if name in _MONEY and value is not None else _told(value)
 
 
 def _told(value: object) -> str:

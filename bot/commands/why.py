@@ -13,6 +13,7 @@ from rich.text import Text
 from bot.commands.status import find_daemon, settings_of_daemon
 from bot.commands.verdict_table import claim_table, rules_table
 from bot.errors import NotFound
+from bot.instruments import to_cents
 from bot.interfaces import Stores
 from bot.layer5_monitoring.story import Story
 from bot.layer5_monitoring.story import story_of as stored_story
@@ -111,7 +112,8 @@ def _show_decisions(console: Console, story: Story) -> None:
         console.print("  no order followed")
     if position is not None and position.closed_at is not None:
         console.print(
-            f"  closed by {position.exit_reason}: {position.net:+.2f}, {position.r_multiple:+.2f} R after costs"
+            f"  closed by {position.exit_reason}: {to_cents(position.net):+,.2f}, "
+            f"{position.r_multiple:+.2f} R after costs"
         )
     elif position is not None:
         console.print(f"  the position is {'not filled yet' if position.is_pending else 'open'}")

@@ -3,11 +3,10 @@
 import re
 from datetime import time
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
-from bot.config.section import Secrecy, Section, is_loopback
+from bot.config.section import FakeUrl, Secrecy, Section, ZoneName, is_loopback
 
 _FAKE: Final = "loopback address of a fake that is asked instead, such as http://127.0.0.1:9000; empty: none"
 _PHONE: Final = re.compile(r"\+[1-9]\d{6,14}")
@@ -29,7 +28,7 @@ class AlertSettings(Section):
         "info", description="least severity that goes to Telegram; info tells of every position"
     )
     telegram_balances: bool = Field(True, description="amounts of money may appear in answers on Telegram")
-    telegram_url: str = Field("", description=f"Telegram: {_FAKE}")
+    telegram_url: FakeUrl = Field("", description=f"Telegram: {_FAKE}")
 
     clicksend_username: str = Field("", description="ClickSend user name, for text messages")
     clicksend_api_key: Annotated[str, Secrecy.WHOLE] = Field("", repr=False, description="ClickSend API key")
@@ -38,7 +37,7 @@ class AlertSettings(Section):
         180, ge=10, le=86_400, description="seconds a critical alert waits to be acknowledged before it goes out by SMS"
     )
     sms_per_day: int = Field(10, ge=0, le=1_000, description="most text messages within 24 h, all numbers together")
-    clicksend_url: str = Field("", description=f"ClickSend: {_FAKE}")
+    clicksend_url: FakeUrl = Field("", description=f"ClickSend: {_FAKE}")
 
     alert_repeat_s: float = Field(
         300, ge=1, le=86_400, description="seconds in which the same thing again is counted, not told again"
@@ -49,7 +48,7 @@ class AlertSettings(Section):
     quiet_hours: str = Field(
         "", description="such as 22:00-07:00, in alert_zone: only critical alerts are sent, others wait; empty: never"
     )
-    alert_zone: str = Field("UTC", description="time zone of quiet hours and digests, as in Europe/Berlin")
+    alert_zone: ZoneName = Field("UTC", description="time zone of quiet hours and digests, as in Europe/Berlin")
     digest_hour: int = Field(7, ge=-1, le=23, description="hour of the daily digest, in alert_zone; -1: no digest")
     digest_weekday: int = Field(1, ge=0, le=7, description="day of the weekly digest: 1 Monday to 7 Sunday; 0: none")
 
@@ -107,22 +106,6 @@ class AlertSettings(Section):
     def _hours(cls, text: str) -> str:
         if text and not _HOURS.fullmatch(text):
             raise ValueError("must be empty or hours such as 22:00-07:00")
-        return text
-
-    @field_validator("alert_zone")
-    @classmethod
-    def _known_zone(cls, text: str) -> str:
-        try:
-            ZoneInfo(text)
-        except (ValueError, OSError, ZoneInfoNotFoundError) as error:
-            raise ValueError("must be a time zone like UTC or Europe/Berlin") from error
-        return text
-
-    @field_validator("telegram_url", "clicksend_url")
-    @classmethod
-    def _loopback_only(cls, text: str) -> str:
-        if text and not is_loopback(text):
-            raise ValueError("must be empty or an http address of this machine, such as http://127.0.0.1:9000")
         return text
 
     @field_validator("heartbeat_url")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from bot.config.section import Secrecy, Section, is_loopback
+from bot.config.section import FakeUrl, Secrecy, Section
 
 
 class AnalystSettings(Section):
@@ -14,7 +14,7 @@ class AnalystSettings(Section):
     anthropic_api_key: Annotated[str, Secrecy.WHOLE] = Field(
         "", repr=False, description="Anthropic API key; empty: no model is asked"
     )
-    anthropic_url: str = Field(
+    anthropic_url: FakeUrl = Field(
         "",
         description="loopback address of a fake that is asked instead of Anthropic, such as http://127.0.0.1:9000; "
         "empty: none",
@@ -55,13 +55,6 @@ class AnalystSettings(Section):
         5, ge=1, le=100, description="failures in a row after which a model is left alone for a while"
     )
     analyst_breaker_pause_s: float = Field(120, ge=1, le=86_400, description="seconds for which it is left alone")
-
-    @field_validator("anthropic_url")
-    @classmethod
-    def _loopback_only(cls, text: str) -> str:
-        if text and not is_loopback(text):
-            raise ValueError("must be empty or an http address of this machine, such as http://127.0.0.1:9000")
-        return text
 
     @field_validator("anthropic_api_key")
     @classmethod

@@ -5,8 +5,9 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Secrecy(StrEnum):
@@ -14,9 +15,6 @@ class Secrecy(StrEnum):
 
     WHOLE = "whole"
     URL_PASSWORD = "url_password"  # noqa: S105 a mark, not a password
-
-
-Ratio = Annotated[Decimal, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -32,3 +30,22 @@ def is_loopback(url: str) -> bool:
         return parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback
     except ValueError:
         return False
+
+
+def _of_this_machine(url: str) -> str:
+    if url and not is_loopback(url):
+        raise ValueError("must be empty or an http address of this machine, such as http://127.0.0.1:9000")
+    return url
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise ValueError("must be a time zone like UTC, Europe/Berlin or America/New_York") from error
+    return name
+
+
+Ratio = Annotated[Decimal, Field(ge=0, le=1)]
+FakeUrl = Annotated[str, AfterValidator(_of_this_machine)]  # of a fake that is asked instead of the service; or empty
+ZoneName = Annotated[str, AfterValidator(_known_zone)]

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
@@ -16,7 +15,7 @@ from bot.config.alerts import AlertSettings
 from bot.config.analyst import AnalystSettings
 from bot.config.dashboard import DashboardSettings, is_own_machine
 from bot.config.metrics import MetricsSettings
-from bot.config.section import Ratio, Secrecy, Section
+from bot.config.section import Ratio, Secrecy, Section, ZoneName
 from bot.config.venues import VenueSettings
 from bot.errors import ConfigError
 
@@ -258,7 +257,7 @@ class RiskSettings(Section):
     session_day_start_hour: int = Field(
         0, ge=0, le=23, description="hour at which the day of the daily loss limit begins, in session_day_zone"
     )
-    session_day_zone: str = Field(
+    session_day_zone: ZoneName = Field(
         "UTC", description="time zone of that hour, as in America/New_York (with 17: the day of forex, also over DST)"
     )
     max_drawdown_ratio: Ratio = Field(
@@ -280,15 +279,6 @@ class RiskSettings(Section):
     entry_validity_s: float = Field(
         3_600, gt=0, description="seconds of market time after the candle's close in which an entry may still be sent"
     )
-
-    @field_validator("session_day_zone")
-    @classmethod
-    def _known_zone(cls, text: str) -> str:
-        try:
-            ZoneInfo(text)
-        except (ValueError, OSError, ZoneInfoNotFoundError) as error:
-            raise ValueError("must be a time zone like UTC or America/New_York") from error
-        return text
 
     def open_positions_at(self, broker_id: str) -> int:
         """Most open positions and unfinished entries at one broker. Raises ConfigError: no limit is no permission."""

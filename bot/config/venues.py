@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
 
-from bot.config.section import Secrecy, Section, is_loopback
+from bot.config.section import FakeUrl, Secrecy, Section
 
 VENUES: Final = ("binance", "oanda", "ig")
 _FAKE: Final = (
@@ -22,21 +22,21 @@ class VenueSettings(Section):
     )
     binance_api_key: Annotated[str, Secrecy.WHOLE] = Field("", repr=False, description="Binance API key")
     binance_api_secret: Annotated[str, Secrecy.WHOLE] = Field("", repr=False, description="Binance API secret")
-    binance_url: str = Field("", description=f"Binance: {_FAKE}")
+    binance_url: FakeUrl = Field("", description=f"Binance: {_FAKE}")
 
     oanda_environment: Literal["practice", "live"] = Field("practice", description="where the OANDA token was made")
     oanda_token: Annotated[str, Secrecy.WHOLE] = Field("", repr=False, description="OANDA personal access token")
     oanda_account_id: str = Field("", description="OANDA account, such as 101-004-1435156-001")
-    oanda_url: str = Field("", description=f"OANDA: {_FAKE}")
+    oanda_url: FakeUrl = Field("", description=f"OANDA: {_FAKE}")
 
     ig_environment: Literal["demo", "live"] = Field("demo", description="where the IG key was made")
     ig_api_key: Annotated[str, Secrecy.WHOLE] = Field("", repr=False, description="IG API key")
     ig_username: str = Field("", description="IG user name of that environment")
     ig_password: Annotated[str, Secrecy.WHOLE] = Field("", repr=False, description="IG password of that environment")
     ig_account_id: str = Field("", description="IG account; empty: the one that the login prefers")
-    ig_url: str = Field("", description=f"IG: {_FAKE}")
+    ig_url: FakeUrl = Field("", description=f"IG: {_FAKE}")
 
-    yahoo_url: str = Field("", description=f"Yahoo: {_FAKE}")
+    yahoo_url: FakeUrl = Field("", description=f"Yahoo: {_FAKE}")
 
     @property
     def broker_names(self) -> tuple[str, ...]:
@@ -50,10 +50,3 @@ class VenueSettings(Section):
         if not set(names) <= set(VENUES) or len(set(names)) < len(names):
             raise ValueError(f"must be a comma-separated list, each at most once, of {', '.join(VENUES)}")
         return ",".join(names)
-
-    @field_validator("binance_url", "oanda_url", "ig_url", "yahoo_url")
-    @classmethod
-    def _loopback_only(cls, text: str) -> str:
-        if text and not is_loopback(text):
-            raise ValueError("must be empty or an http address of this machine, such as http://127.0.0.1:9000")
-        return text

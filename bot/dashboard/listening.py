@@ -22,7 +22,10 @@ class BoundedSite(web.SockSite):
             return server() if len(server.connections) < MOST_CONNECTIONS else _Refused()
 
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(connection, sock=self._sock, backlog=self._backlog)
+        # For asyncio a backlog is also how many it accepts at a go. Where no file can be opened (RELIABILITY P7) it
+        # tries them all, each with a timer that does the same a second later: soon the loop does nothing else.
+        self._server = await loop.create_server(connection, sock=self._sock, backlog=1)
+        self._sock.listen(self._backlog)  # as many as before may wait for their turn
 
 
 class _Refused(asyncio.Protocol):

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -38,13 +38,16 @@ from bot.models import (
     Timeframe,
 )
 
+if TYPE_CHECKING:
+    from bot.pipeline import Rehearsal
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingParts:
     """What the running daemon knows of its accounts and prices, and what it can be asked to do beside the kill switch.
 
-    `accounts` and `quotes` are as read last, `positions` as the book has them, with their newest marks; `preview`
-    raises DatabaseUnavailable, `run_task` NotFound.
+    `accounts` and `quotes` are as read last, `positions` as the book has them, with their newest marks; `preview` and
+    `rehearse` raise DatabaseUnavailable, `run_task` NotFound.
     """
 
     desk: TradingDesk
@@ -52,6 +55,7 @@ class TradingParts:
     quotes: Callable[[], Mapping[Symbol, Quote]]
     positions: Callable[[], Sequence[Position]]
     preview: Callable[[EntrySignal], Awaitable[Preview]]
+    rehearse: Callable[[StrategyTask, EntrySignal, FeatureSet], "Awaitable[Rehearsal]"]
     run_task: Callable[[TaskId, TaskState], Awaitable[StrategyTask]]
 
 

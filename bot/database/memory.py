@@ -73,6 +73,7 @@ from bot.models import (
     TradingSetup,
     strongest,
 )
+from bot.reports import JournalLine
 
 _DECIDED: Final = attrgetter("decided_at", "signal.id")
 _STARTED: Final = attrgetter("started_at", "signal_id")
@@ -248,7 +249,6 @@ class MemoryTasks:
         self._signals = signals
         self._setups = setups
         self._tasks: dict[TaskId, StrategyTask] = {}
-        self._judged: dict[TaskId, datetime] = {}
 
     async def ensure(self, tasks: Sequence[StrategyTask]) -> None:
         """Add those that are not stored yet; leave the others as they are."""
@@ -268,18 +268,6 @@ class MemoryTasks:
     async def set_state(self, task_id: TaskId, state: TaskState) -> None:
         """Run it or not, from now on. Raises NotFound."""
         self._tasks[task_id] = replace(await self.get(task_id), state=state)
-
-    async def last_judged(self, task_id: TaskId) -> datetime | None:
-        """Close of the newest candle that was judged; None before the first, or for a task that is not stored."""
-        return self._judged.get(task_id)
-
-    async def judged(self, task_id: TaskId, closed_at: datetime) -> None:
-        """Remember it; an older candle than the newest changes nothing. Raises NotFound."""
-        if task_id not in self._tasks:
-            raise unknown_task(task_id)
-        newest = self._judged.get(task_id)
-        if newest is None or newest < closed_at:
-            self._judged[task_id] = closed_at
 
     async def activity(self, since: datetime, now: datetime) -> Sequence[TaskActivity]:
         """Of each task, by id: its signals since an instant, its setups that wait now."""
@@ -305,9 +293,11 @@ class MemoryJournal:
         """Add one."""
         self._entries.append(entry)
 
-    async def recent(self, limit: int) -> Sequence[JournalEntry]:
-        """Newest first, in the order of appending whatever the entries' instants."""
-        return self._entries[: -limit - 1 : -1]
+    async def recent(self, limit: int, *, before: int | None = None) -> Sequence[JournalLine]:
+        """Newest first, in the order of appending whatever the entries' instants; those older than number `before`."""
+        end = len(self._entries) if before is None else min(max(before - 1, 0), len(self._entries))
+        numbers = range(end, max(end - limit, 0), -1)
+        return [JournalLine(number=each, entry=self._entries[each - 1]) for each in numbers]
 
     async def about(
         self, position_id: PositionId, orders: Collection[ClientOrderId], limit: int

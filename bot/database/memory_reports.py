@@ -3,12 +3,11 @@
 import sys
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import accumulate
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 from typing import Final
 
 from bot.interfaces import OrderStore, OutcomeStore, SignalStore, SnapshotStore
@@ -20,13 +19,15 @@ from bot.reports import (
     EquityPoint,
     SignalFilter,
     SignalLine,
+    Slots,
     TradeFigures,
     TradeFilter,
     TradeGroup,
     TradeResult,
     VerdictFigures,
     bucket_ends,
-    slot_length,
+    deepest_fall,
+    middle,
     stopped_by,
 )
 
@@ -95,14 +96,14 @@ class MemoryReports:
 
     async def equity(self, *, since: datetime | None, until: datetime, points: int) -> Sequence[EquityPoint]:
         """Equity in at most `points` slots of the same length, oldest first."""
-        slots: dict[int, list[PortfolioSnapshot]] = defaultdict(list)
-        found = await self._snapshots.since(since or _EVER, _EVERY)
+        found = await self._snapshots.since(_EVER, _EVERY)
         begin = since or (found[0].at if found else until)
+        slots = Slots.of(begin, until, points)
+        filled: dict[int, list[PortfolioSnapshot]] = defaultdict(list)
         for each in found:
-            if each.at >= until:
-                break
-            slots[(each.at - begin) // slot_length(begin, until, points)].append(each)
-        return [_equity_point(each) for each in slots.values()]
+            if slots.begin <= each.at < until:
+                filled[(each.at - slots.begin) // slots.length].append(each)
+        return [_equity_point(each) for each in filled.values()]
 
     async def _chosen(self, chosen: SignalFilter) -> list[SignalRecord]:
         return [each for each in await self._signals.recent(_EVERY) if _is_chosen_signal(each, chosen)]
@@ -204,17 +205,10 @@ def _trade_figures(name: str, rows: Sequence[Position]) -> TradeFigures:
         lost_money=-sum((each for each in nets if each < 0), _ZERO),
         measured=len(results),
         mean_r=fmean(results) if results else None,
-        median_r=median(results) if results else None,
+        median_r=middle(results),
         deviation_r=stdev(results) if len(results) > 1 else None,
-        fall_r=max(_falls(results), default=0.0),
+        fall_r=deepest_fall(results),
     )
-
-
-def _falls(results: Sequence[float]) -> Iterator[float]:
-    peak = 0.0
-    for total in accumulate(results):
-        peak = max(peak, total)
-        yield peak - total
 
 
 def _equity_point(slot: Sequence[PortfolioSnapshot]) -> EquityPoint:

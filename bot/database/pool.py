@@ -19,10 +19,11 @@ Record: TypeAlias = "asyncpg.Record"
 
 _MIN_CONNECTIONS: Final = 1
 _MAX_CONNECTIONS: Final = 6
+# An intent that a power cut can undo is no intent, whatever the server's default says.
+DURABLE: Final[Mapping[str, str]] = {"application_name": "trading-bot", "synchronous_commit": "on"}
 _SESSION: Final[Mapping[str, str]] = {
-    "application_name": "trading-bot",
+    **DURABLE,
     "timezone": "UTC",
-    "synchronous_commit": "on",  # an intent that a power cut can undo is no intent, whatever the server's default says
     "statement_timeout": "10000",  # milliseconds, as the next two
     "lock_timeout": "5000",
     "idle_in_transaction_session_timeout": "30000",
@@ -82,21 +83,6 @@ def place_of(dsn: str) -> str:
         return "PostgreSQL at DATABASE_URL"
     name = parts.path.lstrip("/") or user
     return f"PostgreSQL at {host}:{port}, database {name!r}" + (f", user {user!r}" if user else "")
-
-
-async def durability_faults(pool: "Pool | Connection") -> tuple[str, ...]:
-    """Server settings under which a power cut can undo a commit, as sentences; empty when there are none.
-
-    Live trading must not start with one of them (RELIABILITY D8).
-    """
-    wanted = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-    found = {name: await pool.fetchval("SELECT current_setting($1)", name) for name in wanted}
-    safer = {"synchronous_commit": ("on", "remote_apply", "remote_write", "local")}
-    return tuple(
-        f"PostgreSQL setting {name} is {value!r}, needs {wanted[name]!r}; correct it in postgresql.conf"
-        for name, value in found.items()
-        if value not in safer.get(name, (wanted[name],))
-    )
 
 
 async def _prepare(connection: "asyncpg.Connection[asyncpg.Record] | Connection") -> None:

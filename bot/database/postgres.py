@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from bot.database.access import Database, PoolUse
+from bot.database.durability import durability_faults
 from bot.database.migrate import pending_migrations
 from bot.database.pool import Pool
 from bot.database.postgres_access import PostgresAudit, PostgresSessions, PostgresTokens
@@ -75,6 +76,10 @@ class PostgresStores:
     async def check(self) -> None:
         """Ask the database the cheapest question. Raises DatabaseUnavailable."""
         await self._database.value("SELECT 1")
+
+    async def durability_faults(self) -> tuple[str, ...]:
+        """Settings of the server under which a power cut can undo a commit. Raises DatabaseUnavailable."""
+        return await durability_faults(self._pool)
 
     def pool_use(self) -> PoolUse:
         """How many connections there are now; nothing is asked."""

@@ -68,7 +68,7 @@ _SELECT_CLOSED: Final = f"""
     ORDER BY closed_at DESC, id DESC LIMIT $1
 """  # noqa: S608 - made of constants
 
-_COUNT_CLOSED: Final = "SELECT count(*) FROM positions WHERE closed_at IS NOT NULL AND first_quantity > 0"
+_COUNT_CLOSED: Final = "SELECT count(*) FROM trade_facts"
 
 _REALISED_SINCE: Final = """
     SELECT coalesce(sum(realised - fees), 0) FROM positions

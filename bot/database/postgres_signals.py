@@ -53,7 +53,10 @@ _SELECT_FINDINGS: Final = """
     FROM signal_findings WHERE signal_id = ANY ($1::text[]) ORDER BY signal_id, ordinal
 """
 
-_COUNTS: Final = "SELECT status, count(*) AS number FROM signals GROUP BY status ORDER BY status"
+_COUNTS: Final = """
+    SELECT status, sum(signals)::bigint AS number FROM signal_counts GROUP BY status HAVING sum(signals) > 0
+    ORDER BY status
+"""
 
 
 class PostgresSignals:

@@ -26,11 +26,6 @@ _SELECT_ONE: Final = """
 
 _SET_STATE: Final = "UPDATE strategy_tasks SET state = $2 WHERE id = $1 RETURNING true"
 
-_SELECT_JUDGED: Final = "SELECT last_judged_at FROM strategy_tasks WHERE id = $1"
-
-# greatest() ignores null: the first candle counts, an older one never takes the newest one's place.
-_JUDGED: Final = "UPDATE strategy_tasks SET last_judged_at = greatest(last_judged_at, $2) WHERE id = $1 RETURNING true"
-
 _SELECT_ACTIVITY: Final = """
     SELECT task.id, coalesce(judged.count, 0) AS signals, coalesce(waiting.count, 0) AS live_setups
     FROM strategy_tasks AS task
@@ -69,16 +64,6 @@ class PostgresTasks:
     async def set_state(self, task_id: TaskId, state: TaskState) -> None:
         """Run it or not, from now on. Raises NotFound."""
         if await self._database.write(_SET_STATE, task_id, state.value) is not True:
-            raise unknown_task(task_id)
-
-    async def last_judged(self, task_id: TaskId) -> datetime | None:
-        """Close of the newest candle that was judged; None before the first, or for a task that is not stored."""
-        instant: datetime | None = await self._database.value(_SELECT_JUDGED, task_id)
-        return instant
-
-    async def judged(self, task_id: TaskId, closed_at: datetime) -> None:
-        """Remember it; an older candle than the newest changes nothing. Raises NotFound."""
-        if await self._database.write(_JUDGED, task_id, closed_at) is not True:
             raise unknown_task(task_id)
 
     async def activity(self, since: datetime, now: datetime) -> Sequence[TaskActivity]:

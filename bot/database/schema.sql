@@ -174,6 +174,14 @@ CREATE TABLE audit_log (
 CREATE INDEX audit_log_by_what ON public.audit_log USING btree (what, number);
 CREATE INDEX audit_log_by_who ON public.audit_log USING btree (who, number);
 
+CREATE TABLE equity_hours (
+    hour timestamp with time zone NOT NULL,
+    at timestamp with time zone NOT NULL,
+    fall numeric NOT NULL,
+    peak numeric NOT NULL,
+    CONSTRAINT equity_hours_pkey PRIMARY KEY (hour)
+);
+
 CREATE TABLE fill_cursors (
     broker_id text NOT NULL,
     cursor text NOT NULL,
@@ -435,6 +443,24 @@ CREATE TABLE setups (
 CREATE INDEX setups_newest ON public.setups USING btree (created_at DESC, signal_id DESC);
 CREATE UNIQUE INDEX setups_one_live_per_symbol ON public.setups USING btree (symbol) WHERE (ended_at IS NULL);
 
+CREATE TABLE signal_counts (
+    month timestamp with time zone NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    stopped_by text COLLATE "C" NOT NULL,
+    symbol text COLLATE "C" NOT NULL,
+    broker_id text COLLATE "C" NOT NULL,
+    strategy text COLLATE "C" NOT NULL,
+    timeframe text COLLATE "C" NOT NULL,
+    signals bigint NOT NULL,
+    decided bigint NOT NULL,
+    targets bigint NOT NULL,
+    stops bigint NOT NULL,
+    measured bigint NOT NULL,
+    r_sum numeric NOT NULL,
+    r_squares numeric NOT NULL,
+    CONSTRAINT signal_counts_pkey PRIMARY KEY (month, status, stopped_by, symbol, broker_id, strategy, timeframe)
+);
+
 CREATE TABLE signal_findings (
     signal_id text COLLATE "C" NOT NULL,
     ordinal integer NOT NULL,
@@ -491,10 +517,28 @@ CREATE TABLE strategy_tasks (
     timeframe text NOT NULL,
     parameters jsonb NOT NULL,
     state text NOT NULL,
-    last_judged_at timestamp with time zone,
     CONSTRAINT strategy_tasks_state_check CHECK ((state = ANY (ARRAY['running'::text, 'paused'::text, 'stopped'::text]))),
     CONSTRAINT strategy_tasks_pkey PRIMARY KEY (id)
 );
+
+CREATE TABLE trade_facts (
+    position_id text COLLATE "C" NOT NULL,
+    closed_at timestamp with time zone NOT NULL,
+    strategy text COLLATE "C" NOT NULL,
+    symbol text COLLATE "C" NOT NULL,
+    broker_id text COLLATE "C" NOT NULL,
+    direction text COLLATE "C" NOT NULL,
+    analyst text COLLATE "C" NOT NULL,
+    timeframe text COLLATE "C" NOT NULL,
+    exit_reason text COLLATE "C" NOT NULL,
+    weekday text COLLATE "C" NOT NULL,
+    hour text COLLATE "C" NOT NULL,
+    net numeric NOT NULL,
+    fees numeric NOT NULL,
+    r double precision,
+    CONSTRAINT trade_facts_pkey PRIMARY KEY (position_id)
+);
+CREATE INDEX trade_facts_in_order ON public.trade_facts USING btree (closed_at, position_id);
 
 CREATE TABLE user_sessions (
     digest bytea NOT NULL,
@@ -546,6 +590,8 @@ ALTER TABLE recovery_codes ADD CONSTRAINT recovery_codes_user_name_fkey FOREIGN 
 
 ALTER TABLE signal_findings ADD CONSTRAINT signal_findings_signal_id_fkey FOREIGN KEY (signal_id) REFERENCES signals(id) ON DELETE CASCADE;
 
+ALTER TABLE trade_facts ADD CONSTRAINT trade_facts_position_id_fkey FOREIGN KEY (position_id) REFERENCES positions(id) ON DELETE CASCADE;
+
 ALTER TABLE user_sessions ADD CONSTRAINT user_sessions_user_name_fkey FOREIGN KEY (user_name) REFERENCES users(name);
 
 CREATE OR REPLACE FUNCTION public.count_analyst_call()
@@ -556,6 +602,91 @@ BEGIN
     INSERT INTO analyst_spending AS spending (hour, counted)
     VALUES (date_trunc('hour', new.at, 'UTC'), new.counted - CASE TG_OP WHEN 'UPDATE' THEN old.counted ELSE 0 END)
     ON CONFLICT (hour) DO UPDATE SET counted = spending.counted + excluded.counted;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.count_signal()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    judged_before signals;
+    judged_after signals;
+    followed_before outcomes;
+    followed_after outcomes;
+BEGIN
+    PERFORM pg_advisory_xact_lock(7302615400115);
+    IF TG_TABLE_NAME = 'signals' THEN
+        judged_before := old;
+        judged_after := new;
+        SELECT * INTO followed_after FROM outcomes WHERE signal_id = new.id;
+        followed_before := followed_after;
+    ELSE
+        followed_before := old;
+        followed_after := new;
+        SELECT * INTO judged_after FROM signals WHERE id = new.signal_id;
+        judged_before := judged_after;
+    END IF;
+    INSERT INTO signal_counts AS counts
+    SELECT date_trunc('month', (judged).decided_at, 'UTC') AS month, (judged).status,
+        CASE (judged).status WHEN 'refused' THEN split_part((judged).reason, ':', 1) ELSE (judged).rejected_by END
+            AS stopped_by,
+        (judged).symbol, (judged).broker_id, (judged).strategy, (judged).timeframe,
+        sum(sign),
+        coalesce(sum(sign) FILTER (WHERE verdict <> 'open'), 0),
+        coalesce(sum(sign) FILTER (WHERE verdict = 'target_hit'), 0),
+        coalesce(sum(sign) FILTER (WHERE verdict = 'stop_hit'), 0),
+        coalesce(sum(sign) FILTER (WHERE verdict <> 'open' AND r IS NOT NULL), 0),
+        coalesce(sum(sign * r) FILTER (WHERE verdict <> 'open'), 0),
+        coalesce(sum(sign * r * r) FILTER (WHERE verdict <> 'open'), 0)
+    FROM (VALUES (judged_before, followed_before, -1), (judged_after, followed_after, 1)) AS side (judged, followed, sign)
+        CROSS JOIN LATERAL (SELECT (followed).verdict, (followed).r::numeric) AS outcome (verdict, r)
+    WHERE (judged).id IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5, 6, 7
+    ON CONFLICT (month, status, stopped_by, symbol, broker_id, strategy, timeframe) DO UPDATE SET
+        signals = counts.signals + excluded.signals,
+        decided = counts.decided + excluded.decided,
+        targets = counts.targets + excluded.targets,
+        stops = counts.stops + excluded.stops,
+        measured = counts.measured + excluded.measured,
+        r_sum = counts.r_sum + excluded.r_sum,
+        r_squares = counts.r_squares + excluded.r_squares;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.note_equity()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO equity_hours AS hours (hour, at, fall, peak)
+    VALUES (date_trunc('hour', new.at, 'UTC'), new.at, new.peak - new.equity, new.peak)
+    ON CONFLICT (hour) DO UPDATE SET
+        at = greatest(hours.at, excluded.at),
+        fall = greatest(hours.fall, excluded.fall),
+        peak = greatest(hours.peak, excluded.peak);
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.note_trade()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    DELETE FROM trade_facts WHERE position_id = new.id;
+    IF new.closed_at IS NOT NULL AND new.first_quantity > 0 THEN
+        INSERT INTO trade_facts
+        SELECT new.id, new.closed_at, new.strategy, new.symbol, new.broker_id, new.direction,
+            coalesce(signals.analyst, ''), coalesce(signals.timeframe, ''), new.exit_reason,
+            to_char(new.opened_at AT TIME ZONE 'UTC', 'ID'), to_char(new.opened_at AT TIME ZONE 'UTC', 'HH24'),
+            new.realised - new.fees, new.fees,
+            CASE WHEN new.risk_amount > 0
+                THEN (new.realised - new.fees)::double precision / new.risk_amount::double precision END
+        FROM (VALUES (new.signal_id)) AS position (signal_id) LEFT JOIN signals ON signals.id = position.signal_id;
+    END IF;
     RETURN NULL;
 END
 $function$;
@@ -597,4 +728,14 @@ CREATE TRIGGER kill_events_told AFTER INSERT ON public.kill_events FOR EACH ROW 
 
 CREATE TRIGGER order_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.order_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+CREATE TRIGGER outcomes_changed_counted AFTER UPDATE ON public.outcomes FOR EACH ROW WHEN (((old.verdict IS DISTINCT FROM new.verdict) OR (old.r IS DISTINCT FROM new.r))) EXECUTE FUNCTION count_signal();
+CREATE TRIGGER outcomes_counted AFTER INSERT ON public.outcomes FOR EACH ROW WHEN ((new.verdict <> 'open'::text)) EXECUTE FUNCTION count_signal();
+
+CREATE TRIGGER portfolio_snapshots_noted AFTER INSERT ON public.portfolio_snapshots FOR EACH ROW EXECUTE FUNCTION note_equity();
+
+CREATE TRIGGER positions_changed_noted AFTER UPDATE ON public.positions FOR EACH ROW WHEN (((new.closed_at IS NOT NULL) OR (old.closed_at IS NOT NULL))) EXECUTE FUNCTION note_trade();
+CREATE TRIGGER positions_closed_noted AFTER INSERT ON public.positions FOR EACH ROW WHEN ((new.closed_at IS NOT NULL)) EXECUTE FUNCTION note_trade();
+
 CREATE TRIGGER reconcile_answers_kept BEFORE DELETE OR TRUNCATE ON public.reconcile_answers FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER signals_counted AFTER INSERT OR UPDATE ON public.signals FOR EACH ROW EXECUTE FUNCTION count_signal();

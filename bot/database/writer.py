@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from bot.database.access import translated
-from bot.database.pool import place_of
+from bot.database.pool import DURABLE, place_of
 from bot.errors import BotError, DatabaseUnavailable, NotTheWriter
 from bot.interfaces import Clock
 
@@ -79,7 +79,7 @@ class WriterLock:
         import asyncpg
 
         with translated():
-            connection = await asyncpg.connect(self._dsn, timeout=_CONNECT_TIMEOUT_S)
+            connection = await asyncpg.connect(self._dsn, timeout=_CONNECT_TIMEOUT_S, server_settings=dict(DURABLE))
             self._connection = connection
             connection.add_termination_listener(lambda _: self._lose("the connection that holds the writer lock ended"))
             if not await connection.fetchval(_TAKE, WRITER_LOCK):

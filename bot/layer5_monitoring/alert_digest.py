@@ -12,6 +12,7 @@ from loguru import logger
 
 from bot.alerts import Alert, Notice, Severity
 from bot.errors import BotError
+from bot.instruments import to_cents
 from bot.interfaces import Clock, Stores
 from bot.layer5_monitoring.alerts import AlertDesk
 from bot.models import Position
@@ -87,7 +88,7 @@ def digest_text(
     by_severity = Counter(each.severity for each in alerts if not each.key.startswith("digest "))
     told = ", ".join(f"{by_severity[each]} {each.value}" for each in Severity if by_severity[each]) or "none"
     lines = [
-        f"{net:+.2f} {currency} from {len(closed)} closed positions ({won} won), {len(opened)} open",
+        f"{to_cents(net):+,.2f} {currency} from {len(closed)} closed positions ({won} won), {len(opened)} open",
         f"signals: {counts}",
         f"alerts: {told}",
         *(f"waits for you: {each.title} (/ack {each.id})" for each in waiting),

@@ -47,21 +47,40 @@ def ended_by(entry: JournalEntry) -> str:
 
 def conditions_of(health: Mapping[str, object]) -> Sequence[Notice]:
     """What is wrong with the daemon now, of `Supervisor.health`; each lasts until it is missing here."""
-    blocked = health.get("entries_blocked")
-    failing = health.get("failing_jobs")
+    refused = _listed(health, "keys_refused")
     return [
-        *(_blocked(str(each)) for each in (blocked if isinstance(blocked, list) else ())),
-        *(_failing(str(each)) for each in (failing if isinstance(failing, list) else ())),
+        *(_blocked(each, refused) for each in _listed(health, "entries_blocked")),
+        *(_failing(each) for each in _listed(health, "failing_jobs")),
     ]
 
 
-def _blocked(why: str) -> Notice:
+def _listed(health: Mapping[str, object], name: str) -> list[str]:
+    found = health.get(name)
+    return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def _blocked(why: str, refused: Sequence[str]) -> Notice:
     broker = why.replace(":", " ").split(" ", 1)[0]
+    if broker in refused:
+        return _key_refused(broker, why)
     return Notice(
         key=f"blocked {broker}",
         severity=Severity.WARNING,
         title=_short(f"{broker}: no new entries ({why}); exits and stops go on"),
         body="Next: ./botctl reconcile shows differences; a venue that does not answer is asked again by itself.",
+        lasts=True,
+    )
+
+
+def _key_refused(broker: str, why: str) -> Notice:
+    """A person has to act: until then nothing but the stops that rest there protects what is open."""
+    return Notice(
+        key=f"key {broker}",
+        severity=Severity.CRITICAL,
+        title=f"{broker} refuses our key: nothing can be opened, moved or closed there; its own stops rest",
+        body=f"{_short(why)}\n"
+        "Next: look after what is open on the venue's own page; let the key in again there, or set a new one and start "
+        "again (./botctl doctor names the settings). Our record is compared first, then entries go on.",
         lasts=True,
     )
 
@@ -104,6 +123,13 @@ def _kill(data: Mapping[str, object]) -> Notice:
     )
 
 
+def _key(data: Mapping[str, object]) -> Notice:
+    """That it is refused lasts, and is told by the health; that it is over is news."""
+    broker = data.get("broker")
+    title = f"{broker} takes our key again and was compared with our record; entries wait only for what differs"
+    return Notice(key=f"key accepted {broker}", severity=Severity.WARNING, title=title)
+
+
 def _signal(data: Mapping[str, object]) -> Notice | None:
     if data.get("status") != "ordered":
         return None
@@ -139,6 +165,7 @@ def _closed(data: Mapping[str, object]) -> Notice:
 _WORDS: Final = {
     "incident": _incident,
     "kill": _kill,
+    "key": _key,
     "signal": _signal,
     "position_opened": _opened,
     "position_closed": _closed,

@@ -51,11 +51,14 @@ class RecentLog:
         self._warnings: deque[LogLine] = deque(maxlen=_KEPT_WARNINGS)
         self._count = 0
 
-    def newest(self, limit: int, *, least: str = "WARNING", holds: str = "") -> Sequence[LogLine]:
-        """Newest first: at least as bad as `least`, one of LEVELS, and with `holds` in the text or its source."""
+    def newest(
+        self, limit: int, *, least: str = "WARNING", holds: str = "", before: int | None = None
+    ) -> Sequence[LogLine]:
+        """Newest first: at least as bad as `least`, one of LEVELS, with `holds` in the text or its source, and older
+        than line number `before`."""
         rank, wanted = LEVELS.index(least), holds.casefold()
         known = {each.number: each for each in (*self._warnings, *self._lines)}
-        newest = (known[number] for number in sorted(known, reverse=True))
+        newest = (known[number] for number in sorted(known, reverse=True) if before is None or number < before)
         found = (each for each in newest if each.rank >= rank and wanted in f"{each.source} {each.text}".casefold())
         return list(islice(found, limit))
 

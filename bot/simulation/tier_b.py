@@ -147,7 +147,6 @@ def _comparable(told: tuple[Any, BotError | None]) -> object:
 async def _contents(stores: Stores, fills: Fills) -> Contents:
     """Everything that the order path has stored."""
     orders = list(await stores.orders.recent_orders(_ALL))
-    tasks = list(await stores.tasks.all())
     return {
         "orders": orders,
         "order events": [list(await stores.orders.order_events(each.client_order_id)) for each in orders],
@@ -162,6 +161,5 @@ async def _contents(stores: Stores, fills: Fills) -> Contents:
         "snapshots": list(await stores.snapshots.since(_EVER, _ALL)),
         "kills": list(await stores.kills.history(_ALL)),
         "answers": list(await stores.answers.recent(_ALL)),
-        "tasks": tasks,
-        "judged": [await stores.tasks.last_judged(each.id) for each in tasks],
+        "tasks": list(await stores.tasks.all()),
     }

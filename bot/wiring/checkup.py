@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
+from bot.database.durability import NEXT_STEP, durability_refusal
 from bot.errors import SchemaMismatch
 from bot.layer1_data.feed_ages import FeedAge
 from bot.layer2_intelligence.analyst.budget import caps_of
@@ -36,6 +37,7 @@ def checkup_of(parts: WatchedParts, lag: LoopLag) -> Checkup:
     return Checkup(
         [
             Question(name="database", ask=inside.database, within_s=5.0, next_step=down),
+            Question(name="durability", ask=inside.durability, within_s=5.0, next_step=down),
             Question(name="migrations", ask=inside.migrations, within_s=5.0, next_step=down),
             *venues,
             _inside("feeds", inside.feeds),
@@ -86,6 +88,14 @@ class DaemonCheckup:
             step = "look what else the server does; orders wait for their intents to be stored"
             return [Finding(name="database", status="warn", says=says, next_step=step, took_ms=took_ms)]
         return [Finding(name="database", status="ok", says=says, took_ms=took_ms)]
+
+    async def durability(self) -> Sequence[Finding]:
+        """What is committed stays so over a power cut (D8)."""
+        faults = await self._parts.stores.durability_faults()
+        if not faults:
+            return [Finding(name="durability", status="ok", says="a commit survives a power cut")]
+        status: Status = "fail" if durability_refusal(faults, self._parts.settings.run.mode) else "warn"
+        return [Finding(name="durability", status=status, says="; ".join(faults), next_step=NEXT_STEP)]
 
     async def migrations(self) -> Sequence[Finding]:
         """All are applied, and none that this program does not know."""

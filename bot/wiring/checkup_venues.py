@@ -14,6 +14,10 @@ _SKEW_FAIL_S: Final = 1.0
 _CLOCK_EVERY_S: Final = 60.0  # it costs a request, and the budget is for trading
 _CLOCK_WITHIN_S: Final = 4.0
 _DOWN: Final = "look at the network and the venue's status page; stops rest there, entries wait by themselves meanwhile"
+_LOCKED_OUT: Final = (
+    "look after what is open on the venue's own page, where its stops rest; let the key in again there, or set a new "
+    "one and start again: ./botctl doctor names the settings"
+)
 
 
 class VenueCheckup:
@@ -36,6 +40,8 @@ class VenueCheckup:
         """The newest comparison with our record: a real question, asked every two minutes anyway."""
         broker_id, supervisor = self._broker.broker_id, self._parts.supervisor
         newest = next(each for each in supervisor.reconciliations() if each.broker_id == broker_id)
+        if newest.key_refused:
+            return [Finding(name=self._name, status="fail", says=newest.blocked, next_step=_LOCKED_OUT)]
         if newest.compared_at is None or not newest.complete:
             return [Finding(name=self._name, status="fail", says=f"no answer: {newest.error}", next_step=_DOWN)]
         age_s = (self._parts.market_clock.now() - newest.compared_at).total_seconds() / self._parts.speed

@@ -1,4 +1,4 @@
-"""Wiring of `run`: the database, the venues, the market of dev mode, the supervisor and the page."""
+"""Wiring of `run`: the story of a start, and of its end."""
 
 import asyncio
 import secrets
@@ -14,51 +14,38 @@ from typing import Final
 from aiohttp import web
 from loguru import logger
 
+from bot.alerts import Alert
 from bot.clock import SystemClock
-from bot.config import Loaded, Settings, secret_values, settings_in_force
-from bot.dashboard.app import DashboardParts, create_app, serve
+from bot.config import Loaded, Settings, secret_values
+from bot.dashboard.app import create_app, serve
 from bot.dashboard.live_streams import LIVE_PAGES
-from bot.dashboard.parts import TradingParts
+from bot.dashboard.parts import DashboardParts
 from bot.dashboard.seeding import checked_seeds
 from bot.dashboard.sessions import OneTimeLogin
+from bot.database.durability import NEXT_STEP, durability_faults, durability_refusal
 from bot.database.embedded import EmbeddedPostgres
 from bot.database.migrate import migrate
-from bot.database.pool import open_pool
-from bot.database.postgres import PostgresStores
+from bot.database.pool import Pool, open_pool
 from bot.database.postgres_kills import PostgresKillNews
 from bot.database.writer import WriterLock
 from bot.errors import ConfigError
 from bot.interfaces import KillNews
-from bot.kill_watch import KillWatch
-from bot.layer1_data.broker_router import BrokerRouter
-from bot.layer1_data.candle_cache import CandleCache
-from bot.layer1_data.feeds.candle_feed import CandleFeed
-from bot.layer1_data.venue_desk import VenueDesk
-from bot.layer2_intelligence.features import LiveFeatures
-from bot.layer2_intelligence.strategies.divergence import DIVERGENCE
-from bot.layer4_risk.exposure import RiskReport
-from bot.layer4_risk.kill_file import KillFile
-from bot.layer5_monitoring.events import JournalEvents
 from bot.layer5_monitoring.health import HealthState
 from bot.layer5_monitoring.job_ages import JobAges
-from bot.layer5_monitoring.journal import StoredJournal
 from bot.layer5_monitoring.logger import Redactor, configure_logging
 from bot.layer5_monitoring.recent_log import RecentLog
 from bot.layer5_monitoring.service_manager import ServiceManager
-from bot.models import DaemonStatus, JobHealth
-from bot.scheduler import IntervalScheduler
-from bot.supervisor import EntryGate, Supervisor, SupervisorParts
+from bot.models import JobHealth
+from bot.supervisor import Supervisor
 from bot.wiring.alerts import AlertingParts, alerting
-from bot.wiring.analyst_desk import AnalystSeat, analyst_seat
-from bot.wiring.checkup import checkup_of, why_not_ready
-from bot.wiring.core import TradingCore, trading_core
+from bot.wiring.analyst_desk import analyst_seat
+from bot.wiring.checkup import why_not_ready
 from bot.wiring.market import AccountCheck, Market, market_settings, open_market
-from bot.wiring.metrics import Metering
 from bot.wiring.metrics_probes import WatchedParts
+from bot.wiring.pages import pages_of
 from bot.wiring.people import people_of
-from bot.wiring.risk import report_of
 from bot.wiring.shares import Shares, open_shares
-from bot.wiring.versions import versions
+from bot.wiring.trading import Trading
 from bot.wiring.watchdog import watched
 from bot.wiring.ways import ways_of
 
@@ -121,97 +108,30 @@ async def daemon(
 ) -> AsyncIterator[Daemon]:
     """Start everything in order, and stop it in the reverse order however it ends."""
     settings, data = market_settings(loaded.settings), loaded.data_directory
-    redactor = Redactor(secret_values(settings))
-    configure_logging(
-        level=settings.run.log_level, log_format=settings.run.log_format, redactor=redactor, stream=sys.stdout
-    )
+    redactor = _logging(settings)
     checked_seeds(settings.dashboard)
     api_token = secrets.token_urlsafe(24)
     redactor.add(api_token)
     state.detail = "starting the database"
     async with _stores(settings, data, say) as (shares, kill_news), analyst_seat(settings, shares.trading) as seat:
-        stores = shares.trading
-        people = await people_of(settings, data, stores)
+        people = await people_of(settings, data, shares.trading)
         redactor.add(*people.secrets)
         state.detail = "starting the market"
         market = await open_market(loaded, settings, data)
-        accounts = AccountCheck(market.brokers, stores.accounts, currency=settings.risk.account_currency)
+        accounts = AccountCheck(market.brokers, shares.trading.accounts, currency=settings.risk.account_currency)
         await accounts.look()
-        scheduler = IntervalScheduler(
-            market.clock,
-            speed=market.speed,
-            least_interval_s=market.least_interval_s,
-            on_problem=lambda job, text: supervisor.note_problem(job, text),
-        )
-        events = JournalEvents()
-        kill_file = KillFile(data)
-        metering = Metering(settings, market)
-        supervisor, core, router, feed = _supervisor(
-            settings, market, stores, events, scheduler, kill_file, kill_news, seat, metering
-        )
-
-        async def risk() -> RiskReport:
-            return await report_of(
-                settings=settings, stores=shares.pages, router=router, supervisor=supervisor, core=core
-            )
-
-        watched = WatchedParts(
-            settings=settings,
-            data=data,
-            clock=SystemClock(),
-            market_clock=market.clock,
-            speed=market.speed,
-            stores=stores,
-            supervisor=supervisor,
-            core=core,
-            router=router,
-            feed=feed,
-            jobs=scheduler.health,
-            ages=JobAges(scheduler.health, SystemClock(), speed=market.speed),
-            events=events,
-            alerts=lambda: desk.alerts(),
-            has_ways=any(each.is_set and each.channel for each in ways_of(settings)),
-            ready=lambda: why_not_ready(state, supervisor),
-            watchers=lambda: len(running.app[LIVE_PAGES]),
-        )
-        one_time = OneTimeLogin(SystemClock())
-        log = RecentLog(redactor.redact)
-        parts = DashboardParts(
-            stores=shares.pages,
-            status=lambda: _status(supervisor, shares.pages, settings, url, market),
-            events=events,
-            registry=market.registry,
-            clock=SystemClock(),
-            user=people.owner,
-            vault=people.vault,
-            trusted_proxies=settings.dashboard.proxies,
-            second_factor_required=settings.run.mode == "live",
+        trading = Trading(settings, data, shares=shares, market=market, seat=seat, kill_news=kill_news)
+        watched = _watched(trading, state, alerts=lambda: desk.alerts(), watchers=lambda: len(running.app[LIVE_PAGES]))
+        one_time, log = OneTimeLogin(SystemClock()), RecentLog(redactor.redact)
+        pages = pages_of(
+            trading,
+            watched,
+            loaded=loaded,
+            url=url,
+            people=people,
             api_token=api_token,
-            market_note=market.note,
-            health=lambda: {"mode": settings.run.mode, **supervisor.health()},
-            kill=core.kill,
-            kill_file=kill_file,
-            risk=risk,
-            venues=VenueDesk(router),
-            features=supervisor.features,
-            trading=TradingParts(
-                desk=core.desk,
-                accounts=supervisor.accounts,
-                quotes=supervisor.quotes,
-                positions=core.book.positions,
-                preview=supervisor.preview,
-                run_task=supervisor.run_task,
-            ),
-            ready=watched.ready,
-            checkup=checkup_of(watched, metering.lag),
-            metrics=metering.metrics.registry,
-            reconciliations=lambda: supervisor.reconciliations(),
             one_time_login=one_time,
-            judged=supervisor.judged,
             log=log,
-            configuration=settings_in_force(loaded, settings),
-            ways=ways_of(settings),
-            versions=versions(),
         )
         running = Daemon(
             mode=settings.run.mode,
@@ -219,42 +139,89 @@ async def daemon(
             api_token=api_token,
             one_time_token=one_time.issue(),
             login=people.login,
-            app=create_app(parts),
-            supervisor=supervisor,
+            app=create_app(pages),
+            supervisor=trading.supervisor,
             market=market,
             accounts=accounts,
             state=state,
-            jobs=scheduler.health,
+            jobs=trading.scheduler.health,
             runners=[],
         )
-        told = AlertingParts(
-            settings=settings,
-            data=data,
-            stores=stores,
-            events=events,
-            redactor=redactor,
-            log=log,
-            core=core,
-            health=supervisor.health,
-            jobs=scheduler.health,
-            status=parts.status,
-            reconciliations=parts.reconciliations,
-            risk=risk,
-            features=supervisor.features,
-        )
+        told = _told(trading, pages, redactor)
         # Before the start: what that finds is told and counted, too.
-        async with alerting(told) as desk, metering.running(events, watched):
+        async with alerting(told) as desk, trading.metering.running(trading.events, watched):
             for note in market.notes:
-                await core.pipeline.record("instrument", None, {"what": note})
-            try:
-                await supervisor.start()
+                await trading.core.pipeline.record("instrument", None, {"what": note})
+            async with _trading_goes_on(running, stop):
                 yield running
-            finally:
-                stop.set()
-                await supervisor.stop()
-                for runner in running.runners:
-                    await runner.cleanup()
-                market.save()
+
+
+@asynccontextmanager
+async def _trading_goes_on(running: Daemon, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Jobs run while the block does. In the end they stop first, then the pages, and the market is kept."""
+    try:
+        await running.supervisor.start()
+        yield
+    finally:
+        stop.set()
+        await running.supervisor.stop()
+        for runner in running.runners:
+            await runner.cleanup()
+        running.market.save()
+
+
+def _logging(settings: Settings) -> Redactor:
+    """The log as the settings want it; what the answer is told, it leaves out."""
+    redactor = Redactor(secret_values(settings))
+    configure_logging(
+        level=settings.run.log_level, log_format=settings.run.log_format, redactor=redactor, stream=sys.stdout
+    )
+    return redactor
+
+
+def _watched(
+    trading: Trading, state: HealthState, *, alerts: Callable[[], Sequence[Alert]], watchers: Callable[[], int]
+) -> WatchedParts:
+    """For gauges and the deep check."""
+    settings, market, jobs = trading.settings, trading.market, trading.scheduler.health
+    return WatchedParts(
+        settings=settings,
+        data=trading.data,
+        clock=SystemClock(),
+        market_clock=market.clock,
+        speed=market.speed,
+        stores=trading.shares.trading,
+        supervisor=trading.supervisor,
+        core=trading.core,
+        router=trading.router,
+        feed=trading.feed,
+        jobs=jobs,
+        ages=JobAges(jobs, SystemClock(), speed=market.speed),
+        events=trading.events,
+        alerts=alerts,
+        has_ways=any(each.is_set and each.channel for each in ways_of(settings)),
+        ready=lambda: why_not_ready(state, trading.supervisor),
+        watchers=watchers,
+    )
+
+
+def _told(trading: Trading, pages: DashboardParts, redactor: Redactor) -> AlertingParts:
+    """For alerts, and for commands from a chat, which are answered as the pages do."""
+    return AlertingParts(
+        settings=trading.settings,
+        data=trading.data,
+        stores=trading.shares.trading,
+        events=trading.events,
+        redactor=redactor,
+        log=pages.log,
+        core=trading.core,
+        health=trading.supervisor.health,
+        jobs=trading.scheduler.health,
+        status=pages.status,
+        reconciliations=pages.reconciliations,
+        risk=trading.risk,
+        features=trading.supervisor.features,
+    )
 
 
 @asynccontextmanager
@@ -273,11 +240,21 @@ async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[tup
             applied = await migrate(pool, clock)
             if applied:
                 logger.info("database: applied {}", ", ".join(applied))
+            await _durable(pool, settings.run.mode)
             async with writer.held():  # raises where another daemon has it: nothing of ours has begun yet
                 yield shares, PostgresKillNews(dsn)
     finally:
         if server is not None:
             await server.stop()
+
+
+async def _durable(pool: Pool, mode: str) -> None:
+    """Tell under which settings a power cut can undo a commit. Raises ConfigError where the mode forbids them (D8)."""
+    faults = await durability_faults(pool)
+    if refusal := durability_refusal(faults, mode):
+        raise ConfigError(refusal)
+    for each in faults:
+        logger.warning("database: {}. Next step: {}", each, NEXT_STEP)
 
 
 async def _started(server: EmbeddedPostgres) -> str:
@@ -291,86 +268,3 @@ async def _started(server: EmbeddedPostgres) -> str:
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         raise
-
-
-def _supervisor(
-    settings: Settings,
-    market: Market,
-    stores: PostgresStores,
-    events: JournalEvents,
-    scheduler: IntervalScheduler,
-    kill_file: KillFile,
-    kill_news: KillNews,
-    seat: AnalystSeat,
-    metering: Metering,
-) -> tuple[Supervisor, TradingCore, BrokerRouter, CandleFeed]:
-    registry, clock = market.registry, market.clock
-    router = BrokerRouter([metering.broker(each) for each in market.brokers], registry)
-    cache, gate = CandleCache(registry), EntryGate()
-    feed = CandleFeed(router, cache, clock)
-
-    journal = StoredJournal(stores.journal, events)
-    analyst = metering.seat(seat).desk(
-        settings,
-        stores,
-        clock,
-        record=lambda kind, task_id, data: core.pipeline.record(kind, task_id, data),
-        on_problem=lambda text: supervisor.note_problem("analyst", text),
-    )
-    core = trading_core(
-        settings=settings,
-        registry=registry,
-        clock=clock,
-        stores=stores,
-        journal=journal,
-        candles=cache,
-        broker_of=router.broker,
-        quote_of=lambda symbol: supervisor.quote_of(symbol),
-        entries_blocked=gate.blocked,
-        strategies=[DIVERGENCE],
-        environment=settings.run.mode[0],
-        kill_file=kill_file,
-        analyst=analyst,
-    )
-    kill_watch = KillWatch(
-        switch=core.kill,
-        flattener=core.flattener,
-        news=kill_news,
-        settle=lambda broker_id: supervisor.settle(broker_id),
-        clock=SystemClock(),  # a person presses it, at whatever speed the market runs
-        record=core.pipeline.record,
-        on_problem=lambda text: supervisor.note_problem("kill switch", text),
-    )
-    parts = SupervisorParts(
-        settings=settings,
-        registry=registry,
-        clock=clock,
-        stores=stores,
-        scheduler=scheduler,
-        router=router,
-        feed=metering.feed(feed),
-        cache=cache,
-        book=core.book,
-        tracker=core.tracker,
-        guard=core.guard,
-        reconciler=metering.reconciler(core.reconciler),
-        answers=core.answers,
-        kill=core.kill,
-        kill_watch=kill_watch,
-        daily_loss=core.daily_loss,
-        drawdown=core.drawdown,
-        outcomes=core.outcomes,
-        pipeline=core.pipeline,
-        analyst=analyst,
-        tasks=market.tasks(settings),
-        new_features=lambda: LiveFeatures(settings.divergence, settings.validation.bandwidth_lookback),
-    )
-    supervisor = Supervisor(parts, gate)
-    return supervisor, core, router, feed
-
-
-async def _status(
-    supervisor: Supervisor, stores: PostgresStores, settings: Settings, url: str, market: Market
-) -> DaemonStatus:
-    health = str(supervisor.health()["status"])
-    return await supervisor.status(stores, mode=settings.run.mode, url=url, health=health, market=market.note())

@@ -14,6 +14,7 @@ from bot.config import Loaded
 from bot.database.access import Database
 from bot.database.archive import Manifest, new_archive, open_archive
 from bot.database.backup import OnRows, Restored, back_up, nobody_watches, pending_of_archive, restore
+from bot.database.durability import NEXT_STEP, durability_faults
 from bot.database.embedded import EmbeddedPostgres
 from bot.database.inspection import (
     DatabaseFacts,
@@ -26,7 +27,7 @@ from bot.database.inspection import (
     was_migrated,
 )
 from bot.database.migrate import migrate, pending_migrations, read_migrations
-from bot.database.pool import Pool, durability_faults, open_pool, place_of
+from bot.database.pool import Pool, open_pool, place_of
 from bot.database.sealed import Key
 from bot.errors import BotError, SchemaMismatch, UsageError
 from bot.wiring.data_lock import DataInUse, data_lock
@@ -168,7 +169,7 @@ async def database_checks(loaded: Loaded, say: Say) -> list[Check]:
         *checks,
         _check("pages", pages, "warn", "every page has a checksum", "restore the newest good backup on another disk"),
         _check("numbers", numbers, "fail", "every sequence is ahead of its column", "restore the newest good backup"),
-        _check("durability", durability, "fail", "a commit survives a power cut", "correct the server's settings"),
+        _check("durability", durability, "fail", "a commit survives a power cut", NEXT_STEP),
         _check("schema", schema, "fail", "as the migrations made it", "undo what was changed by hand, see schema.sql"),
     ]
 

@@ -18,6 +18,7 @@ from bot.layer1_data.brokers.simulated.state import FileVenueState
 from bot.layer1_data.feeds.market_player import MarketPlayer, Track, start_of
 from bot.layer1_data.feeds.played_history import PlayedHistory
 from bot.layer1_data.feeds.recorded import Recording, load, recordings
+from bot.layer1_data.venue_terms import VenueDescriptions
 from bot.layer2_intelligence.strategies.divergence import DIVERGENCE
 from bot.models import StrategyTask, Timeframe
 
@@ -49,6 +50,7 @@ class DevMarket:
         self.speed = settings.dev.dev_speed
         self.least_interval_s = LEAST_INTERVAL_S
         self.notes: Sequence[str] = ()
+        self.descriptions = VenueDescriptions()  # these venues are made of the registry
         self._path = data_directory / "dev" / "market.json"
         resume = self._saved()
         self.clock = PacedClock(start_of(resume), self.speed)
@@ -86,11 +88,24 @@ class DevMarket:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Play until told to stop, saving the place now and then."""
-        playing = asyncio.create_task(self._player.run(stop), name="market player")
+        playing = asyncio.create_task(self._play(stop), name="market player")
         while not playing.done():
             await asyncio.wait((playing,), timeout=_SAVE_EVERY_S)
             self.save()
         await playing
+
+    async def _play(self, stop: asyncio.Event) -> None:
+        """A venue that cannot write down what it did stands still until it can: no real one would end a daemon."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                try:
+                    await self._player.run(stop)
+                except StorageError as error:
+                    logger.error("dev market: it stands still: {}", error)
+                    await asyncio.wait((stopping,), timeout=_SAVE_EVERY_S)
+        finally:
+            stopping.cancel()
 
     def save(self) -> None:
         """Keep the place for the next start. A disk that is full is told, and ends nothing."""
@@ -99,8 +114,12 @@ class DevMarket:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(orjson.dumps(self._player.position()))
             beside.replace(self._path)
+            for each in self.brokers:
+                each.save()  # one whose market has closed since would otherwise forget what it could not write then
         except OSError as error:
             logger.error("dev market: {} was not saved ({}); free some space", self._path, error.strerror)
+        except StorageError as error:
+            logger.error("dev market: {}", error)
 
     def note(self) -> str:
         """What these prices are, in one sentence."""

@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal
 
@@ -14,6 +13,8 @@ from bot.errors import BotError
 from bot.instruments import AssetClass, BrokerId, Instrument, counted_as
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import BrokerInterface, VenueTerms
+from bot.layer1_data.venue_terms import NEXT_STEP as TERMS_NEXT_STEP
+from bot.layer1_data.venue_terms import differences, money_fault
 from bot.models import Timeframe
 
 Status = Literal["ok", "warn", "fail"]
@@ -133,13 +134,15 @@ class VenueCheckup:
         self._terms = await self._broker.terms([each.symbol for each in self._instruments])
         known = {each.symbol: each for each in self._terms}
         missing = [each.symbol for each in self._instruments if each.symbol not in known]
-        other = [
-            text for each in self._instruments if each.symbol in known for text in differences(each, known[each.symbol])
-        ]
+        offered = [(each, known[each.symbol]) for each in self._instruments if each.symbol in known]
+        faults = [fault for each, terms in offered if (fault := money_fault(each, terms))]
+        other = [text for each, terms in offered if not money_fault(each, terms) for text in differences(each, terms)]
         found = []
         if missing:
             step = "remove them from the tasks, or ask the venue to enable them"
             found.append(self._check("instruments", "fail", f"not offered here: {', '.join(missing)}", step))
+        if faults:
+            found.append(self._check("contracts", "fail", "; ".join(faults), TERMS_NEXT_STEP))
         if other:
             step = "nothing: the venue's values are used from the next start on"
             found.append(self._check("instruments", "warn", "; ".join(other), step))
@@ -177,21 +180,6 @@ class VenueCheckup:
         return [self._check("rate budget", "ok", told)]
 
 
-def differences(instrument: Instrument, terms: VenueTerms) -> list[str]:
-    """Where the venue's terms are not those of our registry, in words."""
-    pairs: tuple[tuple[str, Decimal, Decimal], ...] = (
-        ("tick", instrument.tick, terms.tick),
-        ("quantity step", instrument.quantity_step, terms.quantity_step),
-        ("least quantity", instrument.min_quantity, terms.min_quantity),
-        ("contract size", instrument.contract_size, terms.contract_size),
-    )
-    return [
-        f"{instrument.symbol} {name}: venue {theirs.normalize():f}, ours {ours.normalize():f}"
-        for name, ours, theirs in pairs
-        if ours != theirs
-    ]
-
-
 def machine_checks(loaded: Loaded) -> list[Check]:
     """Settings, data directory and disk: all that needs no network."""
     mode = loaded.settings.run.mode
@@ -213,7 +201,8 @@ def _disk(loaded: Loaded) -> Check:
 
 
 async def database_check(loaded: Loaded) -> Check:
-    """The database of DATABASE_URL answers and has our schema; the embedded one is started by the daemon."""
+    """The database of DATABASE_URL answers and keeps what it commits; the embedded one is started by the daemon."""
+    from bot.database.durability import NEXT_STEP, durability_faults, durability_refusal
     from bot.database.pool import open_pool
 
     dsn = loaded.settings.run.database_url
@@ -225,12 +214,16 @@ async def database_check(loaded: Loaded) -> Check:
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             pool = await open_pool(dsn)
+            faults = await durability_faults(pool)
             await pool.close()
     except TimeoutError:
         return Check(name="database", status="fail", detail=f"no answer within {ANSWER_WITHIN_S:.0f} s", next_step=step)
     except BotError as error:
         return Check(name="database", status="fail", detail=str(error), next_step=step)
-    return Check(name="database", status="ok", detail="answers")
+    if faults:
+        status: Status = "fail" if durability_refusal(faults, loaded.settings.run.mode) else "warn"
+        return Check(name="database", status=status, detail="; ".join(faults), next_step=NEXT_STEP)
+    return Check(name="database", status="ok", detail="answers, and what it commits survives a power cut")
 
 
 def half_set(broker_id: BrokerId, missing: Sequence[str], instead: str) -> Check:

@@ -11,6 +11,7 @@ from bot.errors import BrokerError, ConfigError
 from bot.instruments import InstrumentRegistry, counted_as, default_registry
 from bot.interfaces import AccountStore, Clock
 from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer1_data.venue_terms import VenueDescriptions
 from bot.models import StrategyTask
 from bot.wiring.dev_market import DevMarket, dev_settings
 from bot.wiring.paper_market import open_paper_market
@@ -23,11 +24,13 @@ _ASK_AGAIN_S: Final = 10.0
 class Market(Protocol):
     """`speed` is market seconds per real second; jobs run at most every `least_interval_s` real seconds.
 
-    `notes`: where the venues describe an instrument otherwise than the registry did, or do not offer it.
+    `notes`: where the venues describe an instrument otherwise than the registry did, or do not offer it;
+    `descriptions`: what of that keeps entries out.
     """
 
     registry: InstrumentRegistry
     notes: Sequence[str]
+    descriptions: VenueDescriptions
     speed: float
     least_interval_s: float
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Final
 
 from loguru import logger
 
@@ -11,18 +11,25 @@ from bot.config import Settings
 from bot.errors import BrokerError
 from bot.instruments import DEFAULT_UNIVERSE, Instrument, InstrumentRegistry
 from bot.layer1_data.broker_interface import BrokerInterface, VenueTerms
+from bot.layer1_data.venue_terms import VenueDescriptions, differences, refreshed
 from bot.layer2_intelligence.strategies.divergence import DIVERGENCE
 from bot.models import StrategyTask, Timeframe
-from bot.wiring.doctor import differences
 from bot.wiring.venues import Venue
 
-DESCRIBED_WITHIN_S = 20.0
+DESCRIBED_WITHIN_S: Final = 20.0
+_ASK_AGAIN_S: Final = 30.0
 
 
 class PaperMarket:
     """Connected venues and what can be traded there, described as the venues describe it now."""
 
-    def __init__(self, venues: Sequence[Venue], registry: InstrumentRegistry, notes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        venues: Sequence[Venue],
+        registry: InstrumentRegistry,
+        notes: Sequence[str],
+        descriptions: VenueDescriptions,
+    ) -> None:
         self.registry = registry
         self.speed = 1.0
         self.least_interval_s = 0.0
@@ -30,6 +37,7 @@ class PaperMarket:
         self.brokers: list[BrokerInterface] = [each.broker for each in venues]
         self._venues = venues
         self.notes = notes
+        self.descriptions = descriptions
 
     def tasks(self, settings: Settings) -> list[StrategyTask]:
         """One divergence task per instrument of the default universe and timeframe of TIMEFRAMES."""
@@ -37,8 +45,26 @@ class PaperMarket:
         return [StrategyTask.of(DIVERGENCE, each, length) for each in self.registry for length in lengths]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """The world plays it."""
-        await stop.wait()
+        """The world plays it; a venue that has not described its instruments yet is asked again meanwhile."""
+        asking = asyncio.create_task(self._ask_on(), name="descriptions")
+        try:
+            await stop.wait()
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def ask_silent(self) -> None:
+        """Once more, of those venues that have described nothing yet. What is harmless waits for the next start."""
+        for broker in self.brokers:
+            ours = self.registry.of_broker(broker.broker_id)
+            if broker.broker_id in self.descriptions.silent and (terms := await _described(broker, ours)) is not None:
+                self.descriptions.note(broker.broker_id, ours, terms)
+                logger.info("instruments of {}: described now", broker.broker_id)
+
+    async def _ask_on(self) -> None:
+        while self.descriptions.silent:
+            await self.clock.sleep(_ASK_AGAIN_S)
+            await self.ask_silent()
 
     def save(self) -> None:
         """Every venue remembers by itself."""
@@ -49,43 +75,37 @@ class PaperMarket:
 
 
 async def open_paper_market(venues: Sequence[Venue]) -> PaperMarket:
-    """Ask each venue what it trades; one that does not answer keeps our own description."""
-    universe = [each for each in DEFAULT_UNIVERSE if any(each.broker_id == venue.broker.broker_id for venue in venues)]
-    terms = await asyncio.gather(*(_described(each.broker, universe) for each in venues))
-    by_symbol = {each.symbol: each for of_venue in terms for each in of_venue or ()}
-    silent = {venue.broker.broker_id for venue, of_venue in zip(venues, terms, strict=True) if of_venue is None}
-    says = {each.broker.broker_id: f"{each.broker.broker_id} ({each.says})" for each in venues}
-    kept, notes = [], []
-    for instrument in universe:
-        found = by_symbol.get(instrument.symbol)
-        if found is None and instrument.broker_id not in silent:
-            notes.append(f"{instrument.symbol} is not traded: {says[instrument.broker_id]} does not offer it")
-        elif found is None:
-            kept.append(instrument)
-        else:
-            notes += differences(instrument, found)
-            kept.append(refreshed(instrument, found))
+    """Ask each venue what it trades; of one that does not answer our own description is kept, and nothing opened."""
+    known = {each.broker.broker_id for each in venues}
+    universe = InstrumentRegistry(each for each in DEFAULT_UNIVERSE if each.broker_id in known)
+    answers = await asyncio.gather(
+        *(_described(each.broker, universe.of_broker(each.broker.broker_id)) for each in venues)
+    )
+    descriptions, kept, notes = VenueDescriptions(), list[Instrument](), list[str]()
+    for venue, terms in zip(venues, answers, strict=True):
+        broker_id, ours = venue.broker.broker_id, universe.of_broker(venue.broker.broker_id)
+        if terms is None:
+            descriptions.expect(broker_id)
+            kept += ours
+            continue
+        descriptions.note(broker_id, ours, terms)
+        told = {each.symbol: each for each in terms}
+        for instrument in ours:
+            if instrument.symbol in told:
+                notes += differences(instrument, told[instrument.symbol])
+                kept.append(refreshed(instrument, told[instrument.symbol]))
+            else:
+                notes.append(f"{instrument.symbol} is not traded: {broker_id} ({venue.says}) does not offer it")
     for each in notes:
         logger.warning("instruments: {}", each)
-    return PaperMarket(venues, InstrumentRegistry(kept), notes)
+    return PaperMarket(venues, InstrumentRegistry(kept), notes, descriptions)
 
 
-def refreshed(instrument: Instrument, terms: VenueTerms) -> Instrument:
-    """`instrument` with the precision that its venue demands today."""
-    return replace(
-        instrument,
-        tick=terms.tick,
-        quantity_step=terms.quantity_step,
-        min_quantity=terms.min_quantity,
-        contract_size=terms.contract_size,
-    )
-
-
-async def _described(broker: BrokerInterface, universe: Sequence[Instrument]) -> Sequence[VenueTerms] | None:
+async def _described(broker: BrokerInterface, ours: Sequence[Instrument]) -> Sequence[VenueTerms] | None:
     try:
         async with asyncio.timeout(DESCRIBED_WITHIN_S):
-            return await broker.terms([each.symbol for each in universe if each.broker_id == broker.broker_id])
+            return await broker.terms([each.symbol for each in ours])
     except (BrokerError, TimeoutError) as error:
         words = str(error) or "no answer"
-        logger.warning("instruments of {}: {}; our own description is used", broker.broker_id, words)
+        logger.warning("instruments of {}: {}; our own description is used, nothing is opened", broker.broker_id, words)
         return None

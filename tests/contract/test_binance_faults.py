@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from bot.clock import ManualClock
-from bot.errors import BrokerUnavailable, ConfigError, OrderFateUnknown
+from bot.errors import BrokerUnavailable, ConfigError, KeyRefused, OrderFateUnknown
 from bot.instruments import BINANCE, Symbol, default_registry
 from bot.layer1_data.broker_interface import WOULD_TRIGGER
 from bot.layer1_data.brokers.binance.adapter import BinanceBroker
@@ -734,30 +734,37 @@ async def test_terms_leave_out_what_the_venue_does_not_know(desk: Desk) -> None:
 
 async def test_a_wrong_key_is_told_in_the_venues_words_and_shown_nowhere(desk: Desk) -> None:
     broker = desk.connect(access={"key": "hush-key", "secret": "hush-secret"})
-    with pytest.raises(BrokerUnavailable, match="Invalid API-key") as told:
+    with pytest.raises(KeyRefused, match="Invalid API-key") as told:
         await broker.check_connectivity()
-    ack = await broker.place(entry())
+    with pytest.raises(KeyRefused, match="had no effect: Invalid API-key") as refused:
+        await broker.place(entry())
 
-    assert (ack.state, "Invalid API-key" in ack.reason) == (OrderState.REJECTED, True)
-    assert "hush" not in f"{told.value!r}{ack}"
+    assert "hush" not in f"{told.value!r}{refused.value!r}"
 
 
-async def test_a_key_revoked_while_we_run_is_a_definite_no_although_ccxt_calls_it_a_ban(desk: Desk) -> None:
+async def test_a_key_revoked_while_we_run_is_told_as_such_and_surely_did_nothing_although_ccxt_calls_it_a_ban(
+    desk: Desk,
+) -> None:
     broker = desk.connect(instruments=(BTC,))
     await broker.place(entry())
     desk.venue.key_is_revoked = True
 
-    ack = await broker.place(entry(client_order_id=leg_of(ENTRY, "E1")))
-    with pytest.raises(BrokerUnavailable, match="Invalid API-key"):
+    with pytest.raises(KeyRefused, match="Invalid API-key"):
+        await broker.place(entry(client_order_id=leg_of(ENTRY, "E1")))
+    with pytest.raises(KeyRefused, match="Invalid API-key"):
+        await broker.cancel(ENTRY)
+    with pytest.raises(KeyRefused, match="Invalid API-key"):
         await broker.positions()
 
-    assert ack.state is OrderState.REJECTED
+    desk.venue.key_is_revoked = False
+    assert len(desk.venue.book.orders) == 1
+    assert len(await broker.positions()) == 1
 
 
 async def test_a_wrong_secret_is_a_refused_signature(desk: Desk) -> None:
     broker = desk.connect(access={"secret": "hush"})
 
-    with pytest.raises(BrokerUnavailable, match="Signature for this request is not valid"):
+    with pytest.raises(KeyRefused, match="Signature for this request is not valid"):
         await broker.identity()
 
 
@@ -785,7 +792,9 @@ async def test_no_error_shows_a_signature_or_a_key(desk: Desk) -> None:
     assert (KEY in str(told.value), SECRET in str(told.value)) == (False, False)
 
 
-@pytest.mark.parametrize("url", ["http://binance.example", "https://127.0.0.1:1", "http://localhost:1", "127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "url", ["http://binance.example", "https://binance.example", "http://localhost:1", "127.0.0.1:1"]
+)
 def test_an_address_that_could_lead_out_of_this_machine_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
         Access(environment="live", url=url)

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from bot.clock import ReplayClock
-from bot.errors import BrokerUnavailable, ConfigError, OrderFateUnknown
+from bot.errors import BrokerUnavailable, ConfigError, KeyRefused, OrderFateUnknown
 from bot.instruments import Currency, Symbol, default_registry
 from bot.layer1_data.broker_interface import WOULD_TRIGGER
 from bot.layer1_data.brokers.ig.access import Access
@@ -544,6 +544,23 @@ async def test_a_token_that_is_always_refused_is_renewed_once_for_each_question(
     assert (stand.venue.logins, len(stand.venue.sent("GET /accounts"))) == (2, 2)
 
 
+async def test_a_fresh_token_that_is_refused_too_leads_to_no_login_for_each_question(stand: Stand) -> None:
+    """O5: IG suspends those who log in again and again."""
+    broker = stand.connected()
+    stand.fault("no", "GET /accounts", times=-1, status=401, code="error.security.account-token-invalid")
+    for _ in range(5):
+        with pytest.raises(BrokerUnavailable):
+            await broker.account()
+        stand.passes(2)
+
+    assert stand.venue.logins == 2
+
+    stand.venue.faults.clear()
+    stand.passes(30)
+    await broker.account()
+    assert stand.venue.logins == 3
+
+
 async def test_an_order_that_meets_an_ended_token_is_unknown_and_never_sent_again(stand: Stand) -> None:
     broker = stand.connected()
     await broker.check_connectivity()
@@ -579,11 +596,11 @@ async def test_a_key_revoked_meanwhile_stops_every_further_request(stand: Stand)
     broker = stand.connected()
     await broker.place(entry())
     stand.venue.key = "another"
-    with pytest.raises(BrokerUnavailable, match="api-key-invalid"):
+    with pytest.raises(KeyRefused, match="api-key-invalid"):
         await broker.positions()
     before = len(stand.venue.requests)
 
-    with pytest.raises(BrokerUnavailable, match="not tried again"):
+    with pytest.raises(KeyRefused, match="not tried again"):
         await broker.place(exit_of("10"))
     assert len(stand.venue.requests) == before
 

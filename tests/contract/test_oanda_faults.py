@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from bot.clock import ManualClock, SystemClock
-from bot.errors import BrokerUnavailable, OrderFateUnknown
+from bot.errors import BrokerUnavailable, KeyRefused, OrderFateUnknown
 from bot.instruments import Instrument, Symbol, default_registry
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.brokers.oanda.access import Access, Environment, TimeOuts
@@ -629,26 +629,36 @@ async def test_a_wrong_key_or_account_is_told_in_the_venues_words(
 ) -> None:
     stranger = adapter(desk.url, **changes)
 
-    with pytest.raises(BrokerUnavailable, match=words):
+    with pytest.raises(KeyRefused, match=words):
         await stranger.check_connectivity()
-    ack = await stranger.place(entry())
+    with pytest.raises(KeyRefused, match=words):
+        await stranger.place(entry())
     await stranger.close()
 
-    assert ack.state is OrderState.REJECTED
-    assert words in ack.reason
     assert desk.effects() == 0
 
 
-async def test_a_key_that_is_revoked_mid_run_is_a_no_in_the_venues_words_and_leaves_positions(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("fault", "words"), [(Fault.UNAUTHORISED, "Insufficient authorization"), (Fault.FORBIDDEN, "forbidden")]
+)
+async def test_a_key_that_is_revoked_mid_run_is_told_as_such_surely_did_nothing_and_leaves_positions(
+    desk: Desk, fault: Fault, words: str
+) -> None:
     await desk.broker.place(entry())
-    desk.venue.faults.always(Fault.UNAUTHORISED)
+    desk.venue.faults.always(fault)
 
-    ack = await desk.broker.place(entry("second"))
-    with pytest.raises(BrokerUnavailable, match="Insufficient authorization"):
+    with pytest.raises(KeyRefused, match=words):
+        await desk.broker.place(entry("second"))
+    with pytest.raises(KeyRefused, match=words):
+        await desk.broker.amend_stop(ENTRY, D("1.09600"))
+    with pytest.raises(KeyRefused, match=words):
+        await desk.broker.cancel(ENTRY)
+    with pytest.raises(KeyRefused, match=words):
         await desk.broker.positions()
 
-    assert (ack.state, "Insufficient authorization" in ack.reason) == (OrderState.REJECTED, True)
-    assert len(desk.venue.book.open_trades()) == 1
+    desk.venue.faults.lift()
+    (position,) = await desk.broker.positions()
+    assert (position.stop_price, len(desk.venue.book.open_trades())) == (entry().plan.stop, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Reports over both backends: the same days must be told alike, and what a figure says must be true of the rows."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from bot.database.memory import MemoryStores
 from bot.database.postgres import PostgresStores
 from bot.instruments import BINANCE, OANDA, BrokerId, Symbol
 from bot.interfaces import Stores
-from bot.models import Direction, OutcomeVerdict, SignalId, StrategyName, Timeframe
+from bot.models import Direction, OutcomeVerdict, PositionId, SignalId, StrategyName, Timeframe
 from bot.reports import (
     Before,
     Bucket,
@@ -39,6 +40,8 @@ from tests.contract.store_builders import (
 from tests.postgres import Databases, shared_databases
 
 GBP_USD = Symbol("GBP_USD")
+MONTH = T0.replace(month=6, day=1, hour=0, minute=0, second=0, microsecond=0)
+INSTANT = timedelta(microseconds=1)
 FILTERS = (
     SignalFilter(),
     SignalFilter(status="vetoed"),
@@ -160,6 +163,27 @@ async def test_verdicts_count_what_rejected_signals_would_have_made_once_decided
     assert (vetoed.targets, vetoed.stops, vetoed.r_sum) == (1, 1, 1.25)
 
 
+async def test_a_signal_that_gets_further_is_counted_once_and_where_it_is_now(stores: Stores) -> None:
+    await judge(stores, "s1", status="setup", code="")
+    await stores.outcomes.save(outcome("s1"))
+    await stores.outcomes.save(outcome("s1", verdict=OutcomeVerdict.STOP_HIT, r=-1.0))
+    await stores.signals.update_status(SignalId("s1"), "refused", "OPEN_RISK: 6.1 % of 6 %")
+    await stores.outcomes.save(outcome("s1", verdict=OutcomeVerdict.TARGET_HIT, r=2.0))  # its candles were corrected
+
+    (figures,) = await stores.reports.verdicts(SignalFilter())
+
+    assert (figures.status, figures.stopped_by, figures.signals, figures.decided) == ("refused", "OPEN_RISK", 1, 1)
+    assert (figures.targets, figures.stops, figures.r_sum) == (1, 0, 2.0)
+    assert await stores.signals.counts() == {"refused": 1}
+
+
+async def test_an_outcome_that_is_stored_before_its_signal_counts_too(stores: Stores) -> None:
+    await stores.outcomes.save(outcome("s1", verdict=OutcomeVerdict.STOP_HIT, r=-1.0))
+    await judge(stores, "s1")
+    (figures,) = await stores.reports.verdicts(SignalFilter())
+    assert (figures.decided, figures.stops) == (1, 1)
+
+
 # ------------------------------------------------------------------------------------------------------------- trades
 
 
@@ -171,6 +195,19 @@ async def test_closed_positions_leave_out_what_is_open_or_never_was(stores: Stor
 
     assert names(await stores.reports.trades(TradeFilter(), limit=9)) == ["done"]
     assert [each.trades for each in await stores.reports.trade_figures(TradeFilter(), TradeGroup.ALL)] == [1]
+
+
+async def test_a_closed_position_that_turns_out_to_be_open_is_no_trade_until_it_is_closed_again(stores: Stores) -> None:
+    await trade(stores, "t1", "1")
+    ended = await stores.orders.position(PositionId("t1"))
+
+    await stores.orders.save_position(replace(ended, closed_at=None))
+    meanwhile = await stores.reports.trade_figures(TradeFilter(), TradeGroup.ALL), await stores.orders.closed_count()
+    await stores.orders.save_position(replace(ended, realised=Decimal(3)))
+
+    assert meanwhile == ([], 0)
+    (figures,) = await stores.reports.trade_figures(TradeFilter(), TradeGroup.ALL)
+    assert (figures.trades, figures.net, figures.mean_r) == (1, Decimal(3), 3.0)
 
 
 async def test_a_page_of_closed_positions_goes_on_where_the_one_before_ended(stores: Stores) -> None:
@@ -268,6 +305,20 @@ async def test_equity_of_all_time_begins_with_the_first_that_was_noted(stores: S
     assert [each.at for each in found] == [at(4), at(6), at(8)]
 
 
+async def test_slots_longer_than_an_hour_are_whole_hours(stores: Stores) -> None:
+    """T0 is 07:08; two days in 20 slots are three hours each, from 07:00 on."""
+    for minutes, equity in ((-9, "1"), (-1, "10500"), (170, "8400"), (173, "9450"), (2879, "9975"), (2881, "2")):
+        await stores.snapshots.append(snapshot(minutes, equity))
+
+    found = await stores.reports.equity(since=at(0), until=at(2880), points=20)
+
+    assert found == [
+        EquityPoint(at=at(170), equity=Decimal(8400), drawdown=0.2),
+        EquityPoint(at=at(173), equity=Decimal(9450), drawdown=0.1),
+        EquityPoint(at=at(2879), equity=Decimal(9975), drawdown=0.05),
+    ]
+
+
 async def test_of_two_values_of_one_instant_the_curve_has_the_later_one(stores: Stores) -> None:
     await stores.snapshots.append(snapshot(0, "1"))
     await stores.snapshots.append(snapshot(0, "2"))
@@ -327,6 +378,7 @@ async def fill(stores: Stores, *, seed: int) -> None:
             **broker,
         )
         await stores.snapshots.append(snapshot(draw.randrange(100), str(10_000 + draw.randrange(500))))
+        await stores.snapshots.append(snapshot(draw.randrange(30_000), str(10_000 + draw.randrange(500))))
 
 
 def near(row: Any) -> object:
@@ -365,6 +417,51 @@ async def test_memory_and_postgresql_tell_the_same_days_alike(databases: Databas
             for by in TradeGroup:
                 found, expected = await theirs.trade_figures(wanted, by), await ours.trade_figures(wanted, by)
                 assert [near(each) for each in found] == [values(each) for each in expected], (wanted, by)
-        span: dict[str, Any] = {"since": at(0), "until": at(0) + timedelta(minutes=90), "points": 11}
-        drawn, wanted_points = await theirs.equity(**span), await ours.equity(**span)
-        assert [near(each) for each in drawn] == [values(each) for each in wanted_points]
+        for since, minutes, points in ((at(0), 90, 11), (at(0), 20_000, 17), (None, 29_000, 40), (None, 40_000, 500)):
+            span: dict[str, Any] = {"since": since, "until": at(minutes), "points": points}
+            drawn, wanted_points = await theirs.equity(**span), await ours.equity(**span)
+            assert len(drawn) <= points
+            assert [near(each) for each in drawn] == [values(each) for each in wanted_points]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_whole_months_and_the_days_beside_them_are_counted_alike(databases: Databases, seed: int) -> None:
+    """PostgreSQL counts whole months as they come, the memory store every signal each time."""
+    draw = Random(seed)
+    async with databases.pool() as pool:
+        memory, stored = MemoryStores(), PostgresStores(pool)
+        for number in range(80):
+            day, status = draw.randrange(150) * 1440, draw.choice(("vetoed", "setup"))
+            r, further = draw.randrange(-4, 9) / 4, draw.random() < 0.5
+            for stores in (memory, stored):
+                await judge(stores, f"s{number}", minutes=day, status=status, code=("6", "E3")[number % 2])
+                await stores.outcomes.save(outcome(f"s{number}", verdict=OutcomeVerdict.NEITHER, r=r))
+                if further:
+                    await stores.signals.update_status(SignalId(f"s{number}"), "ordered", "")
+        edges = [None, MONTH, MONTH - INSTANT, MONTH + timedelta(days=31), at(0), at(0), at(100_000), at(170_000)]
+        for _ in range(40):
+            chosen = SignalFilter(
+                since=draw.choice(edges), until=draw.choice(edges), status=draw.choice((None, "vetoed"))
+            )
+            found, expected = await stored.reports.verdicts(chosen), await memory.reports.verdicts(chosen)
+            assert [near(each) for each in found] == [values(each) for each in expected], chosen
+
+
+async def test_signals_and_outcomes_that_change_at_the_same_time_are_all_counted(databases: Databases) -> None:
+    """Each change on a connection of its own, two of each signal: none sees the other's before it commits."""
+    async with databases.pool() as pool:
+        memory, stored = MemoryStores(), PostgresStores(pool)
+        for stores in (memory, stored):
+            for number in range(12):
+                await judge(stores, f"s{number}", status=("setup", "ordered")[number % 2], code="")
+            await asyncio.gather(
+                *(
+                    change
+                    for number in range(12)
+                    for change in (
+                        stores.signals.update_status(SignalId(f"s{number}"), ("ordered", "setup")[number % 2], ""),
+                        stores.outcomes.save(outcome(f"s{number}", verdict=OutcomeVerdict.STOP_HIT, r=-1.0)),
+                    )
+                )
+            )
+        assert await stored.reports.verdicts(SignalFilter()) == await memory.reports.verdicts(SignalFilter())

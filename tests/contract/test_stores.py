@@ -657,16 +657,6 @@ async def test_a_task_is_run_or_not_and_a_later_start_leaves_it_so(stores: Store
         await stores.tasks.get(TaskId("z"))
 
 
-async def test_the_newest_judged_candle_is_remembered(stores: Stores) -> None:
-    await stores.tasks.ensure([task("a")])
-    assert await stores.tasks.last_judged(TaskId("a")) is None
-    await stores.tasks.judged(TaskId("a"), at(60))
-    await stores.tasks.judged(TaskId("a"), at(0))
-    assert await stores.tasks.last_judged(TaskId("a")) == at(60)
-    with pytest.raises(NotFound, match="task z"):
-        await stores.tasks.judged(TaskId("z"), at(0))
-
-
 async def test_what_each_task_did_is_known_in_one_question(stores: Stores) -> None:
     # Arrange
     await stores.tasks.ensure([task(), task("idle")])
@@ -688,9 +678,23 @@ async def test_the_journal_tells_the_newest_entry_first_in_the_order_of_appendin
     entries = [entry_of_journal(1, minutes=5), entry_of_journal(2, minutes=1), entry_of_journal(3, minutes=3)]
     for each in entries:
         await stores.journal.append(each)
-    assert await stores.journal.recent(2) == [entries[2], entries[1]]
-    assert await stores.journal.recent(9) == entries[::-1]
+    newest = await stores.journal.recent(2)
+    assert [each.entry for each in newest] == [entries[2], entries[1]]
+    assert [each.entry for each in await stores.journal.recent(9)] == entries[::-1]
     assert await stores.journal.recent(0) == []
+
+
+async def test_the_journal_goes_on_before_the_last_entry_that_was_read(stores: Stores) -> None:
+    entries = [entry_of_journal(number, minutes=9 - number) for number in range(5)]
+    for each in entries:
+        await stores.journal.append(each)
+
+    first = await stores.journal.recent(2)
+    second = await stores.journal.recent(2, before=first[-1].number)
+    rest = await stores.journal.recent(9, before=second[-1].number)
+
+    assert [each.entry for each in (*first, *second, *rest)] == entries[::-1]
+    assert await stores.journal.recent(9, before=rest[-1].number) == []
 
 
 async def test_stores_that_work_say_so_and_can_be_closed(stores: Stores) -> None:

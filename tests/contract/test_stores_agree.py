@@ -28,7 +28,7 @@ from bot.models import (
     TaskId,
     TaskState,
 )
-from bot.reports import Before, OrderFilter
+from bot.reports import Before, OrderFilter, SignalFilter, TradeFilter, TradeGroup
 from tests.contract.store_builders import (
     at,
     entry_of_journal,
@@ -180,11 +180,6 @@ OPERATIONS: Mapping[str, st.SearchStrategy[Operation]] = {
         lambda rows: Operation(f"ensure {len(rows)}", lambda s: s.tasks.ensure(rows))
     )
     | st.builds(
-        lambda n, m: Operation(f"judged {n}", lambda s: s.tasks.judged(TaskId(n), at(m))),
-        st.sampled_from(("a", "A")),
-        minutes,
-    )
-    | st.builds(
         lambda n, state: Operation(f"{n} {state}", lambda s: s.tasks.set_state(TaskId(n), state)),
         st.sampled_from(("a", "A")),
         st.sampled_from(TaskState),
@@ -232,6 +227,8 @@ def questions() -> list[Operation]:
         ("open positions", lambda s: s.orders.open_positions()),
         ("closed positions", lambda s: s.orders.closed_positions(FEW)),
         ("closed count", lambda s: s.orders.closed_count()),
+        ("closed sums", _closed_sums),
+        ("verdicts", lambda s: s.reports.verdicts(SignalFilter())),
         ("realised", lambda s: s.orders.realised_since(OANDA, at(3))),
         ("realised elsewhere", lambda s: s.orders.realised_since(BINANCE, at(0))),
         ("unfinished outcomes", lambda s: s.outcomes.unfinished()),
@@ -245,7 +242,6 @@ def questions() -> list[Operation]:
         ("kill history", lambda s: s.kills.history(FEW)),
         ("recent setups", lambda s: s.setups.recent(FEW)),
         ("tasks", lambda s: s.tasks.all()),
-        ("last judged", lambda s: s.tasks.last_judged(TaskId("a"))),
         ("journal", lambda s: s.journal.recent(FEW)),
         ("filled and denied", lambda s: s.orders.find_orders(OrderFilter(states=_SOME_STATES), limit=FEW)),
         ("entries", lambda s: s.orders.find_orders(OrderFilter(role=OrderRole.ENTRY, broker_id=OANDA), limit=FEW)),
@@ -263,6 +259,12 @@ def questions() -> list[Operation]:
     for name in SYMBOLS:
         asked.append((f"live {name}", partial(lambda each, s: s.setups.live(each), Symbol(name))))
     return [Operation(name, call) for name, call in asked]
+
+
+async def _closed_sums(stores: Stores) -> object:
+    """What is exact of the figures by symbol."""
+    found = await stores.reports.trade_figures(TradeFilter(), TradeGroup.SYMBOL)
+    return [(each.name, each.trades, each.won, each.lost, each.net, each.costs, each.measured) for each in found]
 
 
 @pytest.mark.parametrize("store", list(OPERATIONS))

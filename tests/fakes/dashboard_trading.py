@@ -71,6 +71,7 @@ class DayTrading:
             quotes=lambda: {each: self._quote(each) for each in prices},
             positions=self.core.book.positions,
             preview=self._preview,
+            rehearse=self.core.pipeline.rehearse,
             run_task=self._run_task,
         )
 

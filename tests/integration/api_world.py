@@ -182,6 +182,7 @@ def trading_of(desk: Desk) -> TradingParts:
         quotes=dict,
         positions=desk.book.positions,
         preview=preview,
+        rehearse=desk.pipeline.rehearse,
         run_task=run_task,
     )
 

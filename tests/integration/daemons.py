@@ -20,12 +20,12 @@ class RunningDaemon:
 
     def __init__(self, data: Path, **environment: str) -> None:
         self.data = data
-        self.errors = data.parent / "stderr"
-        with self.errors.open("wb") as errors:
+        self.errors, self.log = data.parent / "stderr", data.parent / "stdout"
+        with self.errors.open("wb") as errors, self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "bot.cli", "run", "--data", str(data), "--port", "0"],
                 env={**os.environ, "PYTHONPATH": str(PROJECT), "LOG_FORMAT": "json", **environment},
-                stdout=subprocess.DEVNULL,
+                stdout=log,
                 stderr=errors,
                 cwd=data.parent,
             )

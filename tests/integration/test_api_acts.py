@@ -9,6 +9,7 @@ import pytest
 from bot.access import AuditResult
 from bot.alerts import Alert, Severity
 from bot.clock import ManualClock
+from bot.dashboard.api.pace import Pace
 from bot.dashboard.app import create_app
 from bot.dashboard.routes import DECLARED
 from bot.database.memory import MemoryStores
@@ -16,11 +17,11 @@ from bot.differences import AnswerKind, AnswerState, Difference, DifferenceKind,
 from bot.errors import DatabaseUnavailable
 from bot.instruments import OANDA, Symbol
 from bot.layer5_monitoring.events import JournalEvents
-from bot.models import KillLevel, KillState, OrderKind, OrderState, StrategyTask, TaskState, Timeframe
+from bot.models import JournalEntry, KillLevel, KillState, OrderKind, OrderState, StrategyTask, TaskState, Timeframe
 from tests.builders import START, approved_order, instrument
 from tests.fakes.awkward_broker import Fault
 from tests.fakes.dashboard_day import NOW, dashboard_parts
-from tests.integration.api_world import ApiWorld, browsing, day_api, desk_api, escaped
+from tests.integration.api_world import ApiWorld, browsing, day_api, desk_api, escaped, filled_day_api
 from tests.unit.layer3_execution.desk import Desk
 
 POSITION = approved_order().position_id
@@ -105,6 +106,25 @@ async def test_one_position_has_its_orders_fills_and_journal(world: ApiWorld) ->
 
 
 # ---------------------------------------------------------------------------------------------------------- orders
+
+
+async def test_the_journal_is_read_to_its_end_page_by_page(world: ApiWorld) -> None:
+    journal = world.parts.stores.journal
+    for number in range(5):
+        entry = JournalEntry(at=NOW, kind="fact", task_id=None, data={"number": number})  # all of one instant
+        await journal.append(entry)
+    everything = (await world.get("/api/journal")).data
+
+    found, path = [], "/api/journal?limit=2"
+    while path:
+        page = (await world.get(path)).data
+        found += page["rows"]
+        path = page["next"] and f"/api/journal?limit=2&before={page['next']['before']}"
+
+    assert found == everything["rows"]
+    assert [each["data"]["number"] for each in found[:5]] == [4, 3, 2, 1, 0]
+    assert everything["next"] is None
+    assert (await world.get("/api/journal?before=0")).status == 400
 
 
 async def test_an_entry_that_waits_is_taken_back_at_the_venue_and_in_our_record(world: ApiWorld) -> None:
@@ -496,6 +516,54 @@ async def test_a_preview_says_size_and_limits_and_orders_nothing(world: ApiWorld
     assert wrong_side["allowed"] is False
     assert list(await desk.stores.orders.recent_orders(10)) == []
     assert (await world.get("/api/risk/preview?symbol=NONE&direction=long&entry=1&stop=2")).status == 404
+
+
+REHEARSED = {"task": "divergence:BTC/USDT:1h", "direction": "long", "entry": "64213.5", "stop": "63000"}
+
+
+async def test_a_dry_run_goes_through_every_rule_and_limit_and_leaves_nothing_behind() -> None:
+    async with filled_day_api(ManualClock(), pace=Pace(per_s=20, at_once=200)) as world:
+        stores = world.parts.stores
+        before = await stores.signals.counts(), await stores.orders.order_counts(), await stores.journal.recent(99)
+
+        answer = await world.post("/api/trade/dryrun", REHEARSED)
+
+        after = await stores.signals.counts(), await stores.orders.order_counts(), await stores.journal.recent(99)
+    found = answer.data
+    failed = [each["code"] for each in found["rules"] if each["status"] == "fail"]
+    assert (answer.status, found["would_order"], found["stopped_by"]) == (200, False, failed[0])
+    assert len(found["rules"]) > 20
+    assert found["says"]
+    assert {each["code"] for each in found["risk"]["checks"]} >= {"KILL_SWITCH", "STALE_QUOTE"}
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "says"),
+    [
+        ({"task": "no such task"}, 404, "no such task"),
+        ({"stop": "0"}, 422, "a decimal above 0"),
+        ({"direction": "up"}, 422, "direction"),
+        ({"size": "1"}, 422, "size"),
+    ],
+)
+async def test_a_dry_run_of_what_cannot_be_says_what_is_wrong(
+    world: ApiWorld, changes: dict[str, str], status: int, says: str
+) -> None:
+    answer = await world.post("/api/trade/dryrun", {**REHEARSED, **changes})
+    assert answer.status == status
+    assert says in answer.text
+
+
+async def test_a_dry_run_before_the_first_candle_says_what_to_ask_instead(world: ApiWorld) -> None:
+    task = StrategyTask.of("divergence", instrument(), Timeframe.M5)  # nobody has candles of that length
+    await world.parts.stores.tasks.ensure([task])
+    answer = await world.post("/api/trade/dryrun", {**REHEARSED, "task": task.id})
+    assert (answer.status, "ask /api/risk/preview" in answer.text) == (409, True)
+
+
+async def test_a_dry_run_needs_the_scope_of_trading(world: ApiWorld) -> None:
+    assert (await world.post("/api/trade/dryrun", REHEARSED, by="reader")).status == 403
 
 
 def test_every_act_of_the_api_needs_more_than_reading() -> None:

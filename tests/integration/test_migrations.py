@@ -1,14 +1,19 @@
 """Migrations on the real PostgreSQL."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bot.clock import ManualClock
+from bot.database.memory import MemoryStores
 from bot.database.migrate import MIGRATIONS, migrate, pending_migrations, read_migrations
 from bot.database.pool import Pool
+from bot.database.postgres import PostgresStores
 from bot.errors import SchemaMismatch
+from bot.reports import SignalFilter, TradeFilter, TradeGroup
+from tests.fakes.dashboard_years import fill_weeks, weeks
 from tests.postgres import START
 
 # A server is shared by tests that run at the same time: only what is held in this database is ours.
@@ -16,6 +21,7 @@ HELD = """
     SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
     WHERE locktype = 'advisory' AND granted AND datname = current_database()
 """
+ALL = TradeFilter()
 CLOCK = ManualClock(START)
 APPLIED = "SELECT name FROM schema_migrations ORDER BY number"
 
@@ -153,3 +159,32 @@ async def test_the_lock_is_free_again_after_a_failure(empty_pool: Pool, tmp_path
 def test_files_must_be_numbered_from_one_without_a_hole(tmp_path: Path, files: dict[str, str]) -> None:
     with pytest.raises(SchemaMismatch):
         read_migrations(write(tmp_path, **files))
+
+
+async def test_figures_of_what_was_there_before_them_are_filled_in(empty_pool: Pool, tmp_path: Path) -> None:
+    """Rows of a version before 0014: its reports and those of today tell the same."""
+    # Arrange
+    for each in sorted(MIGRATIONS.glob("*.sql"))[:13]:
+        shutil.copy(each, tmp_path)
+    await migrate(empty_pool, CLOCK, tmp_path)
+    drawn = weeks(signals=120, trades=40, snapshots=0)
+    expected, found = MemoryStores(), PostgresStores(empty_pool)
+    for stores in (expected, found):
+        await fill_weeks(stores, drawn)
+
+    # Act
+    await migrate(empty_pool, CLOCK)
+
+    # Assert
+    assert len(drawn.trades) == await found.orders.closed_count() == 40
+    assert await found.signals.counts() == await expected.signals.counts()
+    for by in (TradeGroup.ALL, TradeGroup.ANALYST, TradeGroup.HOUR):
+        told, wanted = await found.reports.trade_figures(ALL, by), await expected.reports.trade_figures(ALL, by)
+        assert [(each.name, each.net) for each in told] == [(each.name, each.net) for each in wanted]
+        assert [each.fall_r for each in told] == pytest.approx([each.fall_r for each in wanted])
+    verdicts = await found.reports.verdicts(SignalFilter())
+    wanted_verdicts = await expected.reports.verdicts(SignalFilter())
+    assert [(each.status, each.stopped_by, each.signals, each.decided) for each in verdicts] == [
+        (each.status, each.stopped_by, each.signals, each.decided) for each in wanted_verdicts
+    ]
+    assert [each.r_sum for each in verdicts] == pytest.approx([each.r_sum for each in wanted_verdicts])

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 
 import aiohttp
 import pytest
@@ -226,6 +227,28 @@ async def test_the_log_page_is_bounded() -> None:
         _, page = await daemon.get("/log")
 
     assert len(re.findall(r'<td class="line">', page)) == 200
+
+
+async def test_older_lines_of_the_log_are_one_step_away_and_so_are_the_newest() -> None:
+    log = log_of()
+    with log.kept():
+        for number in range(250):
+            logger.info("line {:03}", number)
+    async with served(log=log) as daemon:
+        await daemon.enter()
+        _, first = await daemon.get("/log?text=line")
+        (older,) = re.findall(r'<a href="(\?[^"]+)">Older</a>', first)
+        _, second = await daemon.get(f"/log{unescape(older)}")
+        _, beyond = await daemon.get("/log?before=1")
+        odd, _ = await daemon.get("/log?before=x")
+
+    assert "line 050" in first
+    assert "line 049" not in first
+    assert re.findall(r'<td class="line">(line \d+)', second) == [f"line {number:03}" for number in range(49, -1, -1)]
+    assert '<a href="/log?text=line">Newest</a>' in second
+    assert "Older" not in second
+    assert "No line before this one is kept any more" in beyond
+    assert odd == 400
 
 
 async def test_hostile_text_stays_text_in_the_log_the_search_and_the_alerts() -> None:

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bot.database.access import Database
-from bot.database.pool import Pool, durability_faults, open_pool, place_of
+from bot.database.durability import durability_faults
+from bot.database.pool import Pool, open_pool, place_of
 from bot.database.postgres import PostgresStores
 from bot.errors import CommitUnknown, ConfigError, DatabaseUnavailable, DataError, NotFound, SchemaMismatch
 from bot.models import ClientOrderId, OrderState, SignalId
@@ -272,7 +273,7 @@ async def test_whatever_a_venue_says_can_be_stored(pool: Pool, said: str) -> Non
     # Assert
     as_stored = said.replace("\x00", "\ufffd").replace("\ud83d", "?")
     assert (await stores.orders.order_events(O1))[-1][3] == as_stored
-    assert (await stores.journal.recent(1))[0].data == {as_stored: [as_stored, "1.50"]}
+    assert (await stores.journal.recent(1))[0].entry.data == {as_stored: [as_stored, "1.50"]}
 
 
 # ---------------------------------------------------------------------------------------------------------- the pool
@@ -338,4 +339,5 @@ async def test_a_setting_that_can_lose_a_commit_is_told_with_the_next_step(dsn: 
     async with admin_of(dsn) as pool, pool.acquire() as connection:
         await connection.execute("SET synchronous_commit = off")
         faults = await durability_faults(connection)
-    assert faults == ("PostgreSQL setting synchronous_commit is 'off', needs 'on'; correct it in postgresql.conf",)
+    says = "PostgreSQL setting synchronous_commit is 'off', needs 'on': a power cut can undo what was committed"
+    assert faults == (says,)

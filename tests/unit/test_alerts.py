@@ -392,6 +392,14 @@ def test_what_was_never_told_cannot_end(desk: AlertDesk) -> None:
     assert desk.alerts() == ()
 
 
+def test_a_refused_key_is_one_critical_alert_and_not_a_blocked_venue_besides() -> None:
+    """O5: nothing but the stops at the venue protects what is open there, so a person must act."""
+    health = {"entries_blocked": ["ig refuses our key: ig: api-key-revoked"], "keys_refused": ["ig"]}
+    (notice,) = conditions_of(health)
+    assert (notice.key, notice.severity, notice.lasts) == ("key ig", Severity.CRITICAL, True)
+    assert "api-key-revoked" in notice.body
+
+
 def test_a_venue_keeps_its_alert_whatever_its_error_says() -> None:
     said = ["oanda did not answer: timeout", "oanda: k3x lost position EUR_USD"]
     keys = {each.key for why in said for each in conditions_of({"entries_blocked": [why], "failing_jobs": []})}

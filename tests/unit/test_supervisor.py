@@ -13,13 +13,14 @@ import pytest
 from bot.clock import ManualClock
 from bot.config import Settings
 from bot.database.memory import MemoryStores
-from bot.errors import BotError, BrokerUnavailable, DatabaseUnavailable, NotFound
+from bot.errors import BotError, BrokerUnavailable, DatabaseUnavailable, KeyRefused, NotFound
 from bot.instruments import BrokerId, Currency, Instrument, InstrumentRegistry, Symbol
 from bot.kill_watch import KillWatch
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.candle_cache import CandleCache
 from bot.layer1_data.feeds.candle_feed import CandleFeed
+from bot.layer1_data.key_watch import Refusal
 from bot.layer2_intelligence.features import LiveFeatures
 from bot.models import (
     ApprovedOrder,
@@ -507,6 +508,19 @@ async def test_a_stream_that_ends_for_whatever_reason_is_told_counted_and_opened
     assert isinstance(faults, dict)
     assert faults["prices of oanda"] >= 3
     assert "prices of oanda" in house.last_error()
+    await house.supervisor.stop()
+
+
+async def test_a_stream_of_a_venue_that_refuses_our_key_is_opened_every_ten_seconds() -> None:
+    house = House()
+    prices = _Prices(*[KeyRefused("revoked")] * 20)
+    house.oanda.quotes = prices.read  # type: ignore[method-assign]
+    await house.supervisor.start()
+    house.gate.keys.note(EUR.broker_id, Refusal(why="revoked", of_order=False, at_s=0.0))
+    for _ in range(40):
+        await house.turns()
+        house.clock.advance(1)
+    assert 3 <= prices.opened <= 5
     await house.supervisor.stop()
 
 

@@ -3,17 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from bot.alerts import Delivery, Way
 from bot.config import SettingInForce
-from bot.dashboard.api.fields import Rows
+from bot.dashboard.api.fields import DIGITS, Rows
 from bot.dashboard.api.operations import Call
 from bot.instruments import BrokerId
 from bot.layer5_monitoring.checkup import CheckupReport
 from bot.models import JournalEntry
 
 _WEEK: Final = timedelta(days=7)
+_LAST_NUMBER: Final = 10**15  # no journal gets there, and every JSON reader can write it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +50,25 @@ class Configuration:
     settings: Sequence[SettingInForce]
 
 
+class JournalAsked(Rows):
+    """How many, and before which: an answer's `next` has the parameter for its next page."""
+
+    before: Annotated[int, Field(ge=1, le=_LAST_NUMBER), DIGITS] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextEntries:
+    """Parameter of the page that follows."""
+
+    before: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalRows:
-    """Newest first."""
+    """Newest first, in the order of writing. `next` is null where nothing older is left."""
 
     rows: Sequence[JournalEntry]
+    next: NextEntries | None
 
 
 async def health(call: Call) -> CheckupReport:
@@ -85,6 +102,8 @@ async def configuration(call: Call) -> Configuration:
     return Configuration(settings=call.parts.configuration)
 
 
-async def journal(call: Call, asked: Rows) -> JournalRows:
+async def journal(call: Call, asked: JournalAsked) -> JournalRows:
     """What was decided and what happened, newest first."""
-    return JournalRows(rows=await call.parts.stores.journal.recent(asked.limit))
+    found = await call.parts.stores.journal.recent(asked.limit, before=asked.before)
+    last = found[-1].number if len(found) == asked.limit else None
+    return JournalRows(rows=[each.entry for each in found], next=None if last is None else NextEntries(before=last))

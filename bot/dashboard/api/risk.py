@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from bot.dashboard.api.fields import Amount, AStrategy, ASymbol
 from bot.dashboard.api.operations import Asked, Call
 from bot.instruments import Symbol
 from bot.layer4_risk.exposure import RiskReport
-from bot.models import Direction, EntrySignal, LimitCheck, SignalId, StrategyName, TaskId, Timeframe
+from bot.layer4_risk.manager import Preview
+from bot.models import Direction, EntrySignal, LimitCheck, SignalId, StrategyName, StrategyTask, Timeframe
 
 _REWARD_OF_DEFAULT_TARGET = 2
 
@@ -42,6 +44,21 @@ class RiskPreview:
     notional: Decimal | None
     checks: Sequence[LimitCheck]
 
+    @classmethod
+    def of(cls, symbol: Symbol, found: Preview) -> "RiskPreview":
+        """The same for a program."""
+        return cls(
+            symbol=symbol,
+            allowed=found.is_allowed,
+            refused_by=found.code,
+            says=found.says,
+            quantity=found.quantity,
+            price=found.price,
+            risk_amount=found.risk_amount,
+            notional=found.notional,
+            checks=found.checks,
+        )
+
 
 async def risk(call: Call) -> RiskReport:
     """Limits used against allowed, and exposure, worst case included."""
@@ -51,31 +68,28 @@ async def risk(call: Call) -> RiskReport:
 async def preview(call: Call, asked: Idea) -> RiskPreview:
     """What size an entry would get now, and which limits it would meet. Nothing is ordered."""
     instrument = call.parts.registry.get(asked.symbol)
-    sign = asked.direction.sign
-    target = asked.target or asked.entry + sign * _REWARD_OF_DEFAULT_TARGET * abs(asked.entry - asked.stop)
-    idea = EntrySignal(
+    task = StrategyTask.of(asked.strategy, instrument, Timeframe.H1)
+    at = (await call.parts.status()).now
+    idea = idea_of(task, asked.direction, entry=asked.entry, stop=asked.stop, target=asked.target, at=at)
+    return RiskPreview.of(instrument.symbol, await call.parts.trading.preview(idea))
+
+
+def idea_of(
+    task: StrategyTask, direction: Direction, *, entry: Decimal, stop: Decimal, target: Decimal | None, at: datetime
+) -> EntrySignal:
+    """A signal as that task would give it; it stands for nothing that is stored."""
+    far = entry + direction.sign * _REWARD_OF_DEFAULT_TARGET * abs(entry - stop)
+    return EntrySignal(
         id=SignalId("preview"),
-        task_id=TaskId("preview"),
-        strategy=asked.strategy,
-        broker_id=instrument.broker_id,
-        symbol=instrument.symbol,
-        timeframe=Timeframe.H1,
-        candle_closed_at=(await call.parts.status()).now,
-        direction=asked.direction,
-        entry=asked.entry,
-        stop_loss=asked.stop,
-        targets=(target,),
+        task_id=task.id,
+        strategy=task.strategy,
+        broker_id=task.broker_id,
+        symbol=task.symbol,
+        timeframe=task.timeframe,
+        candle_closed_at=at,
+        direction=direction,
+        entry=entry,
+        stop_loss=stop,
+        targets=(target or far,),
         confidence=1.0,
-    )
-    found = await call.parts.trading.preview(idea)
-    return RiskPreview(
-        symbol=instrument.symbol,
-        allowed=found.is_allowed,
-        refused_by=found.code,
-        says=found.says,
-        quantity=found.quantity,
-        price=found.price,
-        risk_amount=found.risk_amount,
-        notional=found.notional,
-        checks=found.checks,
     )

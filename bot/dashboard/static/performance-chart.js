@@ -28,7 +28,7 @@
     [86400, "{MM}-{DD}", "\n{YYYY}", ...never],
     [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
   ];
-  const money = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US", { maximumFractionDigits: 2 }));
+  const money = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
   const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC");
 
   function plot(height, label, values, tone, write, showsTime) {

@@ -11,7 +11,7 @@ from bot.dashboard.views import curve, plots
 from bot.dashboard.views.asked import chosen, named, with_choice
 from bot.dashboard.views.verdicts import stop_name
 from bot.errors import UsageError
-from bot.instruments import BrokerId, Symbol
+from bot.instruments import BrokerId, Symbol, to_cents
 from bot.layer2_intelligence.analyst.evaluation.statistics import Share
 from bot.layer5_monitoring.performance import LEAST_RESULTS, MeanInterval, telling
 from bot.models import StrategyName
@@ -187,7 +187,7 @@ def _drawn(points: Sequence[EquityPoint]) -> Mapping[str, object]:
     """As JSON types, for the script that draws it."""
     return {
         "at_s": [round(each.at.timestamp()) for each in points],
-        "equity": [float(each.equity) for each in points],
+        "equity": [float(to_cents(each.equity)) for each in points],  # a browser rounds what is left otherwise
         "fall_percent": [round(-100 * max(each.drawdown, 0.0), 3) for each in points],
     }
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from bot.instruments import InstrumentRegistry, Symbol
+from bot.instruments import InstrumentRegistry, Symbol, to_cents
 
 NONE: Final = "–"
 _MINUS: Final = "−"  # as wide as the plus, and read as "minus"
@@ -16,12 +16,12 @@ _LONGEST_FRACTION: Final = 8
 
 def money(value: Decimal | None) -> str:
     """An amount with two decimals and no sign for gains: 10,012.40."""
-    return NONE if value is None else _finite(value, ",.2f")
+    return NONE if value is None else _finite(to_cents(value), ",.2f")
 
 
 def signed(value: Decimal | None) -> str:
     """A result: +12.40, −3.10 or 0.00."""
-    return NONE if value is None else _finite(value, "+,.2f" if value else ",.2f")
+    return NONE if value is None else _finite(cents := to_cents(value), "+,.2f" if cents else ",.2f")
 
 
 def in_r(value: float | None) -> str:

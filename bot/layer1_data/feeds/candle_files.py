@@ -3,17 +3,14 @@
 `time` is a candle's open: ISO-8601 (Z, an offset, or none for UTC), or seconds or milliseconds since 1970.
 """
 
-import csv
 import glob
 import gzip
 import io
 import os
-import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +20,14 @@ from numpy.typing import NDArray
 from bot.errors import DataError, StorageError, UsageError
 from bot.instruments import AssetClass, Symbol
 from bot.layer1_data.feeds.candle_times import TIME_BYTES, instant_s, plain_instants_s, utc_text
+from bot.layer1_data.feeds.table_files import (
+    faults_named,
+    header_of,
+    layout_of,
+    number_of,
+    parsed_rows,
+    suffix_of,
+)
 from bot.layer1_data.quality import price_fault, segments
 from bot.models import CandleSeries, Floats, Ints, Timeframe
 
@@ -50,48 +55,23 @@ def read_candles(
     Raises UsageError when the path is not a readable candle file, DataError naming file, line, column and value when
     its content is not usable.
     """
-    try:
-        suffix = _suffix(path)
+    with faults_named(path):
+        suffix = suffix_of(path, _SUFFIXES)
         unit = "row" if suffix == ".parquet" else "line"
         rows = _read_parquet(path) if suffix == ".parquet" else _read_csv(path, zipped=suffix == ".csv.gz")
         _check_values(rows, unit)
         _check_times(rows, unit, timeframe, now)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror or error}); check the path and its rights"
-        ) from error
     open_, high, low, close, volume = rows.values
     segment = segments(rows.opened_at_s, timeframe, asset_class)
     return CandleSeries(symbol, timeframe, rows.opened_at_s, open_, high, low, close, volume, segment)
-
-
-def _suffix(path: Path) -> str:
-    suffix = next((each for each in _SUFFIXES if path.name.lower().endswith(each)), "")
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; name one file in it")
-    if not suffix:
-        raise UsageError(f"{path}: the name ends in none of {', '.join(_SUFFIXES)}; rename or convert the file")
-    if not path.exists():
-        names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = get_close_matches(path.name, names, n=1)
-        raise UsageError(f"{path}: no such file{f'; did you mean {near[0]}?' if near else '; check the path'}")
-    return suffix
 
 
 # --------------------------------------------------------------------------------------------------------------- csv
 
 
 def _read_csv(path: Path, *, zipped: bool) -> _Rows:
-    """Raises DataError without the file's name, OSError."""
-    try:
-        with gzip.open(path, "rb") if zipped else path.open("rb") as stream:
-            return _joined(list(_parsed_blocks(stream)))
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"is not a whole gzip file ({error}); copy or download it again") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"is not UTF-8 text (byte {error.start} of a block); save it as CSV in UTF-8") from error
+    with gzip.open(path, "rb") if zipped else path.open("rb") as stream:
+        return _joined(list(_parsed_blocks(stream)))
 
 
 def _joined(parts: Sequence[_Rows]) -> _Rows:
@@ -103,11 +83,8 @@ def _joined(parts: Sequence[_Rows]) -> _Rows:
 
 
 def _parsed_blocks(stream: gzip.GzipFile | io.BufferedReader) -> Iterator[_Rows]:
-    try:
-        header = next(csv.reader([stream.readline().decode("utf-8-sig")]), [])
-    except csv.Error as error:
-        raise DataError(f"line 1: {error}; end lines with a line feed") from error
-    layout = _layout(header)
+    header = header_of(stream.readline().decode("utf-8-sig"))
+    layout = layout_of(header, _COLUMNS, row="candle")
     line = 2
     for block in _whole_lines(stream):
         rows = _parsed_quickly(block, layout, len(header), line)
@@ -116,22 +93,6 @@ def _parsed_blocks(stream: gzip.GzipFile | io.BufferedReader) -> Iterator[_Rows]
         line += block.count(b"\n")
         if len(rows.numbers):
             yield rows
-
-
-def _layout(header: Sequence[str]) -> tuple[int, ...]:
-    """Where each of our columns stands. Raises DataError if the line is no header that names all of them once."""
-    names = [each.strip().lower() for each in header]
-    if not any(names):
-        raise DataError(f"is empty; it needs a first line {','.join(_COLUMNS)}, then one line per candle")
-    if not set(names) & set(_COLUMNS):
-        raise DataError(f"line 1 is {','.join(header)!r}, not a header; add a first line {','.join(_COLUMNS)}")
-    missing = [each for each in _COLUMNS if each not in names]
-    if missing:
-        raise DataError(f"column {missing[0]} is missing; the header names {', '.join(header)}; add or rename it")
-    twice = [each for each in _COLUMNS if names.count(each) > 1]
-    if twice:
-        raise DataError(f"column {twice[0]} is named twice in the header; rename or remove one")
-    return tuple(names.index(each) for each in _COLUMNS)
 
 
 def _whole_lines(stream: gzip.GzipFile | io.BufferedReader) -> Iterator[bytes]:
@@ -171,38 +132,27 @@ def _parsed_quickly(block: bytes, layout: tuple[int, ...], width: int, line: int
 
 def _parsed_carefully(text: str, layout: tuple[int, ...], width: int, line: int) -> _Rows:
     """The same cell by cell: quotes, blank lines and mixed times are understood, anything else is named."""
-    reader = csv.reader(io.StringIO(text), strict=True)
-    times, numbers = array("q"), array("q")
-    values = array("d")
-    number = line  # where the row begins that is read now
-    try:
-        for cells in reader:
-            if len(cells) > 1 or "".join(cells).strip():
-                if len(cells) != width:
-                    raise ValueError(f"has {len(cells)} cells where the header names {width}; correct the line")
-                times.append(instant_s(cells[layout[0]]))
-                values.extend(_number(name, cells[at]) for name, at in zip(_NUMBERS, layout[1:], strict=True))
-                numbers.append(number)
-            number = line + reader.line_num
-    except csv.Error as error:
-        raise DataError(f"line {number}: {error}; correct the line or its quotes") from error
-    except ValueError as error:
-        raise DataError(f"line {number}: {error}") from error
+
+    def parsed(cells: Sequence[str]) -> tuple[int, list[float]]:
+        numbers = zip(_NUMBERS, layout[1:], strict=True)
+        return instant_s(cells[layout[0]]), [_number(name, cells[at]) for name, at in numbers]
+
+    times, values, lines = array("q"), array("d"), array("q")
+    for at_line, (opened_at_s, numbers) in parsed_rows(text, parsed, width=width, first_line=line):
+        times.append(opened_at_s)
+        values.extend(numbers)
+        lines.append(at_line)
     columns = np.array(values, dtype=np.float64).reshape(-1, len(_NUMBERS)).T
-    opened_at_s, lines = np.array(times, dtype=np.int64), np.array(numbers, dtype=np.int64)
-    return _Rows(opened_at_s, tuple(np.ascontiguousarray(each) for each in columns), lines)
+    return _Rows(
+        np.array(times, dtype=np.int64),
+        tuple(np.ascontiguousarray(each) for each in columns),
+        np.array(lines, dtype=np.int64),
+    )
 
 
 def _number(name: str, text: str) -> float:
-    """One cell; an empty volume is 0. Raises ValueError for what only Python would read as a number, too (1_000)."""
-    if name == "volume" and not text.strip():
-        return 0.0
-    try:
-        if "_" not in text and text.isascii():
-            return float(text)
-    except ValueError:
-        pass
-    raise ValueError(f"{name} is {text!r}, not a number; write digits with a decimal point, or remove it")
+    """One cell; an empty volume is 0. Raises ValueError."""
+    return 0.0 if name == "volume" and not text.strip() else number_of(name, text)
 
 
 # ------------------------------------------------------------------------------------------------------------ checks
@@ -286,8 +236,9 @@ def _read_parquet(path: Path) -> _Rows:
     with path.open("rb"), duckdb.connect(config=_OFFLINE) as connection:  # opened first, for a plain OSError
         try:
             source = connection.read_parquet(glob.escape(str(path)))
-            kinds = [str(source.types[at]) for at in _layout(source.columns)]
-            columns = zip(_COLUMNS, _layout(source.columns), kinds, strict=True)
+            layout = layout_of(source.columns, _COLUMNS, row="candle")
+            kinds = [str(source.types[at]) for at in layout]
+            columns = zip(_COLUMNS, layout, kinds, strict=True)
             picked = (_picked(name, source.columns[at], kind) for name, at, kind in columns)
             table = source.project(", ".join(picked)).fetchnumpy()
         except duckdb.Error as error:

@@ -1,7 +1,7 @@
-"""Times as files write them, read as whole seconds since 1970: ISO-8601, seconds or milliseconds since 1970."""
+"""Times as files write them, read as seconds or microseconds since 1970: ISO-8601, or such numbers themselves."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from bot.models import Ints
 
 TIME_BYTES: Final = 40  # longer than any time that is understood
+_BEGIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _MILLISECONDS_FROM: Final = 100_000_000_000  # as seconds this would be the year 5138
 _ISO_UTC: Final = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)((?:\.0+)?(?:Z|\+00:00)?)")
 _EPOCH: Final = re.compile(r"(\d{9,13})(?:\.0+)?")  # fewer digits could as well be a date, more are not milliseconds
@@ -45,21 +47,19 @@ def _epochs_s(plain: NDArray[np.bytes_], first: str) -> Ints | None:
 
 
 def instant_s(text: str) -> int:
-    """One time of any kind that is understood. Raises ValueError."""
-    text = text.strip()
-    if epoch := _EPOCH.fullmatch(text):
-        stamp = int(epoch[1])
-        scale = 1_000 if stamp >= _MILLISECONDS_FROM else 1
-        seconds, rest = divmod(stamp, scale)
-    else:
-        instant = _iso_instant(text)
-        seconds, rest = int(instant.replace(microsecond=0).timestamp()), instant.microsecond
+    """One time of any kind that is understood. Raises ValueError, also for a part of a second."""
+    seconds, rest = divmod(instant_us(text), 1_000_000)
     if rest:
-        raise ValueError(f"time is {text!r}, not a whole second as the open of a candle; correct or remove it")
+        raise ValueError(f"time is {text.strip()!r}, not a whole second as the open of a candle; correct or remove it")
     return seconds
 
 
-def _iso_instant(text: str) -> datetime:
+def instant_us(text: str) -> int:
+    """The same in microseconds. Raises ValueError."""
+    text = text.strip()
+    if epoch := _EPOCH.fullmatch(text):
+        stamp = int(epoch[1])
+        return stamp * (1_000 if stamp >= _MILLISECONDS_FROM else 1_000_000)
     try:
         instant = datetime.fromisoformat("" if text.isdigit() else text)  # 20240501 could as well be seconds
     except ValueError:
@@ -67,7 +67,7 @@ def _iso_instant(text: str) -> datetime:
             f"time is {text!r}, neither ISO-8601 (2024-05-01T13:00:00Z) nor seconds or milliseconds since 1970; "
             "correct or remove it"
         ) from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return ((instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - _BEGIN) // _MICROSECOND
 
 
 def utc_text(opened_at_s: int) -> str:

@@ -141,11 +141,13 @@ class MarketPlayer:
         while self._due[0][0] == at_s:
             index = heappop(self._due)[2]
             reel = self._order[index]
-            if reel.step == _CLOSING:
-                self._close(reel, at)
-            else:
-                self._quote(reel, at)
-            heappush(self._due, (reel.next_at_s, reel.step != _CLOSING, index))
+            try:
+                if reel.step == _CLOSING:
+                    self._close(reel, at)
+                else:
+                    self._quote(reel, at)
+            finally:  # a venue that could not save must not lose its turn
+                heappush(self._due, (reel.next_at_s, reel.step != _CLOSING, index))
         self._played_until = at
         return at
 

@@ -4,30 +4,26 @@
 quotes may share a time and keep their order.
 """
 
-import csv
 import gzip
 import io
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from bot.errors import DataError, UsageError
-from bot.layer1_data.feeds.candle_times import TIME_BYTES
+from bot.errors import DataError
+from bot.layer1_data.feeds.candle_times import TIME_BYTES, instant_us
+from bot.layer1_data.feeds.table_files import faults_named, header_of, layout_of, number_of, parsed_rows, suffix_of
 from bot.models import Floats, Ints
 
 _COLUMNS: Final = ("time", "bid", "ask")
 _SUFFIXES: Final = (".csv", ".csv.gz")
 _EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_STAMP: Final = re.compile(r"(\d{9,13})")
-_MILLISECONDS_FROM: Final = 100_000_000_000  # as seconds this would be the year 5138
 _PLAIN_TIME: Final = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?Z?")
 _SEPARATORS: Final = ((4, b"-"), (7, b"-"), (13, b":"), (16, b":"))
 _OLDEST_US: Final = -(1 << 62)  # NaT is below it
@@ -80,15 +76,9 @@ def read_ticks(path: Path, *, now: datetime) -> TickSeries:
     Raises UsageError when the path is not a readable file of quotes, DataError naming file, line, column and value
     when its content is not usable.
     """
-    try:
-        rows = _parsed(_content(path, _suffix(path)))
+    with faults_named(path):
+        rows = _parsed(_content(path, suffix_of(path, _SUFFIXES)))
         _check(rows, now)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror or error}); check the path and its rights"
-        ) from error
     fit = rows.bid <= rows.ask
     if not fit.any():
         raise DataError(f"{path}: the bid stands above the ask in every row; swap the columns, or export it again")
@@ -96,27 +86,9 @@ def read_ticks(path: Path, *, now: datetime) -> TickSeries:
     return TickSeries(rows.at_us[kept], rows.bid[kept], rows.ask[kept], kept, len(fit) - len(kept))
 
 
-def _suffix(path: Path) -> str:
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; name one file in it")
-    suffix = next((each for each in reversed(_SUFFIXES) if path.name.lower().endswith(each)), "")
-    if not suffix:
-        raise UsageError(f"{path}: the name ends in none of {', '.join(_SUFFIXES)}; rename or convert the file")
-    if not path.exists():
-        names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = get_close_matches(path.name, names, n=1)
-        raise UsageError(f"{path}: no such file{f'; did you mean {near[0]}?' if near else '; check the path'}")
-    return suffix
-
-
 def _content(path: Path, suffix: str) -> str:
-    try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if suffix == ".csv.gz" else data).decode("utf-8-sig")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"is not a whole gzip file ({error}); copy or download it again") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"is not UTF-8 text (byte {error.start}); save it as CSV in UTF-8") from error
+    data = path.read_bytes()
+    return (gzip.decompress(data) if suffix == ".csv.gz" else data).decode("utf-8-sig")
 
 
 # ----------------------------------------------------------------------------------------------------------- parsing
@@ -124,30 +96,18 @@ def _content(path: Path, suffix: str) -> str:
 
 def _parsed(text: str) -> _Rows:
     head, _, body = text.replace("\r\n", "\n").partition("\n")
-    try:
-        header = next(csv.reader([head]), [])
-    except csv.Error as error:
-        raise DataError(f"line 1: {error}; end lines with a line feed") from error
-    layout = _layout(header)
+    header = header_of(head)
+    layout = layout_of(header, _COLUMNS, row="quote", advice=_advice(header))
     rows = _parsed_quickly(body, layout, len(header)) or _parsed_carefully(body, layout, len(header))
     if not len(rows.lines):
         raise DataError("has a header and no quotes; export it again")
     return rows
 
 
-def _layout(header: Sequence[str]) -> tuple[int, ...]:
-    """Where each of our columns stands. Raises DataError if the line is no header that names all of them once."""
-    names = [each.strip().lower() for each in header]
-    if not any(names):
-        raise DataError(f"is empty; it needs a first line {','.join(_COLUMNS)}, then one line per quote")
-    if not set(names) & set(_COLUMNS):
-        raise DataError(f"line 1 is {','.join(header)!r}, not a header; add a first line {','.join(_COLUMNS)}")
-    if missing := [each for each in _COLUMNS if each not in names]:
-        candles = "; it seems to hold candles: give it as --candles" if {"open", "close"} <= set(names) else ""
-        raise DataError(f"column {missing[0]} is missing; the header names {', '.join(header)}{candles}")
-    if twice := [each for each in _COLUMNS if names.count(each) > 1]:
-        raise DataError(f"column {twice[0]} is named twice in the header; rename or remove one")
-    return tuple(names.index(each) for each in _COLUMNS)
+def _advice(header: Sequence[str]) -> str:
+    """What to do about a missing column: the file may hold something else."""
+    is_candles = {"open", "close"} <= {each.strip().lower() for each in header}
+    return "it seems to hold candles: give it as --candles" if is_candles else "add or rename it"
 
 
 def _parsed_quickly(body: str, layout: tuple[int, ...], width: int) -> _Rows | None:
@@ -187,53 +147,15 @@ def _plain_times(cells: np.ndarray[tuple[int], np.dtype[np.bytes_]]) -> Ints | N
 
 def _parsed_carefully(body: str, layout: tuple[int, ...], width: int) -> _Rows:
     """The same cell by cell: quotes, blank lines and mixed times are understood, anything else is named."""
-    reader = csv.reader(io.StringIO(body), strict=True)
-    times: list[int] = []
-    bids: list[float] = []
-    asks: list[float] = []
-    lines: list[int] = []
-    line = 2  # where the row begins that is read now
-    try:
-        for cells in reader:
-            if len(cells) > 1 or "".join(cells).strip():
-                if len(cells) != width:
-                    raise ValueError(f"has {len(cells)} cells where the header names {width}; correct the line")
-                times.append(_instant_us(cells[layout[0]]))
-                bids.append(_number("bid", cells[layout[1]]))
-                asks.append(_number("ask", cells[layout[2]]))
-                lines.append(line)
-            line = 2 + reader.line_num
-    except csv.Error as error:
-        raise DataError(f"line {line}: {error}; correct the line or its quotes") from error
-    except ValueError as error:
-        raise DataError(f"line {line}: {error}") from error
-    return _Rows(np.array(times, dtype=np.int64), np.array(bids), np.array(asks), np.array(lines, dtype=np.int64))
+    time, bid, ask = layout
 
+    def parsed(cells: Sequence[str]) -> tuple[int, float, float]:
+        return instant_us(cells[time]), number_of("bid", cells[bid]), number_of("ask", cells[ask])
 
-def _instant_us(text: str) -> int:
-    text = text.strip()
-    if stamp := _STAMP.fullmatch(text):
-        number = int(stamp[1])
-        return number * (1_000 if number >= _MILLISECONDS_FROM else 1_000_000)
-    try:
-        instant = datetime.fromisoformat("" if text.isdigit() else text)
-    except ValueError:
-        raise ValueError(
-            f"time is {text!r}, neither ISO-8601 (2024-05-01T13:00:00.250Z) nor seconds or milliseconds since 1970; "
-            "correct or remove it"
-        ) from None
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return (aware - _EPOCH_START) // _MICROSECOND
-
-
-def _number(name: str, text: str) -> float:
-    """One price. Raises ValueError for what only Python would read as a number, too (1_000)."""
-    try:
-        if "_" not in text and text.isascii():
-            return float(text)
-    except ValueError:
-        pass
-    raise ValueError(f"{name} is {text!r}, not a number; write digits with a decimal point, or remove the line")
+    rows = parsed_rows(body, parsed, width=width, first_line=2)
+    kinds = [("line", "i8"), ("at_us", "i8"), ("bid", "f8"), ("ask", "f8")]
+    table = np.fromiter(((line, *cells) for line, cells in rows), dtype=kinds)
+    return _Rows(*(np.ascontiguousarray(table[name]) for name in ("at_us", "bid", "ask", "line")))
 
 
 # ------------------------------------------------------------------------------------------------------------ checks

@@ -10,9 +10,10 @@ from bot.layer2_intelligence.analyst.payload import OSCILLATOR_SCALE, Payload
 from bot.layer2_intelligence.analyst.tools import DivergenceReading, OscillatorReading, Reading
 from bot.layer2_intelligence.evidence import EVIDENCE, ModelFault, model_fault
 from bot.layer2_intelligence.indicators.divergence import UNBOUNDED, least_difference
-from bot.layer2_intelligence.levels import entry_price, stop_and_targets
+from bot.layer2_intelligence.levels import stop_and_targets
 from bot.layer2_intelligence.rules_case import open_case
 from bot.layer2_intelligence.rules_limits import limits_of
+from bot.layer2_intelligence.signals import signal_of
 from bot.models import (
     Direction,
     DivergenceClaim,
@@ -21,7 +22,6 @@ from bot.models import (
     FeatureSet,
     FindingStatus,
     Judgement,
-    SignalId,
     StrategyTask,
 )
 
@@ -87,28 +87,23 @@ def check(reading: Reading, payload: Payload, shot: Snapshot, *, by: str) -> Che
 
 
 def _signal(found: DivergenceReading, reading: Reading, payload: Payload, shot: Snapshot, by: str) -> EntrySignal:
-    task, features, closed_at = shot.task, shot.features, shot.features.closed_at
+    series = shot.features.series
     p1, p2 = payload.index_of(found.first_bar), payload.index_of(found.second_bar)
     direction = Direction(found.direction)
     stop, targets = _levels(shot, direction, p2)
-    return EntrySignal(
-        id=SignalId(f"{task.id}/{closed_at:%Y-%m-%dT%H:%M}/claude"),
-        task_id=task.id,
-        strategy=task.strategy,
-        broker_id=task.broker_id,
-        symbol=task.symbol,
-        timeframe=task.timeframe,
-        candle_closed_at=closed_at,
+    return signal_of(
+        shot.task,
+        shot.features,
+        "claude",
         direction=direction,
-        entry=entry_price(features),
-        stop_loss=stop,
+        stop=stop,
         targets=targets,
         confidence=reading.confidence / 100,
         claim=DivergenceClaim(
             kind=DivergenceKind(found.kind),
             oscillators=tuple(sorted(each.oscillator for each in found.oscillators)),
-            p1_at=features.series.opened_at(p1),
-            p2_at=features.series.opened_at(p2),
+            p1_at=series.opened_at(p1),
+            p2_at=series.opened_at(p2),
             p1_price=payload.price_of(found.first_price),
             p2_price=payload.price_of(found.second_price),
         ),

@@ -8,13 +8,13 @@ from typing import Final
 
 from bot.config import DivergenceSettings
 from bot.instruments import Instrument
-from bot.layer2_intelligence.levels import entry_price, pivot_price, stop_and_targets
+from bot.layer2_intelligence.levels import pivot_price, stop_and_targets
+from bot.layer2_intelligence.signals import signal_of
 from bot.models import (
     DivergenceClaim,
     DivergenceSetup,
     EntrySignal,
     FeatureSet,
-    SignalId,
     StrategyName,
     StrategyTask,
 )
@@ -40,18 +40,12 @@ class DivergenceStrategy:
         self, task: StrategyTask, features: FeatureSet, instrument: Instrument, setup: DivergenceSetup, counter: int
     ) -> EntrySignal:
         stop, targets = stop_and_targets(features, instrument, setup.direction, setup.p2, self._settings)
-        closed_at = features.closed_at
-        return EntrySignal(
-            id=SignalId(f"{task.id}/{closed_at:%Y-%m-%dT%H:%M}/{counter}"),
-            task_id=task.id,
-            strategy=task.strategy,
-            broker_id=task.broker_id,
-            symbol=task.symbol,
-            timeframe=task.timeframe,
-            candle_closed_at=closed_at,
+        return signal_of(
+            task,
+            features,
+            counter,
             direction=setup.direction,
-            entry=entry_price(features),
-            stop_loss=stop,
+            stop=stop,
             targets=targets,
             confidence=0.5 + 0.5 * setup.score,
             claim=_claim(features, setup),

@@ -80,6 +80,14 @@ async def test_the_account_of_one_venue_is_told_without_its_number(botctl: Botct
     assert "…" in told["account"] or "..." in told["account"]
 
 
+async def test_money_is_told_to_the_cent_and_with_every_digit_to_a_program(botctl: Botctl) -> None:
+    _, table, _ = await botctl("account", "--broker", "oanda")
+    _, told, _ = await botctl("account", "--broker", "oanda", "--json")
+
+    assert table.count(" 10,000.00 ") == 2
+    assert rows(told)[0]["equity"] == "10000.0000"
+
+
 @pytest.mark.parametrize(
     ("what", "words"),
     [("orders", "no order rests at the venues"), ("positions", "no position is open at the venues")],

@@ -33,6 +33,17 @@ def test_the_newest_line_comes_first_and_the_level_and_the_text_choose(log: Rece
     assert texts(log, holds="nowhere") == []
 
 
+def test_the_list_goes_on_before_the_last_line_that_was_read(log: RecentLog) -> None:
+    with log.kept():
+        for number in range(5):
+            logger.info("line {}", number)
+
+    first = log.newest(2, least="INFO")
+    second = log.newest(9, least="INFO", before=first[-1].number)
+
+    assert [each.text for each in (*first, *second)] == ["line 4", "line 3", "line 2", "line 1", "line 0"]
+
+
 def test_lines_below_the_level_that_is_kept_are_not_there(log: RecentLog) -> None:
     with log.kept("WARNING"):
         logger.info("chatter")

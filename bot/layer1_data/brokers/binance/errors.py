@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from bot.errors import BrokerUnavailable
+from bot.errors import BrokerUnavailable, KeyRefused
 
 
 class Fate(StrEnum):
@@ -21,6 +21,7 @@ class Fate(StrEnum):
     NOT_OPEN = "not open"
     NOT_FOUND = "not found"
     CLOCK = "clock"
+    KEY = "key"
     UNAVAILABLE = "unavailable"
     NOT_SENT = "not sent"
     AMBIGUOUS = "ambiguous"
@@ -28,12 +29,15 @@ class Fate(StrEnum):
 
 # The venue refused these before anything was done. Codes that say "busy" or "unknown" are not among them.
 _REFUSED: Final = (
-    *(-1002, -1013, -1014, -1016, -1020, -1022, -1099, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1108),
+    *(-1013, -1014, -1016, -1020, -1099, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1108),
     *(-1111, -1112, -1114, -1115, -1116, -1117, -1118, -1119, -1120, -1121, -1122, -1125, -1127, -1128, -1130),
-    *(-1131, -1134, -1135, -1145, -1151, -2008, -2010, -2014, -2015, -2016, -2038, -2039),
+    *(-1131, -1134, -1135, -1145, -1151, -2010, -2016, -2038, -2039),
 )
+# Nor does it let in who has no key, a revoked one, another secret, or asks from elsewhere: whatever was asked for.
+_NOT_LET_IN: Final = (-1002, -1022, -2008, -2014, -2015)
 CODES: Final[Mapping[int, Fate]] = {
     **dict.fromkeys(_REFUSED, Fate.REJECTED),
+    **dict.fromkeys(_NOT_LET_IN, Fate.KEY),
     -1021: Fate.CLOCK,
     -1003: Fate.UNAVAILABLE,  # "too many requests": the gate refused it, the engine never saw it
     -1015: Fate.UNAVAILABLE,
@@ -80,6 +84,12 @@ def reply_of(status: int, body: str) -> Reply:
         return Reply(fate=Fate.ACK, says="", status=status, data=data)
     words = " ".join(body.split())[:_LONGEST_WORDS] or "an empty body"
     return Reply(fate=Fate.AMBIGUOUS, says=f"HTTP {status}: {words}", status=status)
+
+
+def unanswered(what: str, reply: Reply) -> BrokerUnavailable:
+    """The error for something that surely was not done, or not told."""
+    kind = KeyRefused if reply.fate is Fate.KEY else BrokerUnavailable
+    return kind(f"binance: {what}: {reply.says}")
 
 
 def parsed(body: str) -> object:

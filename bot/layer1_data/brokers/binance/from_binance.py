@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from bot.instruments import Instrument
+from bot.instruments import Currency, Instrument
 from bot.layer1_data.broker_interface import VenueOrder, VenueTerms
 from bot.models import ORDER_ID_PREFIX, Candle, ClientOrderId, OrderAck, OrderState, Quote, Side, Timeframe
 
@@ -232,6 +232,7 @@ def terms(row: Mapping[str, Any], instrument: Instrument) -> VenueTerms:
         contract_size=Decimal(1),
         is_open=status == "TRADING" and row.get("isSpotTradingAllowed") is True,
         says=status,
+        quote_currency=Currency(row["quoteAsset"]),
     )
 
 

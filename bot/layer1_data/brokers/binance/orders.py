@@ -13,7 +13,7 @@ from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import WOULD_TRIGGER, VenueOrder
 from bot.layer1_data.brokers.binance import from_binance, to_binance
 from bot.layer1_data.brokers.binance.account import Account, orders_of
-from bot.layer1_data.brokers.binance.errors import Fate, Reply, readable
+from bot.layer1_data.brokers.binance.errors import Fate, Reply, readable, unanswered
 from bot.layer1_data.brokers.binance.from_binance import ZERO, rejection
 from bot.layer1_data.brokers.binance.ledger import SymbolLedger, entry_of
 from bot.layer1_data.brokers.binance.wire import Endpoint, Wire
@@ -21,7 +21,7 @@ from bot.layer1_data.brokers.limiter import Priority
 from bot.models import ApprovedOrder, ClientOrderId, OrderAck, OrderKind, OrderState, Quote, ReduceOrder, Side
 
 _NAMES_KEPT: Final = 5_000
-_NOTHING_DONE: Final = (Fate.NOT_SENT, Fate.UNAVAILABLE, Fate.CLOCK)
+_NOTHING_DONE: Final = (Fate.NOT_SENT, Fate.UNAVAILABLE, Fate.CLOCK, Fate.KEY)
 _NO_SHORTS: Final = "SHORT_NOT_POSSIBLE: a spot account sells only what it holds; trade shorts at another venue"
 POSITION_NOT_FOUND: Final = "POSITION_NOT_FOUND"
 
@@ -153,7 +153,7 @@ class Orders:
         if reply.fate is Fate.NOT_FOUND:
             return None
         if reply.fate is not Fate.ACK:
-            raise BrokerUnavailable(f"binance: whether there is an order {name} was not answered: {reply.says}")
+            raise unanswered(f"whether there is an order {name} was not answered", reply)
         with readable(f"order {name}"):
             row = from_binance.mapping(reply.data, "an order")
             told = from_binance.venue_order(row, ledger.instrument)
@@ -215,7 +215,7 @@ class Orders:
         if reply.fate is Fate.REJECTED:
             return rejection(name, reply.says)
         if reply.fate in _NOTHING_DONE:
-            raise BrokerUnavailable(f"binance: {endpoint.method} of order {name} had no effect: {reply.says}")
+            raise unanswered(f"{endpoint.method} of order {name} had no effect", reply)
         if reply.fate is not Fate.ACK:
             raise OrderFateUnknown(
                 f"binance: no usable answer to {endpoint.method} of order {name}: {reply.says}; reconcile"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from bot.errors import BrokerUnavailable, ConfigError
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import RateBudget
-from bot.layer1_data.brokers.binance.errors import Fate, Reply, reply_of
+from bot.layer1_data.brokers.binance.errors import Fate, Reply, reply_of, unanswered
 from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Wire:
         """The answer to a question. Raises BrokerUnavailable with the venue's words for anything else."""
         reply = await self.send(endpoint, parameters, priority=priority)
         if reply.fate is not Fate.ACK:
-            raise BrokerUnavailable(f"binance: {endpoint.path} was not answered: {reply.says}")
+            raise unanswered(f"{endpoint.path} was not answered", reply)
         return reply.data
 
     async def send(self, endpoint: Endpoint, parameters: dict[str, str], *, priority: Priority) -> Reply:
@@ -278,6 +278,6 @@ def _without_query(words: str) -> str:
 def _is_loopback(url: str) -> bool:
     parts = urlsplit(url)
     try:
-        return parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback
+        return parts.scheme in ("http", "https") and ip_address(parts.hostname or "").is_loopback
     except ValueError:
         return False

@@ -49,6 +49,6 @@ class Access:
 def _is_loopback(url: str) -> bool:
     parts = urlsplit(url)
     try:
-        return parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback
+        return parts.scheme in ("http", "https") and ip_address(parts.hostname or "").is_loopback
     except ValueError:
         return False

@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-from bot.errors import BrokerUnavailable
+from bot.errors import BrokerUnavailable, KeyRefused
 
 
 class Fate(StrEnum):
@@ -136,6 +136,12 @@ def reply_of(status: int, body: str) -> Reply:
         return Reply(fate=Fate.ACK, says="", status=status, data=data)
     words = " ".join(body.split())[:_LONGEST_WORDS] or "an empty body"
     return Reply(fate=Fate.AMBIGUOUS, says=f"HTTP {status}: {words}", status=status)
+
+
+def unanswered(what: str, reply: Reply) -> BrokerUnavailable:
+    """The error for something that surely was not done, or not told."""
+    kind = KeyRefused if reply.fate is Fate.LOCKED_OUT else BrokerUnavailable
+    return kind(f"ig: {what}: {reply.says}")
 
 
 def fate_of_code(code: str) -> Fate:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from bot.errors import BrokerUnavailable
 from bot.interfaces import Clock
 from bot.layer1_data.brokers.ig import to_ig
-from bot.layer1_data.brokers.ig.errors import Fate, readable
+from bot.layer1_data.brokers.ig.errors import Fate, readable, unanswered
 from bot.layer1_data.brokers.ig.from_ig import FOREIGN, Event, entry_of, events, is_ours
 from bot.layer1_data.brokers.ig.recent import Recent
 from bot.layer1_data.brokers.ig.session import Session
@@ -140,7 +140,7 @@ class Ledger:
             if reply.fate is Fate.BUSY:
                 self._cut_short = (call, rows)
             if reply.fate is not Fate.ACK:
-                raise BrokerUnavailable(f"ig: activity was not answered: {reply.says}")
+                raise unanswered("activity was not answered", reply)
             with readable("activity"):
                 data: Any = reply.data
                 rows = (*rows, *data["activities"])

@@ -8,11 +8,11 @@ from math import ceil
 from typing import Any, Final, cast
 
 from bot.errors import BrokerUnavailable
-from bot.instruments import Instrument, Symbol
+from bot.instruments import Currency, Instrument, Symbol
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import RateBudget, VenueTerms
 from bot.layer1_data.brokers.ig import to_ig
-from bot.layer1_data.brokers.ig.errors import Fate, readable
+from bot.layer1_data.brokers.ig.errors import Fate, readable, unanswered
 from bot.layer1_data.brokers.ig.market import Market, market_of, number
 from bot.layer1_data.brokers.ig.session import Session
 from bot.layer1_data.brokers.ig.wire import Wire
@@ -99,6 +99,7 @@ class Markets:
                 contract_size=each.instrument.contract_size,
                 is_open=each.status == OPEN,
                 says=each.status,
+                quote_currency=Currency(each.currency or "/".join(each.currencies)),
             )
             for each in found
         )
@@ -123,7 +124,7 @@ class Markets:
             self._points_left = 0
             self._points_back_at = self._points_back_at or self._clock.now() + _WEEK
         if reply.fate is not Fate.ACK:
-            raise BrokerUnavailable(f"ig: candles of {symbol} were not answered: {reply.says}")
+            raise unanswered(f"candles of {symbol} were not answered", reply)
         with readable(f"candles of {symbol}"):
             found = self._candles(reply.data, market, timeframe)
         closed = [each for each in found if each.closed_at <= self._wire.server_now]
@@ -190,7 +191,7 @@ class Markets:
             self._unknown.update(epics)  # not asked for again before the next start
             return []
         if reply.fate is not Fate.ACK:
-            raise BrokerUnavailable(f"ig: markets were not answered: {reply.says}")
+            raise unanswered("markets were not answered", reply)
         with readable("markets"):
             now, data = self._wire.server_now, cast("Mapping[str, Any]", reply.data)
             for row in data["marketDetails"]:

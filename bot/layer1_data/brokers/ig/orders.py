@@ -10,7 +10,7 @@ from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import WOULD_TRIGGER, VenueOrder
 from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.admission import off_grid, on_grid, unusable_close, unusable_entry
-from bot.layer1_data.brokers.ig.errors import BEYOND_THE_STOP, Fate, Reply
+from bot.layer1_data.brokers.ig.errors import BEYOND_THE_STOP, Fate, Reply, unanswered
 from bot.layer1_data.brokers.ig.finder import Finder
 from bot.layer1_data.brokers.ig.from_ig import Confirm, OpenDeal, entry_of, is_stop, rejection
 from bot.layer1_data.brokers.ig.ledger import Ledger
@@ -174,7 +174,7 @@ class Orders:
     ) -> Confirm | None:
         reply = await self._session.send(call, priority)
         if reply.fate in _NOTHING_DONE:
-            raise BrokerUnavailable(f"ig: {call.method} for order {name} had no effect: {reply.says}")
+            raise unanswered(f"{call.method} for order {name} had no effect", reply)
         if reply.fate in (Fate.REJECTED, Fate.NOT_FOUND):
             return Confirm(fate=Fate.REJECTED, reason=reply.says, deal_id="")
         reference = _reference_in(reply)

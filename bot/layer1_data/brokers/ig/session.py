@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from bot.errors import BrokerUnavailable
+from bot.errors import BrokerUnavailable, KeyRefused
 from bot.interfaces import Clock
 from bot.layer1_data.brokers.ig import to_ig
 from bot.layer1_data.brokers.ig.access import Access
-from bot.layer1_data.brokers.ig.errors import Fate, Reply, readable
+from bot.layer1_data.brokers.ig.errors import Fate, Reply, readable, unanswered
 from bot.layer1_data.brokers.ig.to_ig import Call
 from bot.layer1_data.brokers.ig.wire import Answer, Wire
 from bot.layer1_data.brokers.limiter import Priority
@@ -50,7 +50,7 @@ class Session:
         """The answer to a question. Raises BrokerUnavailable with the venue's words for anything else."""
         reply = await self.look(call, priority)
         if reply.fate is not Fate.ACK:
-            raise BrokerUnavailable(f"ig: {call.path.partition('?')[0]} was not answered: {reply.says}")
+            raise unanswered(f"{call.path.partition('?')[0]} was not answered", reply)
         return reply.data
 
     async def look(self, call: Call, priority: Priority = Priority.READ) -> Reply:
@@ -60,7 +60,10 @@ class Session:
         if reply.fate is not Fate.TOKEN:
             return reply
         self._forget(headers)
-        return self._noted((await self._wire.send(call, await self._open(), priority=priority)).reply)
+        reply = self._noted((await self._wire.send(call, await self._open(), priority=priority)).reply)
+        if reply.fate is Fate.TOKEN:  # fresh, and refused all the same: logging in for each question would not mend it
+            self._no_login_before = self._clock.monotonic() + _LOGIN_PAUSE_S
+        return reply
 
     async def send(self, call: Call, priority: Priority) -> Reply:
         """An order: exactly one request. The token is proved before, so that an order does not meet its end."""
@@ -89,7 +92,7 @@ class Session:
     async def _open(self) -> dict[str, str]:
         async with self._logging_in:
             if self._refused:
-                raise BrokerUnavailable(
+                raise KeyRefused(
                     f"ig: the login was refused: {self._refused}; correct key, user name or password and start again "
                     "(it is not tried again, since IG suspends those who do)"
                 )
@@ -110,13 +113,14 @@ class Session:
         now = self._clock.monotonic()
         if now < self._no_login_before:
             raise BrokerUnavailable(
-                f"ig: the last login failed; the next one is tried in {self._no_login_before - now:.0f} s"
+                f"ig: the last login failed or was not worth anything; the next one is tried in "
+                f"{self._no_login_before - now:.0f} s"
             )
         call = to_ig.log_in(self._access.username, self._access.password, oauth=self._access.oauth)
         answer = await self._wire.send(call, {}, priority=Priority.EXIT)
         if self._noted(answer.reply).fate is not Fate.ACK:
             self._no_login_before = now + _LOGIN_PAUSE_S
-            raise BrokerUnavailable(f"ig: the login failed: {answer.reply.says}")
+            raise unanswered("the login failed", answer.reply)
         with readable("the login"):
             data = _mapping(answer.reply.data)
             if self._access.oauth:
@@ -140,7 +144,7 @@ class Session:
             known = [str(each["accountId"]) for each in data["accounts"]]
             if self._account not in known:
                 self._refused = "IG_ACCOUNT_ID is not an account of this login"
-                raise BrokerUnavailable(f"ig: {self._refused}; it has {len(known)} others")
+                raise KeyRefused(f"ig: {self._refused}; it has {len(known)} others")
             headers = await self._switched(headers)
         self._headers = headers
 

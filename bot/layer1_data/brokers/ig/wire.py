@@ -1,6 +1,7 @@
 """The way to IG: one request each, judged by its raw status and body, and counted against its allowances."""
 
 import asyncio
+import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -155,7 +156,7 @@ class Wire:
 
             self._session = aiohttp.ClientSession(
                 # A kept connection may be dead without our knowing: then it could not be said that nothing was sent.
-                connector=aiohttp.TCPConnector(force_close=True),
+                connector=aiohttp.TCPConnector(force_close=True, ssl=ssl.create_default_context()),
                 trace_configs=[_trace()],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=min(_CONNECT_S, self._timeout_s)),

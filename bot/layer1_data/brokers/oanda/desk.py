@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bot.errors import BrokerUnavailable
 from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
-from bot.layer1_data.brokers.oanda.errors import Failure
+from bot.layer1_data.brokers.oanda.errors import Failure, unanswered
 from bot.layer1_data.brokers.oanda.from_oanda import readable
 from bot.layer1_data.brokers.oanda.to_oanda import Call, transactions_since
 
@@ -60,7 +60,7 @@ class Desk:
         try:
             answer = await self._ask(call, priority)
         except Failure as failure:
-            raise _unavailable(call, str(failure)) from failure
+            raise unanswered(call.name, failure) from failure
         return self._believed(call, answer, translate)
 
     async def read_if_any(self, call: Call, priority: Priority, translate: Callable[[Json], Read]) -> Read | None:
@@ -70,7 +70,7 @@ class Desk:
         except Failure as failure:
             told = failure.body if failure.status == _NOT_THERE else None
             if told is None or "errorMessage" not in told or self._is_stale(told):
-                raise _unavailable(call, str(failure)) from failure
+                raise unanswered(call.name, failure) from failure
             return None
         return self._believed(call, answer, translate)
 

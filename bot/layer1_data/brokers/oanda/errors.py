@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+from bot.errors import BrokerUnavailable, KeyRefused
+
 WORDS_KEPT: Final = 300
 
 
@@ -14,6 +16,7 @@ class Verdict(StrEnum):
     EXISTS = "exists"
     AMBIGUOUS = "ambiguous"
     NOT_SENT = "not sent"
+    KEY_REFUSED = "key refused"
 
 
 class Failure(Exception):
@@ -108,6 +111,7 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
 
 # Refused before it became an order: the body says why in words, there is no transaction and no code.
 _REFUSED_STATUSES: Final = frozenset({400, 401, 403, 404, 405})
+_NOT_LET_IN: Final = frozenset({401, 403})  # the token, or the account with it
 
 
 def verdict_of_code(code: str) -> Verdict:
@@ -123,8 +127,15 @@ def verdict_of(failure: Failure) -> Verdict:
         return Verdict.AMBIGUOUS
     if code := code_in(failure.body):
         return verdict_of_code(code)
-    refused = "errorMessage" in failure.body and not any(key.endswith("Transaction") for key in failure.body)
-    return Verdict.REJECTED if refused else Verdict.AMBIGUOUS
+    if "errorMessage" not in failure.body or any(key.endswith("Transaction") for key in failure.body):
+        return Verdict.AMBIGUOUS
+    return Verdict.KEY_REFUSED if failure.status in _NOT_LET_IN else Verdict.REJECTED
+
+
+def unanswered(what: str, failure: Failure) -> BrokerUnavailable:
+    """The error for something that surely was not done, or not told."""
+    kind = KeyRefused if verdict_of(failure) is Verdict.KEY_REFUSED else BrokerUnavailable
+    return kind(f"oanda: {what}: {failure}")
 
 
 def code_in(body: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from bot.layer1_data.brokers.oanda.errors import (
     Failure,
     Verdict,
     code_in,
+    unanswered,
     verdict_of,
     verdict_of_code,
     words_in,
@@ -107,7 +108,7 @@ class Trader:
         try:
             await self._desk.send(to_oanda.commented(trade.number, trade.extensions, comment), Priority.EXIT)
         except Failure as failure:
-            raise BrokerUnavailable(f"oanda: {name} was not sent: its trade took no comment: {failure}") from failure
+            raise unanswered(f"{name} was not sent: its trade took no comment", failure) from failure
         return await self._send(to_oanda.trade_close(trade.number, quantity), name, Priority.EXIT)
 
     async def _send(self, call: to_oanda.Call, name: ClientOrderId, priority: Priority) -> OrderAck:
@@ -167,8 +168,8 @@ def _is_of(trade: from_oanda.Trade, entry_order_id: ClientOrderId) -> bool:
 
 
 def _raised(failure: Failure, name: ClientOrderId) -> BrokerUnavailable | OrderFateUnknown:
-    if verdict_of(failure) is Verdict.NOT_SENT:
-        return BrokerUnavailable(f"oanda: {name} was not sent: {failure}")
+    if verdict_of(failure) in (Verdict.NOT_SENT, Verdict.KEY_REFUSED):
+        return unanswered(f"{name} was not sent, or not let in", failure)
     return OrderFateUnknown(f"oanda: {name}: {failure}; look it up before anything is sent again")
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
 from itertools import count
+from ssl import SSLCertVerificationError
 from typing import Any, Final, TypeVar
 
 from oandapyV20 import API, V20Error
@@ -17,7 +18,7 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import ConnectTimeout
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, SSLError
 
 from bot.layer1_data.brokers.limiter import Priority
 from bot.layer1_data.brokers.oanda.access import Access, TimeOuts
@@ -213,5 +214,8 @@ def _never_connected(error: Exception) -> bool:
     """Proof that not one byte of the request left: the connection was never made."""
     if isinstance(error, ConnectTimeout):
         return True
-    reason = error.args[0] if isinstance(error, NoConnection) and error.args else None
-    return isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError | ConnectTimeoutError)
+    failed = error.args[0] if isinstance(error, NoConnection) and error.args else None
+    reason = failed.reason if isinstance(failed, MaxRetryError) else None
+    if isinstance(reason, SSLError):  # a certificate is judged before the first byte; all else of TLS may come later
+        return any(isinstance(each, SSLCertVerificationError) for each in reason.args)
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError)

@@ -15,13 +15,14 @@ from bot.instruments import Rounding
 from bot.layer2_intelligence.analyst.evaluation.marks import Examinee, Question
 from bot.layer2_intelligence.analyst.nouns import Opinion
 from bot.layer2_intelligence.indicators.pivots import pivot_lows
+from bot.layer2_intelligence.levels import entry_price
+from bot.layer2_intelligence.signals import signal_of
 from bot.layer2_intelligence.strategies.divergence import DivergenceStrategy
 from bot.models import (
     Direction,
     DivergenceClaim,
     DivergenceKind,
     EntrySignal,
-    SignalId,
     StrategyTask,
     decimal_of,
 )
@@ -154,20 +155,14 @@ def _signal(
     by: str,
 ) -> EntrySignal:
     features, instrument, sign = question.features, question.instrument, direction.sign
-    task = _task(question)
-    entry, atr = decimal_of(features.series.close[features.k]), decimal_of(features.columns.atr[features.k])
+    entry, atr = entry_price(features), decimal_of(features.columns.atr[features.k])
     cautious = Rounding.DOWN if direction is Direction.LONG else Rounding.UP
-    return EntrySignal(
-        id=SignalId(f"{task.id}/{question.name}"),
-        task_id=task.id,
-        strategy=task.strategy,
-        broker_id=task.broker_id,
-        symbol=task.symbol,
-        timeframe=task.timeframe,
-        candle_closed_at=features.closed_at,
+    return signal_of(
+        _task(question),
+        features,
+        question.name,
         direction=direction,
-        entry=entry,
-        stop_loss=instrument.round_price(entry - sign * _STOP_ATR * atr, cautious),
+        stop=instrument.round_price(entry - sign * _STOP_ATR * atr, cautious),
         targets=(instrument.round_price(entry + sign * _TARGET_ATR * atr, cautious),),
         confidence=confidence,
         claim=DivergenceClaim(

@@ -154,6 +154,7 @@ def test_terms_take_the_stricter_of_both_lot_filters_and_zero_means_none() -> No
         "symbol": "BTCUSDT",
         "status": "BREAK",
         "isSpotTradingAllowed": True,
+        "quoteAsset": "USDT",
         "filters": [
             {"filterType": "PRICE_FILTER", "tickSize": "0.01000000"},
             {"filterType": "LOT_SIZE", "minQty": "0.00001000", "stepSize": "0.00001000"},
