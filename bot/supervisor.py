@@ -475,20 +475,24 @@ class Supervisor:
             self._note_error(f"reconciliation: {self._gate.blocked(broker.broker_id)}")
 
     async def _is_let_in(self, broker_id: BrokerId) -> bool:
-        """Whether questions are answered; where our key is refused that is tried seldom, and truth is asked first."""
+        """Whether it is looked after now. Where our key is refused that is tried seldom; truth is asked first, unless
+        only orders are refused."""
         refusal = self._gate.keys.refusal(broker_id)
-        if refusal is None or refusal.of_order:
+        if refusal is None:
             return True
-        if self._parts.clock.monotonic() - refusal.at_s >= _LOCKED_OUT_PAUSE_S:
+        if self._parts.clock.monotonic() - refusal.at_s < _LOCKED_OUT_PAUSE_S:
+            return False
+        if not refusal.of_order:
             await self.settle(broker_id)
-        return self._gate.keys.refusal(broker_id) is None
+        return refusal.of_order or self._gate.keys.refusal(broker_id) is None
 
     async def _let_in(self, broker_id: BrokerId, refusal: Refusal) -> None:
         """A comparison was answered that began after a refusal: it is over, unless it was an order's and is young."""
         is_young = self._parts.clock.monotonic() - refusal.at_s < _TRIED_AGAIN_AFTER_S
         if self._gate.keys.refusal(broker_id) is refusal and not (refusal.of_order and is_young):
             self._gate.keys.forget(broker_id)
-            await self._parts.pipeline.record("key", None, {"broker": broker_id, "what": "accepted again"})
+            what = "an entry may try it again" if refusal.of_order else "accepted again"
+            await self._parts.pipeline.record("key", None, {"broker": broker_id, "what": what})
 
     def _reconciliation(self, broker_id: BrokerId) -> Reconciliation:
         report = self._gate.reports.get(broker_id)

@@ -15,7 +15,8 @@ from bot.reports import Before, SignalFilter, SignalLine, VerdictFigures
 # The expression of the index `signals_of_stop`.
 _STOPPED_BY: Final = "CASE status WHEN 'refused' THEN split_part(reason, ':', 1) ELSE rejected_by END"
 
-_INSTANT: Final = timedelta(microseconds=1)  # no two instants are closer
+_LAST_MONTH: Final = datetime(9999, 12, 1, tzinfo=UTC)
+_END: Final = datetime.max.replace(tzinfo=UTC)
 
 # The rows are chosen first: joined before the limit, the planner may read every outcome.
 _SIGNALS: Final = """
@@ -85,7 +86,7 @@ class PostgresSignalReports:
 
     async def verdicts(self, chosen: SignalFilter) -> Sequence[VerdictFigures]:
         """One row for each status and what stopped it."""
-        first = _next_month(chosen.since - _INSTANT) if chosen.since else None
+        first = _whole_from(chosen.since) if chosen.since else None
         last = _month(chosen.until) if chosen.until else None
         whole = Asked()
         whole.that("month >= {}", first)
@@ -111,8 +112,12 @@ def _month(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def _next_month(at: datetime) -> datetime:
-    return _month(_month(at) + timedelta(days=31))
+def _whole_from(at: datetime) -> datetime:
+    """When the first month begins that lies after `at` with all its days; the end of time after the last month."""
+    begun = _month(at)
+    if begun == at:
+        return begun
+    return _month(begun + timedelta(days=31)) if begun < _LAST_MONTH else _END
 
 
 def _edges(chosen: SignalFilter, first: datetime | None, last: datetime | None) -> list[tuple[datetime, datetime]]:

@@ -728,7 +728,7 @@ CREATE TRIGGER kill_events_told AFTER INSERT ON public.kill_events FOR EACH ROW 
 
 CREATE TRIGGER order_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.order_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
-CREATE TRIGGER outcomes_changed_counted AFTER UPDATE ON public.outcomes FOR EACH ROW WHEN (((old.verdict IS DISTINCT FROM new.verdict) OR (old.r IS DISTINCT FROM new.r))) EXECUTE FUNCTION count_signal();
+CREATE TRIGGER outcomes_changed_counted AFTER UPDATE ON public.outcomes FOR EACH ROW WHEN ((((old.verdict <> 'open'::text) OR (new.verdict <> 'open'::text)) AND ((old.verdict IS DISTINCT FROM new.verdict) OR (old.r IS DISTINCT FROM new.r)))) EXECUTE FUNCTION count_signal();
 CREATE TRIGGER outcomes_counted AFTER INSERT ON public.outcomes FOR EACH ROW WHEN ((new.verdict <> 'open'::text)) EXECUTE FUNCTION count_signal();
 
 CREATE TRIGGER portfolio_snapshots_noted AFTER INSERT ON public.portfolio_snapshots FOR EACH ROW EXECUTE FUNCTION note_equity();

@@ -12,6 +12,7 @@ from bot.layer1_data.delegating_broker import DelegatingBroker
 from bot.models import OrderAck, OrderState
 
 _ORDERS: Final = frozenset({"place", "place_stop", "amend_stop", "resize_stop", "cancel"})
+_PRICES: Final = frozenset({"candles", "quote"})  # of one instrument, which may be forbidden by itself
 T = TypeVar("T")
 
 
@@ -45,7 +46,10 @@ class RefusedKeys:
 
 
 class KeyWatch(DelegatingBroker):
-    """Notes each refusal of our key in `keys`, whoever met it. An order that is taken leaves the rest to a question."""
+    """Notes each refusal of our key in `keys`, whoever met it with an order or a question about the account.
+
+    An order that is taken leaves the rest to a question.
+    """
 
     def __init__(self, broker: BrokerInterface, keys: RefusedKeys, clock: Clock) -> None:
         super().__init__(broker)
@@ -56,7 +60,8 @@ class KeyWatch(DelegatingBroker):
         try:
             answer = await send()
         except KeyRefused as error:
-            self._note(str(error), of_order=call in _ORDERS)
+            if call not in _PRICES:
+                self._note(str(error), of_order=call in _ORDERS)
             raise
         if isinstance(answer, OrderAck) and answer.state is not OrderState.REJECTED:
             known = self._keys.refusal(self.broker_id)

@@ -19,9 +19,10 @@ GONE_AFTER_S: Final = 30.0  # venues may hide for that long what they have taken
 
 @dataclass(slots=True, kw_only=True)
 class _Absence:
-    """The venue shows `shown`, while we know of more; `opened` is what our entry had filled by then."""
+    """The venue shows less than we know of by `lacking`, which our own closes leave as it is; `opened` is what our
+    entry had filled by then."""
 
-    shown: Decimal
+    lacking: Decimal
     opened: Decimal
     since_s: float
     looks: int = 0
@@ -40,9 +41,9 @@ class MissingPositions:
         if shown >= position.quantity:
             self._absences.pop(position.id, None)
             return
-        absence = self._absences.get(position.id)
-        if absence is None or (absence.shown, absence.opened) != (shown, position.first_quantity):
-            absence = _Absence(shown=shown, opened=position.first_quantity, since_s=self._clock.monotonic())
+        absence, lacking = self._absences.get(position.id), position.quantity - shown
+        if absence is None or (absence.lacking, absence.opened) != (lacking, position.first_quantity):
+            absence = _Absence(lacking=lacking, opened=position.first_quantity, since_s=self._clock.monotonic())
             self._absences[position.id] = absence
         absence.looks += 1
         absence.is_believed = self._lasts(absence)
@@ -56,7 +57,7 @@ class MissingPositions:
         absence = self._absences.get(position.id)
         if absence is None or absence.opened != position.first_quantity or not self._lasts(absence):
             return position.quantity
-        return min(absence.shown, position.quantity)
+        return max(ZERO, position.quantity - absence.lacking)
 
     def is_doubted(self, position: Position) -> bool:
         """The venue shows less of it, and no look yet has found that for long enough: the next ones decide."""

@@ -78,8 +78,11 @@ class OrderTracker:
             self._book.put_order(order)
 
     async def recall(self, is_in_flight: Callable[[ClientOrderId], bool]) -> None:
-        """Take what the store has and the book lacks: an intent whose commit was never confirmed to its sender."""
+        """Read back whatever a lost answer leaves in doubt, and take what the store has and the book lacks: an intent
+        whose commit was never confirmed to its sender."""
         async with self._writing:
+            for position_id in sorted(self._doubted):
+                await self._recall(position_id)
             for position in await self._store.open_positions():
                 if self._book.position(position.id) is None and not is_in_flight(position.entry_order_id):
                     self._book.put_position(position)
@@ -132,15 +135,16 @@ class OrderTracker:
         moved = replace(moved, updated_at=self._clock.now())
         new_terms = {} if terms is None else {"quantity": moved.quantity, "price": moved.price}
         try:
-            await self._store.transition(
-                moved.client_order_id,
-                expected=current.state,
-                state=moved.state,
-                cause=cause,
-                at=moved.updated_at,
-                venue_order_id=moved.venue_order_id,
-                **new_terms,
-            )
+            with self._doubting(moved.position_id):
+                await self._store.transition(
+                    moved.client_order_id,
+                    expected=current.state,
+                    state=moved.state,
+                    cause=cause,
+                    at=moved.updated_at,
+                    venue_order_id=moved.venue_order_id,
+                    **new_terms,
+                )
         except IllegalTransition as error:
             raise _NotAsRemembered(str(error)) from error
         self._book.put_order(moved)
@@ -185,9 +189,11 @@ class OrderTracker:
 
         To write from such a book would take back a fill that is stored.
         """
+        known = position_id in self._doubted
         self._doubted.add(position_id)
         yield
-        self._doubted.discard(position_id)
+        if not known:
+            self._doubted.discard(position_id)
 
     async def _recall(self, position_id: PositionId) -> bool:
         """Read a doubted position and its orders back; False if there was nothing to doubt."""

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from bot.alerts import Notice, Severity
+from bot.instruments import to_cents
 from bot.models import JournalEntry
 
 _LONGEST_TITLE: Final = 300
@@ -67,7 +68,8 @@ def _blocked(why: str, refused: Sequence[str]) -> Notice:
         key=f"blocked {broker}",
         severity=Severity.WARNING,
         title=_short(f"{broker}: no new entries ({why}); exits and stops go on"),
-        body="Next: ./botctl reconcile shows differences; a venue that does not answer is asked again by itself.",
+        body="Next: ./botctl reconcile shows differences, ./botctl doctor what the venue describes otherwise; one that "
+        "does not answer is asked again by itself.",
         lasts=True,
     )
 
@@ -127,6 +129,8 @@ def _key(data: Mapping[str, object]) -> Notice:
     """That it is refused lasts, and is told by the health; that it is over is news."""
     broker = data.get("broker")
     title = f"{broker} takes our key again and was compared with our record; entries wait only for what differs"
+    if data.get("what") != "accepted again":
+        title = f"{broker} has taken no order yet since it refused one for our key; the next entry tries it again"
     return Notice(key=f"key accepted {broker}", severity=Severity.WARNING, title=title)
 
 
@@ -154,7 +158,7 @@ def _opened(data: Mapping[str, object]) -> Notice:
 
 
 def _closed(data: Mapping[str, object]) -> Notice:
-    result = f"{Decimal(str(data['net'])):+.2f} net, {Decimal(str(data['r'])):+.2f} R"
+    result = f"{to_cents(Decimal(str(data['net']))):+.2f} net, {Decimal(str(data['r'])):+.2f} R"
     return Notice(
         key=f"closed {data.get('position')}",
         severity=Severity.INFO,

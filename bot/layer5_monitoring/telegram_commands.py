@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from bot.differences import Reconciliation
 from bot.errors import UsageError
+from bot.instruments import to_cents
 from bot.interfaces import Clock, Stores
 from bot.layer5_monitoring.alerts import AlertDesk
 from bot.layer5_monitoring.telegram_desk import Command, Plan
@@ -182,7 +184,7 @@ class _Answers:
         return f"{held}, stop {each.stop_price:f}, {self._money(each.open_result)} ({each.broker_id}, {each.id})"
 
     def _money(self, amount: object, currency: str = "") -> str:
-        return f"{amount:.2f} {currency}".strip() if self._parts.balances else _HIDDEN
+        return f"{to_cents(Decimal(str(amount))):.2f} {currency}".strip() if self._parts.balances else _HIDDEN
 
 
 def _counts(counts: Mapping[str, int]) -> str:

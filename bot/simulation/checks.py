@@ -121,6 +121,7 @@ class Checks:
         self.touched.setdefault(broker_id, self.world.loop.time())
         if entry is not None:
             self.changed.add(entry)
+            self.surplus.pop(entry, None)
 
     def needs_a_person(self, broker_id: BrokerId) -> bool:
         """Somebody else's orders or positions are there: entries stay blocked until a person has answered."""

@@ -15,7 +15,7 @@ from bot.clock import SystemClock
 from bot.config import AlertSettings, Settings
 from bot.differences import Reconciliation
 from bot.errors import NotFound
-from bot.instruments import Symbol
+from bot.instruments import Symbol, to_cents
 from bot.interfaces import EventStream, Stores
 from bot.layer3_execution.close_one import close_one
 from bot.layer4_risk.exposure import RiskReport
@@ -226,6 +226,6 @@ async def _risk_text(parts: AlertingParts) -> str:
     fullest = sorted((each for each in report.limits if each.share is not None), key=lambda each: -(each.share or 0))
     lines = [f"{each.name} {each.scope}: {each.share:.0%} used" for each in fullest[:_LIMITS_SHOWN]]
     if parts.settings.alerts.telegram_balances:
-        lines.append(f"if every stop is hit now: {report.risk_open:.2f} {report.currency} lost")
+        lines.append(f"if every stop is hit now: {to_cents(report.risk_open):.2f} {report.currency} lost")
     head = f"kill switch: {report.kill.says}"
     return "\n".join([head, *(f"blocked: {each}" for each in report.entries_blocked), *lines])

@@ -46,7 +46,8 @@ class VenueCheckup:
             return [Finding(name=self._name, status="fail", says=f"no answer: {newest.error}", next_step=_DOWN)]
         age_s = (self._parts.market_clock.now() - newest.compared_at).total_seconds() / self._parts.speed
         if newest.blocked:
-            step = "./botctl reconcile shows what differs, and takes your answer"
+            differs = "./botctl reconcile shows what differs, and takes your answer"
+            step = "do as it says; ./botctl doctor looks again" if newest.is_clean else differs
             return [Finding(name=self._name, status="warn", says=f"entries wait: {newest.blocked}", next_step=step)]
         says = f"answered {age_s:.0f} s ago; entries may go there"
         return [Finding(name=self._name, status="ok", says=says)]

@@ -144,7 +144,7 @@ class VenueCheckup:
         if faults:
             found.append(self._check("contracts", "fail", "; ".join(faults), TERMS_NEXT_STEP))
         if other:
-            step = "nothing: the venue's values are used from the next start on"
+            step = "nothing: a start takes over what the venue demands"
             found.append(self._check("instruments", "warn", "; ".join(other), step))
         if not found:
             least = ", ".join(f"{each.symbol} {each.min_quantity.normalize():f}" for each in self._terms)

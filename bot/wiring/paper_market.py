@@ -8,7 +8,7 @@ from loguru import logger
 
 from bot.clock import SystemClock
 from bot.config import Settings
-from bot.errors import BrokerError
+from bot.errors import BrokerError, BrokerUnavailable
 from bot.instruments import DEFAULT_UNIVERSE, Instrument, InstrumentRegistry
 from bot.layer1_data.broker_interface import BrokerInterface, VenueTerms
 from bot.layer1_data.venue_terms import VenueDescriptions, differences, refreshed
@@ -54,12 +54,18 @@ class PaperMarket:
             await asyncio.gather(asking, return_exceptions=True)
 
     async def ask_silent(self) -> None:
-        """Once more, of those venues that have described nothing yet. What is harmless waits for the next start."""
+        """Once more, of those venues that have described nothing yet. What must be taken over waits for a start."""
         for broker in self.brokers:
-            ours = self.registry.of_broker(broker.broker_id)
-            if broker.broker_id in self.descriptions.silent and (terms := await _described(broker, ours)) is not None:
-                self.descriptions.note(broker.broker_id, ours, terms)
-                logger.info("instruments of {}: described now", broker.broker_id)
+            name = broker.broker_id
+            if name not in self.descriptions.silent:
+                continue
+            ours = self.registry.of_broker(name)
+            terms = await _described(broker, ours)
+            if isinstance(terms, BrokerError):
+                logger.debug("instruments of {}: {}", name, terms)  # told at the start; a weekend has many of these
+                continue
+            self.descriptions.note_late(name, ours, terms)
+            logger.info("instruments of {}: described now; {}", name, self.descriptions.blocked(name) or "all fit")
 
     async def _ask_on(self) -> None:
         while self.descriptions.silent:
@@ -84,7 +90,14 @@ async def open_paper_market(venues: Sequence[Venue]) -> PaperMarket:
     descriptions, kept, notes = VenueDescriptions(), list[Instrument](), list[str]()
     for venue, terms in zip(venues, answers, strict=True):
         broker_id, ours = venue.broker.broker_id, universe.of_broker(venue.broker.broker_id)
-        if terms is None:
+        if isinstance(terms, BrokerError):
+            logger.warning(
+                "instruments of {}: {}; our own description is used, nothing is opened until it answers; it is asked "
+                "again every {:g} s",
+                broker_id,
+                terms,
+                _ASK_AGAIN_S,
+            )
             descriptions.expect(broker_id)
             kept += ours
             continue
@@ -101,11 +114,12 @@ async def open_paper_market(venues: Sequence[Venue]) -> PaperMarket:
     return PaperMarket(venues, InstrumentRegistry(kept), notes, descriptions)
 
 
-async def _described(broker: BrokerInterface, ours: Sequence[Instrument]) -> Sequence[VenueTerms] | None:
+async def _described(broker: BrokerInterface, ours: Sequence[Instrument]) -> Sequence[VenueTerms] | BrokerError:
+    """What it says of them, or why it says nothing."""
     try:
         async with asyncio.timeout(DESCRIBED_WITHIN_S):
             return await broker.terms([each.symbol for each in ours])
-    except (BrokerError, TimeoutError) as error:
-        words = str(error) or "no answer"
-        logger.warning("instruments of {}: {}; our own description is used, nothing is opened", broker.broker_id, words)
-        return None
+    except BrokerError as error:
+        return error
+    except TimeoutError:
+        return BrokerUnavailable(f"{broker.broker_id}: no answer within {DESCRIBED_WITHIN_S:g} s")

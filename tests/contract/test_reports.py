@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -140,6 +140,21 @@ async def test_a_line_says_what_the_market_did_with_the_signal(stores: Stores) -
 
     assert (unknown.verdict, unknown.r) == (None, None)
     assert (known.verdict, known.r) == (OutcomeVerdict.TARGET_HIT, 1.5)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        SignalFilter(since=datetime(1, 1, 1, tzinfo=UTC)),
+        SignalFilter(since=datetime(9999, 12, 31, tzinfo=UTC)),
+        SignalFilter(since=datetime(1, 1, 1, tzinfo=UTC), until=datetime(9999, 12, 31, tzinfo=UTC)),
+    ],
+    ids=["from the first day there is", "from the last one", "from the first to the last"],
+)
+async def test_verdicts_are_told_of_every_day_that_a_form_can_name(stores: Stores, chosen: SignalFilter) -> None:
+    await judge(stores, "s1")
+    ever = chosen.since is not None and chosen.since.year == 1
+    assert [each.signals for each in await stores.reports.verdicts(chosen)] == ([1] if ever else [])
 
 
 async def test_verdicts_count_what_rejected_signals_would_have_made_once_decided(

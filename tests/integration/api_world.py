@@ -110,10 +110,10 @@ def escaped(name: str) -> str:
 
 @asynccontextmanager
 async def api(parts: DashboardParts, desk: Desk | None = None, pace: Pace | None = None) -> AsyncIterator[ApiWorld]:
-    """The application over `parts`; `pace` is that of reads and acts."""
+    """The application over `parts`; `pace` is that of everything that is counted."""
     app = create_app(parts)
     if pace is not None:
-        app[PACE_DESK] = PaceDesk(parts.clock, reads=pace, acts=pace)
+        app[PACE_DESK] = PaceDesk(parts.clock, reads=pace, acts=pace, venues=pace)
     listening = socket.create_server(("127.0.0.1", 0))
     runner = await serve(app, listening)
     try:

@@ -17,7 +17,17 @@ from bot.differences import AnswerKind, AnswerState, Difference, DifferenceKind,
 from bot.errors import DatabaseUnavailable
 from bot.instruments import OANDA, Symbol
 from bot.layer5_monitoring.events import JournalEvents
-from bot.models import JournalEntry, KillLevel, KillState, OrderKind, OrderState, StrategyTask, TaskState, Timeframe
+from bot.models import (
+    JournalEntry,
+    KillLevel,
+    KillState,
+    OrderKind,
+    OrderState,
+    StrategyTask,
+    TaskId,
+    TaskState,
+    Timeframe,
+)
 from tests.builders import START, approved_order, instrument
 from tests.fakes.awkward_broker import Fault
 from tests.fakes.dashboard_day import NOW, dashboard_parts
@@ -538,6 +548,22 @@ async def test_a_dry_run_goes_through_every_rule_and_limit_and_leaves_nothing_be
     assert after == before
 
 
+async def test_a_dry_run_without_a_target_is_not_stopped_by_the_target_that_was_made_up_for_it() -> None:
+    async with filled_day_api(ManualClock(), pace=Pace(per_s=20, at_once=200)) as world:
+        answer = await world.post("/api/trade/dryrun", REHEARSED)
+    (reward,) = (each for each in answer.data["rules"] if each["code"] == "4")
+    assert reward["status"] == "pass"
+
+
+async def test_a_dry_run_of_a_paused_task_would_order_nothing() -> None:
+    async with filled_day_api(ManualClock(), pace=Pace(per_s=20, at_once=200)) as world:
+        await world.parts.stores.tasks.set_state(TaskId(REHEARSED["task"]), TaskState.PAUSED)
+        found = (await world.post("/api/trade/dryrun", REHEARSED)).data
+    assert (found["would_order"], found["stopped_by"]) == (False, "PAUSED")
+    assert "resume" in found["says"]
+    assert len(found["rules"]) > 20
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "says"),
     [
@@ -631,3 +657,14 @@ async def test_all_who_ask_the_venues_share_one_slow_pace(world: ApiWorld) -> No
     assert [each.status for each in answers].count(200) <= 10
     assert answers[-1].status == 429
     assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+async def test_whoever_rehearses_or_previews_asks_the_venues_at_their_pace(world: ApiWorld) -> None:
+    """Both read account and price there: forty at once would be all that Binance allows in a minute."""
+    preview = "/api/risk/preview?symbol=EUR_USD&direction=long&entry=100&stop=98"
+
+    rehearsed = [await world.post("/api/trade/dryrun", REHEARSED) for _ in range(12)]
+    previewed = await world.get(preview, by="reader")
+
+    assert [each.status for each in rehearsed[-2:]] == [429, 429]
+    assert previewed.status == 429

@@ -12,12 +12,12 @@ import pytest
 from bot.cli import main
 from bot.clock import SystemClock
 from bot.config import RiskSettings, load_settings
-from bot.instruments import BINANCE, OANDA, Currency, Symbol, default_registry
+from bot.instruments import BINANCE, IG, OANDA, Currency, Rounding, Symbol, default_registry
 from bot.layer4_risk.market_checks import market_checks
-from bot.models import Quote, Timeframe
+from bot.models import OrderState, Quote, Timeframe
 from bot.wiring.paper_market import PaperMarket, open_paper_market
 from bot.wiring.venues import open_venues
-from tests.builders import quote, signal
+from tests.builders import approved_order, plan, quote, signal
 from tests.fakes.binance import Fault
 from tests.fakes.street import Street
 from tests.integration.daemons import RunningDaemon
@@ -78,6 +78,7 @@ async def test_a_daemon_opens_nothing_in_what_its_venue_counts_otherwise_and_eve
     assert [each for each in health["entries_blocked"] if SAYS in each]
     assert (broker["status"], contracts["status"]) == ("warn", "fail")
     assert SAYS in broker["says"]
+    assert "doctor" in broker["next_step"], "nothing differs that could be reconciled"
     assert SAYS in str(risk["entries_blocked"])
     assert contracts["detail"] == SAYS
     assert "correct bot/instruments.py" in contracts["next_step"]
@@ -116,6 +117,34 @@ async def test_a_venue_that_was_silent_at_the_start_is_held_to_its_description_w
     assert "binance has not described its instruments yet" in before
     assert SAYS in market.descriptions.blocked(BINANCE, BTC)
     assert market.descriptions.blocked(BINANCE, ETH) == ""
+    await close(market)
+
+
+async def test_a_finer_grid_of_the_venue_leaves_orders_on_the_one_that_its_adapter_takes(
+    street: Street, tmp_path: Path
+) -> None:
+    """A stop on the venue's finer tick was refused by our own adapter: no entry at all, and no stop was ever moved."""
+    epic = default_registry().get("NVDA").venue_symbol
+    terms = street.ig.book.terms[epic]
+    street.ig.book.terms[epic] = replace(terms, decimals=terms.decimals + 1)
+    street.market.pin(Symbol("NVDA"), "200.00", "200.10")
+    market = await opened(street, tmp_path)
+    nvda = market.registry.get("NVDA")
+    stop = nvda.round_price(Decimal("190.1234"), Rounding.DOWN)
+    broker = next(each for each in market.brokers if each.broker_id == IG)
+
+    ack = await broker.place(
+        approved_order(
+            broker_id=IG,
+            symbol=nvda.symbol,
+            quantity=Decimal(1),
+            decided_price=Decimal("200.10"),
+            plan=replace(plan(), stop=stop, tick=nvda.tick, quantity_step=nvda.quantity_step, min_quantity=Decimal(1)),
+        )
+    )
+
+    assert (ack.state, ack.reason) == (OrderState.FILLED, "")
+    assert market.notes == ["NVDA tick: venue 0.001, ours 0.01"]
     await close(market)
 
 

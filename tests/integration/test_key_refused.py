@@ -400,3 +400,22 @@ async def test_a_key_that_may_only_read_any_more_is_told_too_and_not_taken_for_a
     assert house.core.book.positions() == ()
     assert house.gate.blocked(BINANCE) == ""
     assert [over for _, _, over in house.told()] == [True, False]
+
+
+async def test_where_only_orders_are_refused_a_stop_that_should_move_is_tried_every_ten_seconds(house: House) -> None:
+    """Each second would fill the request budget, and the exits of other symbols would lose their turn."""
+    spot = house.street.binance
+    await house.monitor()
+    await house.core.engine.submit(_order("BTC/USDT", "0.01", stop="49000", target="52000", price="50010"))
+    await house.seconds(2)
+    for request in ("POST order", "DELETE order"):
+        spot.fail(binance.Fault.ERROR, request, times=None, status=401, code=-2015, message="Invalid permissions.")
+    _move(house, BTC.symbol, "52000", "52010")
+    await house.monitor()
+    before = len(spot.requests)
+
+    await house.seconds(50)
+
+    cancels = [each for each in list(spot.requests)[before:] if each.name == "DELETE order"]
+    assert 1 <= len(cancels) <= 15, "each attempt asks up to three times"
+    assert len(spot.requests) - before <= 100

@@ -8,13 +8,14 @@ from bot.dashboard.api.fields import Amount, Name
 from bot.dashboard.api.operations import Body, Call
 from bot.dashboard.api.problems import Problem
 from bot.dashboard.api.risk import RiskPreview, idea_of
-from bot.models import Direction, Finding, TaskId
+from bot.models import Direction, Finding, TaskId, TaskState
 
+_PAUSED = "PAUSED"
 _WAITS = "SETUP"
 
 
 class Entry(Body):
-    """An entry that a task might want at its newest candle. Without `target` it is twice as far away as the stop."""
+    """An entry that a task might want at its newest candle. Without `target` it is three times as far as the stop."""
 
     task: Name
     direction: Direction
@@ -27,9 +28,10 @@ class Entry(Body):
 class DryRun:
     """How far it would come now; nothing was stored or sent, and no analyst was asked.
 
-    `stopped_by` is the code of the first rule or limit that ends it, `MTF` where a setup to confirm is missing, `SETUP`
-    where it would wait as one; empty if an order would be made. `rules` are all that were asked. `risk` is told also
-    where a rule says no: its quantity, and with `risk_amount` the worst loss at the stop with all costs.
+    `stopped_by` is the code of the first rule or limit that ends it, `PAUSED` where the task judges no candle, `MTF`
+    where a setup to confirm is missing, `SETUP` where it would wait as one; empty if an order would be made. `rules`
+    are all that were asked. `risk` is told also where a rule says no: its quantity, and with `risk_amount` the worst
+    loss at the stop with all costs.
     """
 
     would_order: bool
@@ -54,7 +56,9 @@ async def dryrun(call: Call, body: Entry) -> DryRun:
     idea = idea_of(task, body.direction, entry=body.entry, stop=body.stop, target=body.target, at=at)
     found = await call.parts.trading.rehearse(task, idea, features)
     code, says = found.risk.code, found.risk.says
-    if found.record.status == "vetoed":
+    if task.state is not TaskState.RUNNING:
+        code, says = _PAUSED, f"the task is {task.state.value} and judges no candle until somebody resumes it"
+    elif found.record.status == "vetoed":
         code, says = found.record.rejected_by, found.record.reason
     elif found.is_setup:
         code, says = _WAITS, "a signal of this timeframe is not entered: it waits for a confirmation of a shorter one"

@@ -12,11 +12,11 @@ from bot.layer4_risk.exposure import RiskReport
 from bot.layer4_risk.manager import Preview
 from bot.models import Direction, EntrySignal, LimitCheck, SignalId, StrategyName, StrategyTask, Timeframe
 
-_REWARD_OF_DEFAULT_TARGET = 2
+_REWARD_OF_DEFAULT_TARGET = 3  # two are asked for (rule 4), and the spread takes some of it
 
 
 class Idea(Asked):
-    """An entry that somebody thinks of. Without `target` it is twice as far away as the stop."""
+    """An entry that somebody thinks of. Without `target` it is three times as far away as the stop."""
 
     symbol: ASymbol
     direction: Direction

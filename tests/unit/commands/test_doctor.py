@@ -154,7 +154,7 @@ def silent_yahoo(street: Street) -> None:
             "ig: instruments",
             "warn",
             "NVDA least quantity: venue 5, ours 1",
-            "nothing: the venue's values",
+            "nothing: a start takes over",
         ),
         (busy_neighbour, "binance: rate budget", "warn", "of 6,000 used within 60 s", "stop other programs"),
         (silent_yahoo, "ig: feed", "fail", "too many requests", "ask again"),

@@ -4,16 +4,17 @@ import pytest
 
 from bot.clock import ManualClock
 from bot.errors import BrokerUnavailable, KeyRefused
-from bot.instruments import OANDA
+from bot.instruments import OANDA, Symbol
 from bot.layer1_data.key_watch import KeyWatch, RefusedKeys
-from bot.models import ClientOrderId
+from bot.models import ClientOrderId, Timeframe
 from tests.builders import approved_order
 from tests.contract.stands import SimulatedStand
 
 NAME = ClientOrderId("nobody-knows")
+EUR = Symbol("EUR_USD")
 
 
-async def refused(*_: object) -> object:
+async def refused(*_: object, **__: object) -> object:
     raise KeyRefused("oanda: revoked")
 
 
@@ -54,6 +55,24 @@ async def test_silence_says_nothing_about_the_key() -> None:
 
     with pytest.raises(BrokerUnavailable):
         await watched.broker.positions()
+
+    assert watched.kind() == ""
+
+
+@pytest.mark.parametrize("call", ["candles", "quote"])
+async def test_prices_of_one_instrument_that_are_forbidden_say_nothing_about_the_key(call: str) -> None:
+    """Else a venue closed with each look at that instrument and opened with each look at the account, a critical alert
+    each time. A key that is refused is met by the next question about the account."""
+    watched = Watched()
+    setattr(watched.venue, call, refused)
+    asking = (
+        watched.broker.candles(EUR, Timeframe.H1, since=None, limit=1)
+        if call == "candles"
+        else watched.broker.quote(EUR)
+    )
+
+    with pytest.raises(KeyRefused):
+        await asking
 
     assert watched.kind() == ""
 

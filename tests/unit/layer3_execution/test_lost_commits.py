@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from bot.clock import ManualClock
+from bot.differences import DifferenceKind
 from bot.errors import CommitUnknown, DatabaseUnavailable
 from bot.layer3_execution.exits import BREAKEVEN
+from bot.layer3_execution.order_state import OrderEvent
 from bot.layer3_execution.reconciliation import Reconciler
 from bot.models import ClientOrderId, Order, OrderState, Quote
 from tests.builders import EUR_USD, START, approved_order
@@ -236,3 +238,45 @@ async def test_a_close_in_place_of_such_a_stop_bears_the_name_of_the_stop() -> N
 
     # Assert
     assert (await desk.position()).exit_reason == BREAKEVEN
+
+
+async def test_an_order_that_was_ended_unnoticed_is_forgotten_by_the_next_comparison() -> None:
+    # Arrange: the cancel was answered, its commit was not, and the venue has nothing more to tell
+    desk, orders = slow_desk(TRADIER)
+    await desk.bought()
+    (stop,) = desk.broker.stops_placed
+    await desk.venue.cancel(stop)
+    orders.lost_commits = 1
+    with pytest.raises(CommitUnknown):
+        await desk.tracker.move(await desk.order(stop), OrderEvent.CANCELED, "gone at the venue")
+    assert desk.book.order(stop) is not None
+
+    # Act
+    await desk.reconciler.run(BROKER)
+
+    # Assert
+    assert desk.book.order(stop) is None
+
+
+async def test_a_fill_that_was_stored_unnoticed_and_taken_back_is_told_as_a_difference() -> None:
+    # Arrange (faults D1 and B20): nobody will tell that fill again
+    clock = ManualClock(START)
+    orders = SlowOrders(clock, lambda: 0)
+    desk = Desk(orders=orders, clock=clock, venue=TRADIER)
+    desk.broker.hold_fills = True
+    await desk.bought()
+    desk.broker.hold_fills = False
+    orders.lost_commits = 1
+    with suppress(CommitUnknown):
+        await desk.tracker.collect(BROKER)
+    desk.venue.take_back(desk.venue.can_be_taken_back()[-1])
+
+    # Act
+    reports = []
+    for _ in range(3):
+        reports.append(await desk.reconciler.run(BROKER))
+        desk.clock.advance(5)
+
+    # Assert
+    assert [each.kind for each in reports[-1].differences] == [DifferenceKind.LOST_POSITION]
+    assert desk.book.positions() == tuple(await orders.open_positions())

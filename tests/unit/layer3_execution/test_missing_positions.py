@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot.errors import BrokerError
+from bot.layer3_execution.missing import MissingPositions
 from bot.models import ClientOrderId, Fill
 from tests.builders import approved_order
 from tests.fakes.awkward_broker import Fault
@@ -183,3 +184,20 @@ async def test_a_smaller_stop_whose_request_was_lost_is_asked_for_again_before_t
     desk.clock.advance(4)
     assert await desk.guard.attend(BROKER)
     assert await resting(desk) == [Decimal(6)]
+
+
+async def test_what_we_close_of_the_rest_ourselves_does_not_make_the_missing_part_be_counted_anew() -> None:
+    # Arrange: somebody has sold 4 of 10, and before that is believed a target sells 5 of the 6 that are left
+    desk = Desk()
+    await desk.bought()
+    before = await desk.position()
+    after = replace(before, quantity=Decimal(5), closed_quantity=Decimal(5))
+    missing = MissingPositions(desk.clock)
+
+    # Act
+    for position, shown in ((before, 6), (before, 6), (after, 1), (after, 1)):
+        missing.note(position, Decimal(shown))
+        desk.clock.advance(10)
+
+    # Assert
+    assert missing.open_of(after) == Decimal(1)
