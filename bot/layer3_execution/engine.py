@@ -247,8 +247,8 @@ class ExecutionEngine:
 
     async def _send(self, row: Order, send: Send) -> Order:
         row = await self._tracker.move(row, OrderEvent.SEND, row.reason)
-        if row.role is OrderRole.EXIT and self._book.position(row.position_id) is None:  # nothing is awaited from here
-            return await self._not_sent(row, "its position has ended meanwhile")
+        if overtaken := self._overtaken(row):  # the last word: nothing is awaited before the send
+            return await self._not_sent(row, overtaken)
         try:
             ack = await send(self._broker_of(row.broker_id), row)
         except OrderFateUnknown as error:
@@ -258,6 +258,16 @@ class ExecutionEngine:
         if ack.state is OrderState.REJECTED:
             return await self._tracker.move(row, OrderEvent.REJECT, ack.reason)
         return await self._acknowledged(row, ack)
+
+    def _overtaken(self, row: Order) -> str:
+        """Why an exit is not wanted any more: fills that were told while it was stored. Empty if it is."""
+        if row.role is not OrderRole.EXIT:
+            return ""
+        if self._book.position(row.position_id) is None:
+            return "its position has ended meanwhile"
+        others = [each for each in self._book.orders_of(row.position_id, OrderRole.EXIT) if each.reason == row.reason]
+        lives = any(is_acknowledged(each) for each in others if each.client_order_id != row.client_order_id)
+        return "another order for the same target lives after all" if lives and is_target(row.reason) else ""
 
     async def _not_sent(self, row: Order, cause: str) -> Order:
         """Proven: no byte of it was sent. Where it is still wanted, another attempt follows."""

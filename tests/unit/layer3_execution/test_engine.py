@@ -315,3 +315,37 @@ async def test_a_close_of_what_has_ended_while_its_intent_was_stored_is_not_sent
     # Assert
     assert close.state is OrderState.DENIED
     assert [each.client_order_id for each in desk.broker.placed] == [ENTRY]
+
+
+class RevivingWhileStoring(SlowOrders):
+    """While the intent of the second attempt is stored, a late fill tells that the first one lives."""
+
+    desk: Desk | None = None
+    first: Order | None = None
+
+    async def record_intent(
+        self, orders: Sequence[Order], *, signal_id: SignalId | None, position: Position | None = None
+    ) -> bool:
+        stored = await super().record_intent(orders, signal_id=signal_id, position=position)
+        if self.desk is not None and self.first is not None:
+            first, self.first = self.first, None
+            await self.desk.tracker.revive(first, "filled in part after all")
+        return stored
+
+
+async def test_a_second_attempt_at_a_target_is_not_sent_if_the_first_one_lives_after_all() -> None:
+    # Arrange
+    clock = ManualClock(START)
+    orders = RevivingWhileStoring(clock, lambda: 0)
+    orders.desk = desk = Desk(orders=orders, clock=clock, venue=TRADIER)
+    await desk.bought()
+    desk.broker.place_faults.append(Fault.REJECTED)
+    orders.first = await desk.engine.reduce(await desk.position(), Decimal(5), None, "TARGET_1")
+    desk.clock.advance(60)
+
+    # Act
+    second = await desk.engine.reduce(await desk.position(), Decimal(5), None, "TARGET_1")
+
+    # Assert
+    assert second.state is OrderState.DENIED
+    assert second.client_order_id not in [each.client_order_id for each in desk.broker.placed]
