@@ -1,7 +1,7 @@
 """Journal entries and the daemon's health, as notices in words for people. Pure."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal, InvalidOperation
 from typing import Final
 
 from bot.alerts import Notice, Severity
@@ -147,8 +147,20 @@ def _signal(data: Mapping[str, object]) -> Notice | None:
     )
 
 
+def _price(value: object) -> str:
+    """An average of several fills has as many digits as the division gives: eight that count are enough for a person.
+
+    What has no price, because its fills are unknown, says so.
+    """
+    try:
+        exact = Decimal(str(value))
+    except InvalidOperation:
+        return "an unknown price"
+    return f"{exact if len(exact.as_tuple().digits) <= 10 else Context(prec=8).plus(exact):f}"
+
+
 def _opened(data: Mapping[str, object]) -> Notice:
-    held = f"{data.get('symbol')} {data.get('direction')} {data.get('quantity')} at {data.get('entry_price')}"
+    held = f"{data.get('symbol')} {data.get('direction')} {data.get('quantity')} at {_price(data.get('entry_price'))}"
     return Notice(
         key=f"opened {data.get('position')}",
         severity=Severity.INFO,
@@ -162,7 +174,9 @@ def _closed(data: Mapping[str, object]) -> Notice:
     return Notice(
         key=f"closed {data.get('position')}",
         severity=Severity.INFO,
-        title=_short(f"closed {data.get('symbol')} at {data.get('exit_price')} by {data.get('reason')}: {result}"),
+        title=_short(
+            f"closed {data.get('symbol')} at {_price(data.get('exit_price'))} by {data.get('reason')}: {result}"
+        ),
     )
 
 

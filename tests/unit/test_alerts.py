@@ -347,6 +347,18 @@ def entry(kind: str, clock: ManualClock, **data: object) -> JournalEntry:
         ("kill", {"level": "halt", "by": "ada", "cause": "page"}, Severity.CRITICAL, "HALT everywhere by ada"),
         ("position_closed", {"symbol": "EUR_USD", "net": "5.1049", "r": 1.2}, Severity.INFO, "+5.10 net, +1.20 R"),
         ("position_closed", {"symbol": "EUR_USD", "net": "-0.125", "r": -0.1}, Severity.INFO, "-0.13 net, -0.10 R"),
+        (
+            "position_closed",
+            {"symbol": "SPY", "exit_price": "277.7705673758865248226950355", "net": "1", "r": 1.0},
+            Severity.INFO,
+            "closed SPY at 277.77057 by",
+        ),
+        (
+            "position_closed",
+            {"symbol": "SPY", "exit_price": "None", "net": "1", "r": 1.0},
+            Severity.INFO,
+            "closed SPY at an unknown price by",
+        ),
     ],
 )
 def test_an_entry_is_told_in_a_first_line_that_says_it_all(
