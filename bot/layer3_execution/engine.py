@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from itertools import takewhile
 from operator import attrgetter
 from typing import TypeVar
@@ -20,6 +21,7 @@ from bot.errors import BrokerUnavailable, CommitUnknown, NotFound, OrderFateUnkn
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer3_execution.aside import insisted
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.legs import (
     entry_rows,
@@ -119,8 +121,11 @@ class ExecutionEngine:
         """
         rows = await self._store.orders_of(position.id)
         ended = [each for each in rows if is_attempt(each, reason)]
-        if quantity >= position.quantity and not is_target(reason):
-            ended = sorted(ended + await self._absent_closes(rows), key=attrgetter("created_at", "client_order_id"))
+        if not is_target(reason):
+            absent = await self._absent_closes(rows) if quantity >= position.quantity else []
+            if living := [each for each in rows if _is_living_close(each) and each not in absent]:
+                return living[-1]
+            ended = sorted(ended + absent, key=attrgetter("created_at", "client_order_id"))
         failed = list(takewhile(lambda each: not each.filled_quantity, reversed(ended)))
         if failed and self._age_s(failed[0]) < pause_after_s(len(failed)):
             return failed[0]
@@ -195,7 +200,8 @@ class ExecutionEngine:
 
         Raises BrokerUnavailable or OrderFateUnknown: what rests is then read back before anything else is done.
         """
-        ack = await self._broker_of(stop.broker_id).resize_stop(stop.client_order_id, quantity, price)
+        broker = self._broker_of(stop.broker_id)
+        ack = await insisted(partial(broker.resize_stop, stop.client_order_id, quantity, price))
         if ack.state is OrderState.REJECTED:
             return ack.reason or "REJECTED"
         terms = (stop.filled_quantity + quantity, price)
@@ -331,6 +337,12 @@ def is_acknowledged(order: Order) -> bool:
     return (
         order.state not in (OrderState.INTENT, OrderState.SENDING, OrderState.UNKNOWN) and not order.state.is_terminal
     )
+
+
+def _is_living_close(order: Order) -> bool:
+    """It may close something yet. What was never sent closes nothing; a target closes its own part only."""
+    ended = order.state is OrderState.INTENT or order.state.is_terminal
+    return order.role is OrderRole.EXIT and not is_target(order.reason) and not ended
 
 
 def _not_opened(position: Position, cause: str, at: datetime) -> Position:

@@ -95,6 +95,7 @@ class PositionGuard:
     async def stop(self) -> None:
         """The daemon ends: stops that nobody waits for are no longer looked after."""
         await self._aside.stop()
+        await self._stops.stop()
 
     async def _on_resized(self, position: Position, filled_at: datetime) -> None:
         """Fills have changed a position: it is followed at once.

@@ -20,6 +20,7 @@ from bot.models import ORDER_ID_PREFIX, ClientOrderId, Order, OrderKind, OrderRo
 
 ZERO: Final = Decimal(0)
 SETTLING_S: Final = 5.0  # venues may show an order only some seconds after they took it
+ANSWERED_WITHIN_S: Final = 3.0  # a stop; what takes longer was probably lost, and another one is asked for
 PATIENCE_S: Final = 1.0  # for a target that was at its price when it was sent
 CANCELLABLE: Final = (OrderState.WORKING, OrderState.TRIGGERED, OrderState.PARTIAL)
 
@@ -81,6 +82,11 @@ class RestingOrders:
         row = self._book.order(name)
         return row is not None and row.state is not OrderState.CANCEL_PENDING
 
+    def is_overdue(self, row: Order) -> bool:
+        """It was sent, and its answer should have come by now."""
+        is_sent = row.state is not OrderState.INTENT
+        return is_sent and self._ages.of_s(row.client_order_id, row.updated_at) >= ANSWERED_WITHIN_S
+
     async def is_coming(self, row: Order, will_do: Callable[[Decimal, Decimal | None], bool]) -> bool:
         """A stop that is not shown will do, as to quantity and price: it was just taken, or has fills not told yet."""
         if row.state is OrderState.INTENT or (is_unresolved(row) and is_attached(row)):
@@ -102,8 +108,9 @@ class RestingOrders:
         return False  # of unknown fate and not found by a clean question: another attempt may follow (2.2 rule 4)
 
     def _was_replaced(self, row: Order, ended: VenueOrder) -> bool:
-        """What has ended is not the order that we know under that name now, but the one before its last change."""
-        changes = self._broker_of(row.broker_id).capabilities.amends_stop
+        """What has ended is not the order that we know under that name now, but the one before its last change; what
+        was refused never was that."""
+        changes = self._broker_of(row.broker_id).capabilities.amends_stop and ended.state is not OrderState.REJECTED
         return changes and row.venue_order_id not in (None, ended.venue_order_id)
 
     async def take_back(self, row: Order) -> None:

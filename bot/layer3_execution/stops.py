@@ -11,11 +11,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from loguru import logger
+
 from bot.errors import BrokerError, BrokerUnavailable, OrderFateUnknown
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import WOULD_TRIGGER, BrokerInterface, VenueOrder
-from bot.layer3_execution.aside import side_by_side
+from bot.layer3_execution.aside import Aside, side_by_side
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged, to_the_end
 from bot.layer3_execution.exits import ExitState, MoveStop, called
@@ -24,7 +26,7 @@ from bot.layer3_execution.legs import is_attached_id
 from bot.layer3_execution.missing import MissingPositions
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder
 from bot.layer3_execution.pauses import Pauses
-from bot.layer3_execution.resting import CANCELLABLE, RestingOrders, is_stop_for, left_of
+from bot.layer3_execution.resting import ANSWERED_WITHIN_S, CANCELLABLE, RestingOrders, is_stop_for, left_of
 from bot.layer3_execution.unprotected import UnprotectedTime
 from bot.models import ORDER_ID_PREFIX, ClientOrderId, Order, OrderRole, OrderState, Position, PositionId
 
@@ -93,9 +95,14 @@ class StopKeeper:
             protect_within_s=protect_within_s,
         )
         self._pauses = Pauses(clock)
+        self._aside = Aside()
         self._keeping: dict[PositionId, asyncio.Lock] = {}
         self._again: set[PositionId] = set()
         self._beyond: dict[PositionId, str] = {}
+
+    async def stop(self) -> None:
+        """The daemon ends: what is being sent is sent to its end."""
+        await self._aside.stop()
 
     async def on_resized(self, position: Position, filled_at: datetime) -> None:
         """Fills have changed a position: its stop follows. What the venue does not answer waits for the next look."""
@@ -317,7 +324,11 @@ class StopKeeper:
             return True  # the old one protects all of it, and no more
         waits = False
         for row in self._book.orders_of(position.id, OrderRole.STOP):
-            if row.client_order_id not in resting and not self._engine.is_in_flight(row.client_order_id):
+            if row.client_order_id in resting:
+                continue
+            if self._engine.is_in_flight(row.client_order_id):
+                waits = waits or not self._resting.is_overdue(row)
+            else:
                 waits = await self._resting.is_coming(row, wanted.is_met_by) or waits
         return waits
 
@@ -353,6 +364,18 @@ class StopKeeper:
         return not refusal
 
     async def _place(self, position: Position, wanted: _Wanted) -> bool:
+        """Ask for a stop. What gets no answer goes on aside: the next look reads back whether it rests, or asks for
+        another one; where stops lock what they sell, a second one could only be refused."""
+        placing = self._aside.begin(self._placed(position, wanted), name=f"stop of {position.id}")
+        locks = self._broker_of(position.broker_id).capabilities.stop_reserves
+        await asyncio.wait((placing,), timeout=None if locks else ANSWERED_WITHIN_S)
+        if placing.done():
+            return placing.result()
+        self._pauses.failed(position.id)
+        placing.add_done_callback(_told_if_failed)
+        return False
+
+    async def _placed(self, position: Position, wanted: _Wanted) -> bool:
         row = await self._engine.rest_stop(position, wanted.quantity, wanted.price, wanted.reason)
         if row.state is OrderState.REJECTED:
             said = (await self._store.order_events(row.client_order_id))[-1][3]
@@ -378,6 +401,11 @@ class StopKeeper:
 
     def _lock(self, position_id: PositionId) -> asyncio.Lock:
         return self._keeping.setdefault(position_id, asyncio.Lock())
+
+
+def _told_if_failed(placing: "asyncio.Task[bool]") -> None:
+    if not placing.cancelled() and (error := placing.exception()) is not None:
+        logger.opt(exception=error).error("{} was asked for, and failed after nobody waited for it", placing.get_name())
 
 
 def _with_stop(position: Position, price: Decimal, name: ClientOrderId) -> Position:

@@ -23,6 +23,7 @@ from bot.models import (
     PositionId,
     Quote,
     ReduceOrder,
+    leg_of,
 )
 from bot.simulation.checks_at_end import AT_END, disagreement
 from bot.simulation.checks_at_send import ON_SEND, Sent, logical, stop_beyond_the_market
@@ -69,6 +70,7 @@ class Checks:
         self.unprotected: dict[ClientOrderId, float] = {}
         self.surplus: dict[ClientOrderId, float] = {}
         self.surplus_seen_by: dict[ClientOrderId, int] = {}  # the process that it is counted for
+        self.lost: Counter[ClientOrderId] = Counter()  # requests about an entry, lost while it had a surplus stop
         self.latches: list[KillState] = []
         self.waited_for_absence = False
         self.overfilled: set[ClientOrderId] = set()  # by the venue's mistake (B7)
@@ -87,6 +89,7 @@ class Checks:
         for line in world.lines.values():
             line.watch.sending = self._sending
             line.watch.not_sent = self._not_sent
+            line.watch.lost = self._lost
             line.watch.told_beyond = self.told_beyond.add
             line.watch.refused_stop = self._refused_stop
             line.watch.doubled = self.doubled.add
@@ -190,6 +193,9 @@ class Checks:
     def _cancelling(self, broker_id: BrokerId, name: ClientOrderId) -> None:
         self.seen["cancels sent"] += 1
         self._hold("I16", None if name.startswith(ORDER_ID_PREFIX) else f"foreign order {name} is cancelled")
+
+    def _lost(self, name: ClientOrderId) -> None:
+        self.lost[leg_of(name, "E0")] += 1
 
     def _told_absent(self, name: ClientOrderId) -> None:
         self.absent.setdefault(name, []).append(self.world.loop.time())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 UNPROTECTED_S: Final = 60.0  # 30 s of trying, and a close that takes its time-outs
 SURPLUS_S: Final = 60.0
+LOST_S: Final = 5.0  # what a request costs that did not arrive: it is asked again after 3 s, with the next look
 NOTICED_S: Final = 60.0  # twice that where no comparison has ended since: each lost request takes 10 s of it
 REFUSED_S: Final = 25.0  # until another attempt, at the latest
 
@@ -77,7 +78,7 @@ def _ago(checks: Checks) -> float:
 
 def not_over_protected(checks: Checks) -> str | None:
     """I7: what rests for a position is not larger than it for long, and where stops follow positions, never."""
-    allowed_s = 0.0 if checks.world.scenario.kind.stop_follows_position else SURPLUS_S
+    follows = checks.world.scenario.kind.stop_follows_position
     for broker_id in checks.world.lines:
         surplus = surplus_stops(checks, broker_id)
         for name, quantity in surplus.items():
@@ -89,11 +90,15 @@ def not_over_protected(checks: Checks) -> str | None:
             if name in checks.changed and checks.surplus_seen_by.get(name) != checks.world.process:
                 checks.surplus.pop(name, None)  # that a venue shows less is believed by who has seen it for 30 s
             checks.surplus_seen_by[name] = checks.world.process
+            allowed_s = 0.0 if follows else SURPLUS_S + LOST_S * checks.lost[name]
             if _waited(checks, checks.surplus, name, broker_id) > allowed_s:
                 return f"stops for {quantity} too much rest for {name}"
         gone = [each for each in checks.surplus if checks.brokers.get(each) == broker_id and each not in surplus]
         for name in gone:
             del checks.surplus[name]
+        for name in checks.lost.keys() - surplus.keys():
+            if checks.brokers.get(name) == broker_id:
+                del checks.lost[name]
     return None
 
 

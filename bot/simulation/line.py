@@ -134,8 +134,10 @@ class VenueLine(DelegatingBroker):
         silence = OrderFateUnknown(f"{self.broker_id}: no usable answer to {name} within 10 s; reconcile")
         wire.later(TIMEOUT_S, wire.answer, waiting, None, silence)
         if self._now() < self.mute_until or tape.fires("N1"):
+            self.watch.lost(name)
             return
         if tape.fires("N3"):
+            self.watch.lost(name)
             late_s, expires_s = tape.amount("N3", 3.0, 180.0), self.capabilities.request_expires_after_s
             if expires_s is None or late_s <= expires_s:
                 wire.much_later(late_s, lambda: _ignored(self._taken(name, act)))

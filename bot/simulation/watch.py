@@ -15,6 +15,7 @@ class Watch:
     def __init__(self) -> None:
         self.sending: Callable[[BrokerId, ClientOrderId, Request | VenuePosition], None] = lambda *_: None
         self.not_sent: Callable[[ClientOrderId], None] = lambda _: None
+        self.lost: Callable[[ClientOrderId], None] = lambda _: None
         self.told_beyond: Callable[[ClientOrderId], None] = lambda _: None
         self.refused_stop: Callable[[ClientOrderId], None] = lambda _: None
         self.doubled: Callable[[ClientOrderId], None] = lambda _: None

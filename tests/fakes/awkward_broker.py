@@ -28,6 +28,7 @@ class Fault(StrEnum):
     REJECTED = "rejected"  # an answer: OANDA cancels an order on arrival with 201
     BEYOND = "beyond"  # an answer: the price is beyond the stop, it would trigger at once
     BROKEN = "broken"  # the adapter meets an answer it cannot read and fails in a way nobody foresaw
+    SILENT = "silent"  # request lost, and nobody says so: the adapter gives up after 10 s
 
 
 class AwkwardBroker(DelegatingBroker):
@@ -141,7 +142,9 @@ class AwkwardBroker(DelegatingBroker):
         fault = faults.popleft() if faults else None
         if fault is Fault.UNREACHABLE:
             raise BrokerUnavailable(f"{self.broker_id}: connection refused; nothing was sent")
-        if fault is Fault.REQUEST_LOST:
+        if fault is Fault.SILENT:
+            await self._clock.sleep(10)
+        if fault in (Fault.REQUEST_LOST, Fault.SILENT):
             raise OrderFateUnknown(f"{self.broker_id}: connection lost while {name} was sent; reconcile")
         if fault in (Fault.REJECTED, Fault.BEYOND):
             reason = "MARKET_HALTED" if fault is Fault.REJECTED else WOULD_TRIGGER

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -182,6 +183,24 @@ async def test_a_close_of_unknown_fate_is_not_sent_again() -> None:
     desk.broker.place_faults.append(Fault.REQUEST_LOST)
     assert (await close_all(desk)).state is OrderState.UNKNOWN
     assert (await close_all(desk)).state is OrderState.UNKNOWN
+    assert len(desk.broker.placed) == 2
+
+
+async def test_a_close_of_unknown_fate_is_not_sent_again_when_a_person_has_closed_a_part_meanwhile() -> None:
+    # Arrange
+    desk = Desk()
+    await desk.bought()
+    desk.broker.place_faults.append(Fault.REQUEST_LOST)
+    first = await close_all(desk)
+    by_hand = replace(first, client_order_id=ClientOrderId("by-hand"), state=OrderState.CANCELED)
+    await desk.stores.orders.record_intent((replace(by_hand, reason="CLOSED_BY_HAND"),), signal_id=None)
+    desk.broker.failing.add("find_order")
+
+    # Act
+    second = await close_all(desk)
+
+    # Assert
+    assert second.client_order_id == first.client_order_id
     assert len(desk.broker.placed) == 2
 
 

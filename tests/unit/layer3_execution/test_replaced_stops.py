@@ -91,3 +91,22 @@ async def test_a_stop_that_no_list_shows_does_not_end_with_its_old_id() -> None:
     await desk.guard.verify(BROKER)
     assert not desk.guard.unprotected.is_open(BROKER)
     assert desk.broker.stops_placed == [OWN_STOP]
+
+
+async def test_a_second_delivery_that_was_refused_is_not_taken_for_the_old_id_of_a_stop_that_is_gone() -> None:
+    # Arrange: sent once, delivered twice; the look-up tells of the second one, and the first one is gone
+    desk = await open_desk()
+    await desk.price(100)
+    stop = await desk.venue.find_order(OWN_STOP)
+    assert stop is not None
+    assert isinstance(desk.broker, ReplacingBroker)
+    desk.broker.ended[OWN_STOP] = replace(stop, state=OrderState.REJECTED, venue_order_id="delivered again")
+    await desk.broker.lose_stop(ENTRY)
+    desk.clock.advance(6)
+
+    # Act
+    await desk.guard.verify(BROKER)
+
+    # Assert
+    assert (await desk.order(OWN_STOP)).state is OrderState.CANCELED
+    assert [each.quantity for each in await desk.venue.protective_orders()] == [Decimal(8)]

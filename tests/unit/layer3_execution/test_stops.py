@@ -1,16 +1,20 @@
 """Venues that attach no stop, or whose stop does not follow its position: each claim for every class of them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from bot.clock import ManualClock
 from bot.errors import BrokerError, BrokerUnavailable
 from bot.models import OrderRole, OrderState, VenuePosition, leg_of
+from bot.simulation.clock import LoopClock
+from bot.simulation.loop import SimulatedLoop
 from tests.builders import approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
@@ -234,6 +238,65 @@ async def test_a_stop_whose_request_was_lost_is_placed_again_after_a_clean_quest
     await desk.guard.verify(BROKER)
     assert await resting(desk) == [(Decimal(10), Decimal(98))]
     assert "find_order" in desk.broker.asked
+
+
+def in_virtual_time(trading: Callable[[Desk], Awaitable[None]], venue: Options, **options: Any) -> tuple[float, Desk]:
+    """Run `trading` on a desk of its own; how long it took, and the desk."""
+    loop = SimulatedLoop(1)
+    desk = Desk(clock=cast(ManualClock, LoopClock(loop)), venue=venue, **options)  # nobody advances it but its loop
+    try:
+        loop.run_until_complete(trading(desk))
+        return loop.time(), desk
+    finally:
+        loop.bury()
+
+
+def rested_within_s(venue: Options, *faults: Fault) -> tuple[float, Desk]:
+    """How long it takes until a stop rests for what was bought, or it is sold again, while requests for it go wrong."""
+
+    async def trade(desk: Desk) -> None:
+        desk.broker.stop_faults.extend(faults)
+        await desk.bought(valid_until=desk.clock.now() + timedelta(minutes=1))
+        while not await resting(desk) and await desk.at_venue() is not None:
+            await desk.guard.attend(BROKER)
+            await desk.clock.sleep(1)
+
+    return in_virtual_time(trade, venue)
+
+
+def test_a_stop_that_gets_no_answer_is_asked_for_again_after_three_seconds_under_another_name() -> None:
+    taken_s, desk = rested_within_s(TRADIER, Fault.SILENT)
+
+    assert 3 <= taken_s < 6
+    assert desk.broker.stops_placed == [leg_of(ENTRY, "S1"), leg_of(ENTRY, "S1", 1)]
+
+
+def test_a_stop_that_gets_no_answer_twice_does_not_cost_the_position() -> None:
+    taken_s, desk = rested_within_s(TRADIER, Fault.SILENT, Fault.SILENT)
+
+    assert taken_s < 10
+    assert len(desk.broker.placed) == 1
+
+
+def test_where_stops_lock_what_they_sell_no_second_one_is_asked_for_while_the_first_one_may_arrive() -> None:
+    taken_s, desk = rested_within_s(SPOT, Fault.SILENT)
+
+    assert taken_s >= 10
+    assert desk.broker.stops_placed == [leg_of(ENTRY, "S1")]
+
+
+def test_a_change_of_a_stop_that_gets_no_answer_is_asked_for_again_after_three_seconds() -> None:
+    async def trade(desk: Desk) -> None:
+        desk.broker.amend_faults.append(Fault.SILENT)
+        await desk.bought(valid_until=desk.clock.now() + timedelta(minutes=1))
+        desk.observe(100)
+        await desk.tracker.collect(BROKER)
+        while await resting(desk) != [(Decimal(8), Decimal(98))]:
+            await desk.clock.sleep(1)
+
+    taken_s, _ = in_virtual_time(trade, FUTURES, liquidity=Decimal(4))
+
+    assert 3 <= taken_s < 6
 
 
 @SEQUENTIAL
