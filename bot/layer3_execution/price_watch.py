@@ -71,7 +71,7 @@ class PriceWatch:
         """Put its stop there; False if it was not read back there: the next price asks again."""
         able = self._broker_of(position.broker_id).capabilities
         if able.stop_follows_position and able.amends_stop:
-            return await self._stops.amend(position, move)
+            return await self._stops.requests.amend(position, move)
         try:
             return await self._stops.keep(position, move=move)
         except (BrokerUnavailable, OrderFateUnknown):
@@ -108,7 +108,9 @@ class PriceWatch:
         if position is None or not position.is_open or position.targets_hit != after.targets_hit:
             return
         if move is not None and not await self.move_stop(position, move):
-            if reason := self._stops.was_beyond(position_id):  # too late to rest it: what it would have done is done
+            if reason := self._stops.requests.was_beyond(
+                position_id
+            ):  # too late to rest it: what it would have done is done
                 await self.close(position_id, reason)
             return
         changed = await self._tracker.change(position_id, lambda now: _following(now, after))

@@ -95,7 +95,7 @@ class PositionGuard:
     async def stop(self) -> None:
         """The daemon ends: stops that nobody waits for are no longer looked after."""
         await self._aside.stop()
-        await self._stops.stop()
+        await self._stops.requests.stop()
 
     async def _on_resized(self, position: Position, filled_at: datetime) -> None:
         """Fills have changed a position: it is followed at once.
@@ -270,7 +270,7 @@ class PositionGuard:
             self._not_as_wanted.add(now.id)
             if await self._stops.keep(now, at_venue=at_venue):
                 self._not_as_wanted.discard(now.id)
-            if reason := self._stops.was_beyond(now.id):
+            if reason := self._stops.requests.was_beyond(now.id):
                 await self._prices.close(now.id, reason)
             return max(before_s, self.unprotected.of(now.entry_order_id))
 

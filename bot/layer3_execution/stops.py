@@ -6,55 +6,29 @@ cancelled, the last ones only when the venue itself says that nothing is open. W
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from loguru import logger
-
-from bot.errors import BrokerError, BrokerUnavailable, OrderFateUnknown
+from bot.errors import BrokerError
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, BrokerInterface, VenueOrder
-from bot.layer3_execution.aside import Aside, side_by_side
+from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
+from bot.layer3_execution.aside import side_by_side
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged, to_the_end
 from bot.layer3_execution.exits import ExitState, MoveStop, called
 from bot.layer3_execution.last_resort import LastResort
-from bot.layer3_execution.legs import is_attached_id
 from bot.layer3_execution.missing import MissingPositions
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder
-from bot.layer3_execution.pauses import Pauses
-from bot.layer3_execution.resting import ANSWERED_WITHIN_S, CANCELLABLE, RestingOrders, is_stop_for, left_of
+from bot.layer3_execution.resting import RestingOrders, is_stop_for, left_of
+from bot.layer3_execution.stop_requests import Resting, StopRequests, WantedStop
 from bot.layer3_execution.unprotected import UnprotectedTime
-from bot.models import ORDER_ID_PREFIX, ClientOrderId, Order, OrderRole, OrderState, Position, PositionId
+from bot.models import ORDER_ID_PREFIX, ClientOrderId, Order, OrderRole, Position, PositionId
 
 ZERO: Final = Decimal(0)
-_REFUSALS_ALLOWED: Final = 1
 _ROUNDS: Final = 4  # change, read back, and once more of both
-
-Resting = Mapping[ClientOrderId, VenueOrder]
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """One stop for `quantity` at `price`; `open_quantity` has beside it what working exits lock.
-
-    `reason` is what brought it there, and what a close is called that takes its place.
-    """
-
-    quantity: Decimal
-    price: Decimal
-    reason: str
-    tick: Decimal
-    open_quantity: Decimal
-
-    def is_at(self, price: Decimal | None) -> bool:
-        return price is not None and abs(price - self.price) < self.tick
-
-    def is_met_by(self, quantity: Decimal, price: Decimal | None) -> bool:
-        return quantity == self.quantity and self.is_at(price)
 
 
 class StopKeeper:
@@ -75,7 +49,6 @@ class StopKeeper:
         protect_within_s: float,
     ) -> None:
         """`record` must not fail. After `protect_within_s` without a whole stop a position is closed instead."""
-        self._store = store
         self._book = book
         self._engine = engine
         self._tracker = tracker
@@ -94,15 +67,18 @@ class StopKeeper:
             unprotected=unprotected,
             protect_within_s=protect_within_s,
         )
-        self._pauses = Pauses(clock)
-        self._aside = Aside()
+        self.requests = StopRequests(
+            store=store,
+            book=book,
+            engine=engine,
+            broker_of=broker_of,
+            clock=clock,
+            record=record,
+            unprotected=unprotected,
+            resting=self._resting,
+        )
         self._keeping: dict[PositionId, asyncio.Lock] = {}
         self._again: set[PositionId] = set()
-        self._beyond: dict[PositionId, str] = {}
-
-    async def stop(self) -> None:
-        """The daemon ends: what is being sent is sent to its end."""
-        await self._aside.stop()
 
     async def on_resized(self, position: Position, filled_at: datetime) -> None:
         """Fills have changed a position: its stop follows. What the venue does not answer waits for the next look."""
@@ -140,8 +116,7 @@ class StopKeeper:
                 at_venue = ZERO  # fills came meanwhile
         if self._book.position(position.id) is None:
             self._keeping.pop(position.id, None)
-            self._beyond.pop(position.id, None)
-            self._pauses.succeeded(position.id)
+            self.requests.forget(position.id)
         return rests
 
     async def make_room(self, position: Position, quantity: Decimal) -> None:
@@ -157,20 +132,6 @@ class StopKeeper:
             if now is not None:
                 self._unprotected.begin(now)
 
-    async def amend(self, position: Position, move: MoveStop) -> bool:
-        """Where the stop follows its position: put it there; False if the venue has not agreed to that (yet)."""
-        if self._pauses.is_early(position.id):
-            return False
-        try:
-            refusal = await self._engine.move_stop(position, move.price)
-        except (BrokerUnavailable, OrderFateUnknown) as error:
-            refusal = str(error)
-        if refusal:
-            self._refused(position, refusal, move.reason)
-        else:
-            self._pauses.succeeded(position.id)
-        return not refusal
-
     def is_keeping(self, position_id: PositionId) -> bool:
         """Its stop is being looked after at this moment, perhaps by the caller himself."""
         return self._lock(position_id).locked()
@@ -178,13 +139,6 @@ class StopKeeper:
     def is_keeping_only_others(self, position_id: PositionId) -> bool:
         """Its stop is left alone at this moment, and that of another position is not."""
         return not self.is_keeping(position_id) and any(each.locked() for each in self._keeping.values())
-
-    def was_beyond(self, position_id: PositionId) -> str:
-        """Its stop was refused because the price is beyond it, while another one rests: what it would have been called.
-
-        Told once; empty if it was not.
-        """
-        return self._beyond.pop(position_id, "")
 
     async def clear(
         self, broker_id: BrokerId, stops: Sequence[VenueOrder], entries: Mapping[ClientOrderId, Decimal]
@@ -244,16 +198,20 @@ class StopKeeper:
                 await self._settled(position, wanted, exact, resting)
             if exact is not None and not sold:
                 return True
-            if exact is not None or wanted.quantity <= ZERO or await self._has_to_wait(position, resting, wanted):
+            if (
+                exact is not None
+                or wanted.quantity <= ZERO
+                or await self.requests.has_to_wait(position, resting, wanted)
+            ):
                 break
-            if not await to_the_end(self._change(position, resting, wanted)):  # half of it could leave none
+            if not await to_the_end(self.requests.change(position, resting, wanted)):  # half of it could leave none
                 break
         await self._last_resort.close_if_late(first.id, at_venue)
         return False
 
     def _wanted(
         self, position: Position, open_quantity: Decimal, sold: Decimal, move: MoveStop | None, resting: Resting
-    ) -> _Wanted:
+    ) -> WantedStop:
         """All of it, also what is not told yet; at the best of what was decided and what rests: a stop may have been
         moved before a crash, and is never taken back."""
         sign = position.direction.sign
@@ -263,10 +221,10 @@ class StopKeeper:
             if row is not None and each.price is not None and self._resting.is_sound(name):
                 places.append(MoveStop(each.price, called(position, row)))
         best = max(places, key=lambda each: sign * each.price)
-        return _Wanted(open_quantity - sold, best.price, best.reason, position.plan.tick, open_quantity)
+        return WantedStop(open_quantity - sold, best.price, best.reason, position.plan.tick, open_quantity)
 
     async def _drop_leftovers(
-        self, position: Position, resting: dict[ClientOrderId, VenueOrder], wanted: _Wanted
+        self, position: Position, resting: dict[ClientOrderId, VenueOrder], wanted: WantedStop
     ) -> None:
         """What is not needed goes before anything is moved, because it could sell too much: all but one that counts and
         is enough at the right price; else those that do not count, where the others are enough together."""
@@ -285,9 +243,9 @@ class StopKeeper:
         for name in dropped:
             del resting[name]
 
-    async def _settled(self, position: Position, wanted: _Wanted, name: ClientOrderId, resting: Resting) -> None:
+    async def _settled(self, position: Position, wanted: WantedStop, name: ClientOrderId, resting: Resting) -> None:
         """The right stop was read back: remember where it is, and take the others away."""
-        self._pauses.succeeded(position.id)
+        self.requests.succeeded(position.id)
         if abs(wanted.price - position.stop_price) >= wanted.tick or position.stop_order_id != name:
             await self._tracker.change(position.id, lambda now: _with_stop(now, wanted.price, name))
         await self._resting.cancel_all(position.broker_id, [other for other in resting if other != name])
@@ -295,10 +253,10 @@ class StopKeeper:
             if row.client_order_id not in resting and is_acknowledged(row):
                 await self._resting.take_back(row)
 
-    def _is_exact(self, name: ClientOrderId, stop: VenueOrder, wanted: _Wanted) -> bool:
+    def _is_exact(self, name: ClientOrderId, stop: VenueOrder, wanted: WantedStop) -> bool:
         return self._resting.is_sound(name) and wanted.is_met_by(stop.quantity - stop.filled_quantity, stop.price)
 
-    async def _measure(self, position: Position, resting: Resting, wanted: _Wanted) -> None:
+    async def _measure(self, position: Position, resting: Resting, wanted: WantedStop) -> None:
         if left_of(resting) < wanted.open_quantity:
             self._unprotected.begin(position)
             return
@@ -315,97 +273,8 @@ class StopKeeper:
             >= position.quantity
         )
 
-    async def _has_to_wait(self, position: Position, resting: Resting, wanted: _Wanted) -> bool:
-        """No stop is asked for now: it is closed instead, one is coming, or the venue refused just now."""
-        if self._unprotected.is_unprotected(position.entry_order_id):
-            if self._is_hopeless(position):
-                return True
-        elif self._pauses.is_early(position.id) and left_of(resting) == wanted.open_quantity:
-            return True  # the old one protects all of it, and no more
-        waits = False
-        for row in self._book.orders_of(position.id, OrderRole.STOP):
-            if row.client_order_id in resting:
-                continue
-            if self._engine.is_in_flight(row.client_order_id):
-                waits = waits or not self._resting.is_overdue(row)
-            else:
-                waits = await self._resting.is_coming(row, wanted.is_met_by) or waits
-        return waits
-
-    # ------------------------------------------------------------------------------------------------------- changes
-
-    async def _change(self, position: Position, resting: Resting, wanted: _Wanted) -> bool:
-        """Bring what rests nearer to what is wanted; True if it is worth reading back at once."""
-        able = self._broker_of(position.broker_id).capabilities
-        ours = [each for each in self._book.orders_of(position.id, OrderRole.STOP) if each.state in CANCELLABLE]
-        if not resting:
-            facts = {"what": "position without a stop", "position": position.id, "symbol": position.symbol}
-            await self._record("protection" if self._is_young(position) else "incident", position.task_id, facts)
-        if able.amends_stop and not able.stop_follows_position and ours:
-            return await self._resize(position, ours[-1], wanted)
-        if able.stop_reserves or able.stop_follows_position:
-            self._unprotected.begin(position)  # the timer runs across the gap that the replacement makes
-            await self._resting.cancel_all(position.broker_id, resting)
-        return await self._place(position, wanted)
-
-    def _is_young(self, position: Position) -> bool:
-        """No stop was ever asked for: it comes after the first fill, and its absence is no incident."""
-        attached = self._broker_of(position.broker_id).capabilities.attached_stop
-        return not attached and is_attached_id(position.stop_order_id)
-
-    async def _resize(self, position: Position, stop: Order, wanted: _Wanted) -> bool:
-        try:
-            refusal = await self._engine.resize_stop(stop, wanted.quantity, wanted.price)
-        except (BrokerUnavailable, OrderFateUnknown):
-            self._pauses.failed(position.id)
-            return False  # what rests is read back with the next look
-        if refusal:
-            self._refused(position, refusal, wanted.reason)
-        return not refusal
-
-    async def _place(self, position: Position, wanted: _Wanted) -> bool:
-        """Ask for a stop. What gets no answer goes on aside: the next look reads back whether it rests, or asks for
-        another one; where stops lock what they sell, a second one could only be refused."""
-        placing = self._aside.begin(self._placed(position, wanted), name=f"stop of {position.id}")
-        locks = self._broker_of(position.broker_id).capabilities.stop_reserves
-        await asyncio.wait((placing,), timeout=None if locks else ANSWERED_WITHIN_S)
-        if placing.done():
-            return placing.result()
-        self._pauses.failed(position.id)
-        placing.add_done_callback(_told_if_failed)
-        return False
-
-    async def _placed(self, position: Position, wanted: _Wanted) -> bool:
-        row = await self._engine.rest_stop(position, wanted.quantity, wanted.price, wanted.reason)
-        if row.state is OrderState.REJECTED:
-            said = (await self._store.order_events(row.client_order_id))[-1][3]
-            self._refused(position, said, wanted.reason)
-            return self._unprotected.is_unprotected(position.entry_order_id) and not self._is_hopeless(position)
-        if not is_acknowledged(row):
-            self._pauses.failed(position.id)
-        return is_acknowledged(row)
-
-    def _refused(self, position: Position, said: str, reason: str) -> None:
-        """A definite no. Without a stop the position is closed for it; while the old one rests, pauses grow instead."""
-        if self._unprotected.is_unprotected(position.entry_order_id):
-            gap = self._unprotected.begin(position)
-            gap.refused += 1
-            gap.flatten = gap.flatten or said == WOULD_TRIGGER or gap.refused > _REFUSALS_ALLOWED
-            return
-        self._pauses.failed(position.id)
-        if said == WOULD_TRIGGER:
-            self._beyond[position.id] = reason
-
-    def _is_hopeless(self, position: Position) -> bool:
-        return self._unprotected.is_unprotected(position.entry_order_id) and self._unprotected.begin(position).flatten
-
     def _lock(self, position_id: PositionId) -> asyncio.Lock:
         return self._keeping.setdefault(position_id, asyncio.Lock())
-
-
-def _told_if_failed(placing: "asyncio.Task[bool]") -> None:
-    if not placing.cancelled() and (error := placing.exception()) is not None:
-        logger.opt(exception=error).error("{} was asked for, and failed after nobody waited for it", placing.get_name())
 
 
 def _with_stop(position: Position, price: Decimal, name: ClientOrderId) -> Position:
