@@ -62,7 +62,8 @@ class Surplus:
             return
         surplus = await self._of(position)
         if not surplus:
-            self._as_meant.add(position_id)
+            if surplus is not None:
+                self._as_meant.add(position_id)
             self._pauses.succeeded(position_id)
             self._filled.pop(position_id, None)
             return
@@ -87,8 +88,11 @@ class Surplus:
         if not positions:
             self._told.clear()
 
-    async def _of(self, position: Position) -> Decimal:
-        """Filled beyond the order, less what was closed for that before; never more than is open."""
+    async def _of(self, position: Position) -> Decimal | None:
+        """Filled beyond the order, less what was closed for that before; never more than is open.
+
+        None while the venue does not show it: what it shows may be older than the fills, or these were told twice.
+        """
         entry = self._book.order(position.entry_order_id) or await self._store.order(position.entry_order_id)
         over = entry.filled_quantity - entry.quantity
         if over <= 0:
@@ -96,9 +100,10 @@ class Surplus:
         rows = await self._store.orders_of(position.id)
         exits = [each for each in rows if each.role is OrderRole.EXIT and each.reason == SURPLUS]
         surplus = over - sum((each.filled_quantity for each in exits), Decimal(0))
-        return max(
-            Decimal(0), min(surplus, position.quantity, await self._at_venue(position) - position.quantity + surplus)
-        )
+        if surplus <= 0:
+            return Decimal(0)
+        lacking = position.quantity - await self._at_venue(position)
+        return min(surplus - lacking, surplus, position.quantity) if lacking < surplus else None
 
     async def _at_venue(self, position: Position) -> Decimal:
         """What is really open: fills that were only told twice open nothing, and what we meant to hold stays."""

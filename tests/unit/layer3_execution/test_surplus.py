@@ -56,6 +56,30 @@ async def test_the_surplus_is_told_as_an_incident_once(venue: Mapping[str, Any])
 
 
 @NO_DUPLICATES
+@pytest.mark.parametrize("shown", [0, 10], ids=["nothing", "one of both"])
+async def test_a_surplus_that_the_venue_does_not_show_yet_is_closed_when_it_does(
+    venue: Mapping[str, Any], shown: int
+) -> None:
+    # Arrange: positions and fills disagree, as where positions are answered from a cache
+    desk = Desk(venue=venue)
+    await desk.bought()
+    before = await desk.venue.positions()
+    desk.broker.stale_positions = [replace(each, quantity=Decimal(shown)) for each in before] if shown else []
+    await desk.venue.place(approved_order())
+    await desk.tracker.collect(BROKER)
+    assert (await desk.position()).quantity == 20
+
+    # Act
+    desk.broker.stale_positions = None
+    desk.clock.advance(3)
+    await desk.guard.verify(BROKER)
+
+    # Assert
+    assert (await desk.position()).quantity == 10
+    assert await stops(desk) == [Decimal(10)]
+
+
+@NO_DUPLICATES
 async def test_the_row_of_an_entry_keeps_what_was_ordered(venue: Mapping[str, Any]) -> None:
     desk = await doubled(venue)
     entry = await desk.order(ENTRY)
