@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, ParamSpec, Protocol
 
 from loguru import logger
 
@@ -54,6 +54,8 @@ from bot.models import (
     decimal_of,
 )
 from bot.pipeline import Pipeline
+
+P = ParamSpec("P")
 
 _STREAM_PAUSE_S: Final = 1.0
 _LOCKED_OUT_PAUSE_S: Final = 10.0  # venues suspend who knocks again and again
@@ -194,15 +196,15 @@ class Supervisor:
         """No new decision; what is open stays protected at the venue."""
         if self._polling is not None:
             self._polling.cancel()  # candles are only read: nothing is lost by not waiting for a long history
-        await self._attempt("stop", self._parts.scheduler.stop())
+        await self._attempt("stop", self._parts.scheduler.stop)
         if self._parts.analyst is not None:
-            await self._attempt("stop", self._parts.analyst.close())
-        await self._attempt("stop", self._parts.kill_watch.stop())
-        await self._attempt("stop", self._parts.guard.stop())
+            await self._attempt("stop", self._parts.analyst.close)
+        await self._attempt("stop", self._parts.kill_watch.stop)
+        await self._attempt("stop", self._parts.guard.stop)
         for stream in self._streams:
             stream.cancel()
         await asyncio.gather(*self._streams, return_exceptions=True)
-        await self._attempt("stop", self._parts.guard.save_extremes())
+        await self._attempt("stop", self._parts.guard.save_extremes)
         await self._parts.router.close()
 
     # --------------------------------------------------------------------------------------------------------- jobs
@@ -217,7 +219,7 @@ class Supervisor:
         for problem in report.errors:
             self._note_error(f"feed: {problem}")
         done = [
-            await self._attempt(f"analysis of {symbol} {timeframe}", self._judge(symbol, timeframe, first_new))
+            await self._attempt(f"analysis of {symbol} {timeframe}", self._judge, symbol, timeframe, first_new)
             for (symbol, timeframe), first_new in report.new.items()
         ]
         self._last_analysis = self._parts.clock.now()
@@ -228,10 +230,10 @@ class Supervisor:
 
         Raises BotError when something failed in a way that no venue's silence explains.
         """
-        await self._attempt("monitor: kill switch", self._parts.kill_watch.look())
-        done = [await self._attempt("monitor: positions", self._parts.guard.save_extremes())]
+        await self._attempt("monitor: kill switch", self._parts.kill_watch.look)
+        done = [await self._attempt("monitor: positions", self._parts.guard.save_extremes)]
         if len(self._accounts) == len(list(self._parts.router)):
-            done.append(await self._attempt("monitor: equity", self._watch_equity()))
+            done.append(await self._attempt("monitor: equity", self._watch_equity))
         _raise_if_failed("monitor", done)
 
     async def look_after(self, broker: BrokerInterface) -> None:
@@ -240,13 +242,13 @@ class Supervisor:
         Raises BotError when all had their turn and something failed in a way that no venue's silence explains.
         """
         parts, name = self._parts, broker.broker_id
-        done = [await self._attempt(f"monitor: fills of {name}", parts.tracker.collect(name))]
+        done = [await self._attempt(f"monitor: fills of {name}", parts.tracker.collect, name)]
         symbols = {each.symbol: None for each in parts.book.positions() if each.broker_id == name}
-        watching = (self._attempt(f"monitor: {symbol}", self._watch(broker, symbol)) for symbol in symbols)
+        watching = (self._attempt(f"monitor: {symbol}", self._watch, broker, symbol) for symbol in symbols)
         done += await asyncio.gather(*watching)
-        done.append(await self._attempt(f"monitor: stops at {name}", self._verify(name)))
-        done.append(await self._attempt(f"monitor: reconciliation of {name}", self._reconcile(broker)))
-        done.append(await self._attempt(f"monitor: account at {name}", self._read_account(broker)))
+        done.append(await self._attempt(f"monitor: stops at {name}", self._verify, name))
+        done.append(await self._attempt(f"monitor: reconciliation of {name}", self._reconcile, broker))
+        done.append(await self._attempt(f"monitor: account at {name}", self._read_account, broker))
         _raise_if_failed(f"monitor {name}", done)
 
     async def protect(self, broker: BrokerInterface) -> None:
@@ -258,13 +260,13 @@ class Supervisor:
         name = broker.broker_id
         if not await self._is_let_in(name):
             return
-        done = await self._attempt(f"protection at {name}", self._parts.guard.attend(name))
+        done = await self._attempt(f"protection at {name}", self._parts.guard.attend, name)
         _raise_if_failed(f"protection {name}", [done])
 
     async def answers(self) -> None:
         """What people have answered to differences: carried out, protected and compared at once. Usually nothing."""
         for broker_id in await self._parts.answers.attend():
-            await self._attempt(f"stops at {broker_id}", self._verify(broker_id))
+            await self._attempt(f"stops at {broker_id}", self._verify, broker_id)
             await self.settle(broker_id)
 
     async def follow_outcomes(self) -> None:
@@ -275,7 +277,7 @@ class Supervisor:
 
     async def settle(self, broker_id: BrokerId) -> None:
         """Compare one venue with our record now, outside the monitor's turn. Never raises."""
-        await self._attempt("reconciliation", self._reconcile(self._parts.router.broker(broker_id)))
+        await self._attempt("reconciliation", self._reconcile, self._parts.router.broker(broker_id))
 
     async def quote_of(self, symbol: Symbol) -> Quote | None:
         """A price that may be decided on; None if there is none: the rules then use the close, and risk refuses."""
@@ -409,12 +411,12 @@ class Supervisor:
     async def _begin(self, broker: BrokerInterface) -> None:
         """Compare one venue, and let its own jobs run: it waits for no other one. Then read stops and account."""
         parts, name = self._parts, broker.broker_id
-        await self._attempt("reconciliation", self._reconcile(broker))
+        await self._attempt("reconciliation", self._reconcile, broker)
         monitored = timedelta(seconds=parts.settings.schedule.monitor_interval_s)
         parts.scheduler.every(f"monitor {name}", monitored, partial(self.look_after, broker))
         parts.scheduler.every(f"protection {name}", _PROTECTION_EVERY, partial(self.protect, broker))
-        await self._attempt(f"stops at {name}", self._verify(name))
-        await self._attempt(f"account at {name}", self._read_account(broker))
+        await self._attempt(f"stops at {name}", self._verify, name)
+        await self._attempt(f"account at {name}", self._read_account, broker)
 
     async def _judge(self, symbol: Symbol, timeframe: Timeframe, first_new: int) -> None:
         series = self._parts.cache.series(symbol, timeframe)
@@ -423,7 +425,7 @@ class Supervisor:
             features = self._features[symbol, timeframe] = self._parts.new_features()
         newest = features.advance(series).k
         done = [
-            await self._attempt(f"analysis of {task.id}", self._parts.pipeline.on_candle(task, features.at(k)))
+            await self._attempt(f"analysis of {task.id}", self._parts.pipeline.on_candle, task, features.at(k))
             for k in range(first_new, newest + 1)
             for task in self._tasks.get((symbol, timeframe), ())
         ]
@@ -514,23 +516,23 @@ class Supervisor:
         where = f"prices of {broker.broker_id}"
         symbols = [each.symbol for each in self._parts.registry.of_broker(broker.broker_id)]
         while True:
-            await self._attempt(where, self._read_prices(broker, symbols, where))
+            await self._attempt(where, self._read_prices, broker, symbols, where)
             refused = self._gate.keys.refusal(broker.broker_id)
             await self._parts.clock.sleep(_LOCKED_OUT_PAUSE_S if refused else _STREAM_PAUSE_S)
 
     async def _read_prices(self, broker: BrokerInterface, symbols: Sequence[Symbol], where: str) -> None:
         async for quote in broker.quotes(symbols):
-            await self._attempt(where, self._show(quote))
+            await self._attempt(where, self._show, quote)
         raise BrokerUnavailable(f"{broker.broker_id} ended the stream; it is opened again")
 
-    async def _attempt(self, what: str, work: Awaitable[object]) -> bool:
+    async def _attempt(self, what: str, act: Callable[P, Awaitable[object]], *args: P.args, **named: P.kwargs) -> bool:
         """Do one thing of many: what fails is told and counted, and keeps nothing else from being done.
 
         False if it failed in a way that no venue's silence explains. Errors that are not ours are told by their kind
         only, because their texts may hold what must not be shown; the log, which is redacted, has all of it.
         """
         try:
-            await work
+            await act(*args, **named)
         except BrokerError as error:
             self._faults[what] += 1
             self._note_error(f"{what}: {error}")
