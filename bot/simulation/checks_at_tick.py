@@ -16,6 +16,7 @@ from bot.simulation.ports import at_once
 
 if TYPE_CHECKING:
     from bot.simulation.checks import Checks
+    from bot.simulation.world import Bot
 
 UNPROTECTED_S: Final = 60.0  # 30 s of trying, and a close that takes its time-outs
 SURPLUS_S: Final = 60.0
@@ -54,12 +55,18 @@ def _waited(checks: Checks, since: dict[ClientOrderId, float], name: ClientOrder
     able = world.bot is not None and broker_id in world.bot.gate.reports
     if (
         able
+        and not _is_held_up(world.bot, broker_id)
         and not world.loop.is_suspended(world.process)
         and world.lines[broker_id].is_open
         and not world.database.is_down
     ):
         since[name] = since.get(name, 0.0) + world.scenario.tick_s
     return since.get(name, 0.0)
+
+
+def _is_held_up(bot: Bot | None, broker_id: BrokerId) -> bool:
+    """Both jobs that look after the positions of a venue come too late (C3)."""
+    return bot is not None and all(bot.scheduler.is_late(f"{each} {broker_id}") for each in ("monitor", "protection"))
 
 
 def _is_closing(checks: Checks, entry: ClientOrderId) -> bool:

@@ -1,6 +1,7 @@
 """The job scheduler of a simulation: the same contract as the daemon's, on virtual time."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,7 @@ class SimulatedScheduler:
         self._jobs: dict[str, _Job] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._pauses: dict[str, asyncio.Future[None]] = {}
+        self._due_s: dict[str, float] = {}
         self._is_started = self._stopping = False
 
     def every(self, name: str, interval: timedelta, job: Callable[[], Awaitable[None]]) -> None:
@@ -71,15 +73,21 @@ class SimulatedScheduler:
             except Exception as error:  # the edge: as in the daemon, a job that fails runs again
                 self._on_failure(name, error)
             if not self._stopping:
-                await self._pause(name, job.interval_s + self._late_s())
+                await self._pause(name, job.interval_s, self._late_s())
 
-    async def _pause(self, name: str, seconds: float) -> None:
+    async def _pause(self, name: str, interval_s: float, late_s: float) -> None:
         """Wait, unless `stop` ends the wait."""
         loop = asyncio.get_running_loop()
         pause = self._pauses[name] = loop.create_future()
-        timer = loop.call_later(seconds, _end, pause)
+        self._due_s[name] = loop.time() + interval_s
+        timer = loop.call_later(interval_s + late_s, _end, pause)
         await pause
+        del self._due_s[name]
         timer.cancel()
+
+    def is_late(self, name: str) -> bool:
+        """Its next run should have begun by now."""
+        return asyncio.get_running_loop().time() > self._due_s.get(name, math.inf)
 
 
 def _end(pause: "asyncio.Future[None]") -> None:

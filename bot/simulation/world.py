@@ -24,7 +24,7 @@ from bot.simulation.line import VenueLine
 from bot.simulation.loop import WORLD, SimulatedLoop
 from bot.simulation.ports import Boundaries, Database, StorePort, at_once
 from bot.simulation.scenario import LIVENESS_S, PRESUMED_S, PRICES, Scenario, VenueKind
-from bot.simulation.scheduler import is_foreseen
+from bot.simulation.scheduler import SimulatedScheduler, is_foreseen
 from bot.simulation.signals import STEP_RATIO, SeededStrategy
 from bot.simulation.told_prices import CandleBook, minute_candle
 from bot.supervisor import EntryGate, Supervisor
@@ -82,6 +82,7 @@ class Bot:
     gate: EntryGate
     reports: ReportLog
     kill: KillSwitch
+    scheduler: SimulatedScheduler
 
 
 Build = Callable[[Outside], Bot]

@@ -132,12 +132,13 @@ def _bot(outside: Outside, *, seams: Seams) -> Bot:
         record=core.pipeline.record,
         on_problem=lambda text: supervisor.note_problem("kill switch", text),
     )
+    scheduler = SimulatedScheduler(outside.on_failure, outside.late_s)
     parts = SupervisorParts(
         settings=settings,
         registry=outside.registry,
         clock=clock,
         stores=stores,
-        scheduler=SimulatedScheduler(outside.on_failure, outside.late_s),
+        scheduler=scheduler,
         router=router,
         feed=CandleFeed(router, cache, clock),
         cache=cache,
@@ -157,7 +158,7 @@ def _bot(outside: Outside, *, seams: Seams) -> Bot:
         screen=seams.screen,
     )
     supervisor = Supervisor(parts, gate)
-    return Bot(supervisor=supervisor, book=core.book, gate=gate, reports=reports, kill=core.kill)
+    return Bot(supervisor=supervisor, book=core.book, gate=gate, reports=reports, kill=core.kill, scheduler=scheduler)
 
 
 def _with_source(seams: Seams, outside: Outside) -> Seams:
