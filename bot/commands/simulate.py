@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.clock import SystemClock
-from bot.commands.output import ProgressBar, check_writable, write_json
+from bot.commands.output import ProgressBar, check_writable, write_json, write_whole
 from bot.commands.simulate_b import EXIT_VIOLATION, crash_everywhere, seeds_over_postgres, until_broken
 from bot.commands.simulate_c import seeds_of_processes
 from bot.errors import UsageError
@@ -35,6 +35,7 @@ def simulate(
     seeds: Annotated[str | None, Parameter(help="FROM..TO, or one seed; 1..200 if not given")] = None,
     tier: Annotated[str, Parameter(help="a: all in memory; b: over a real PostgreSQL; c: real processes")] = "a",
     json: Annotated[Path | None, Parameter(help="write the report to this file")] = None,
+    chart: Annotated[Path | None, Parameter(help="draw the counters of the report into this PNG")] = None,
     faults: Annotated[str | None, Parameter(help="only these, such as N2,B4:1+3 (throws 1 and 3 of B4); none")] = None,
     signals: Annotated[str | None, Parameter(help="only these signals, by number; none")] = None,
     jobs: Annotated[int, Parameter(help="processes; 0: one per core")] = 0,
@@ -50,7 +51,10 @@ def simulate(
         raise UsageError(f"--tier {tier!r} is not there; use {' or '.join(TIERS)}")
     thrown = None if faults is None else parse_faults(faults)
     numbers = None if signals is None else _numbers(signals)
-    check_writable(json)
+    for path in (json, chart):
+        check_writable(path)
+    if chart is not None:
+        _check_drawable(chart, every_boundary=every_boundary)
     workers = jobs if jobs > 0 else (os.cpu_count() or 1)
     if every_boundary:
         only = None if seeds is None else first
@@ -73,6 +77,10 @@ def simulate(
             figures["violation"] = _told(report.failed[0], tier, run_tier if can_shrink else None)
     if json is not None:
         write_json(json, figures)
+    if chart is not None:
+        from bot.simulation.report_chart import draw
+
+        write_whole(chart, draw(figures))
     return EXIT_VIOLATION if report.failed else 0
 
 
@@ -150,6 +158,13 @@ def _range(text: str) -> tuple[int, int]:
     if not 0 <= found[0] <= found[1] or found[1] - found[0] >= _MOST_SEEDS:
         raise UsageError(f"--seeds {text}: needs 0 <= FROM <= TO and at most {_MOST_SEEDS:,} seeds")
     return found
+
+
+def _check_drawable(chart: Path, *, every_boundary: bool) -> None:
+    if chart.suffix.lower() != ".png":
+        raise UsageError(f"{chart}: a chart is a PNG; let its name end in .png")
+    if every_boundary:
+        raise UsageError("--chart draws what seeds threw; --enumerate has a table of its own, so leave one of them out")
 
 
 def _numbers(text: str) -> frozenset[int]:

@@ -6,6 +6,9 @@ import orjson
 import pytest
 
 from bot.cli import main
+from bot.simulation.campaign import INVARIANTS
+from bot.simulation.catalogue import FAULTS
+from bot.simulation.report_chart import _GROUPS, _INVARIANTS
 
 
 def test_a_campaign_without_violation_says_so_and_writes_its_report(
@@ -26,6 +29,20 @@ def test_a_campaign_without_violation_says_so_and_writes_its_report(
     assert figures["seen"]["entries sent"] > 0
 
 
+def test_the_counters_are_drawn_into_a_picture(tmp_path: Path) -> None:
+    chart = tmp_path / "report.png"
+
+    code = main(["simulate", "--seeds", "1..3", "--jobs", "1", "--chart", str(chart)])
+
+    assert code == 0
+    assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_has_words_for_every_fault_and_every_invariant() -> None:
+    assert {name[0] for name in FAULTS} <= set(_GROUPS)
+    assert set(_INVARIANTS) == set(INVARIANTS)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -34,6 +51,8 @@ def test_a_campaign_without_violation_says_so_and_writes_its_report(
         (["--faults", "Q1"], "known: N1"),
         (["--signals", "x"], "is not a list of numbers"),
         (["--tier", "z"], "is not there"),
+        (["--chart", "report.svg"], "let its name end in .png"),
+        (["--chart", "report.png", "--enumerate"], "leave one of them out"),
     ],
 )
 def test_what_cannot_be_run_is_refused_with_the_reason(
