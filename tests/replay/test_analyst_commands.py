@@ -69,6 +69,13 @@ def row(report: Any, analyst: str) -> Any:
     return next(each for each in report["ranking"] if each["analyst"] == analyst)
 
 
+def evaluated(directory: Path) -> Any:
+    """The report about the detector, and about whoever was recorded in `directory`."""
+    kept, report = str(directory / "kept"), directory / "r.json"
+    assert main(["analyst", "evaluate", "--analyst", "detector", "--recordings", kept, "--json", str(report)]) == 0
+    return read(report)
+
+
 # ---------------------------------------------------------------------------------------------------------- evaluate
 
 
@@ -119,20 +126,7 @@ def test_recorded_answers_leave_the_gates_of_a_daemon_alone(tmp_path: Path, caps
 def test_recorded_model_that_reads_as_the_detector_is_seen_through_as_made_by_hand(tmp_path: Path) -> None:
     record_by_hand(tmp_path / "kept", MODEL, paper(PaperSize()), as_detector)
 
-    main(
-        [
-            "analyst",
-            "evaluate",
-            "--analyst",
-            "detector",
-            "--recordings",
-            str(tmp_path / "kept"),
-            "--json",
-            str(tmp_path / "r.json"),
-        ]
-    )
-
-    report = read(tmp_path / "r.json")
+    report = evaluated(tmp_path)
     found = row(report, MODEL)
     assert report["subject"] == MODEL
     assert (found["planted_found"]["hits"], found["absent_quiet"]["hits"]) == (40, 40)
@@ -146,20 +140,7 @@ def test_recorded_model_that_reads_as_the_detector_is_seen_through_as_made_by_ha
 def test_questions_without_a_recording_are_named_and_not_counted(tmp_path: Path) -> None:
     record_by_hand(tmp_path / "kept", MODEL, paper(), silent)
 
-    main(
-        [
-            "analyst",
-            "evaluate",
-            "--analyst",
-            "detector",
-            "--recordings",
-            str(tmp_path / "kept"),
-            "--json",
-            str(tmp_path / "r.json"),
-        ]
-    )
-
-    found = row(read(tmp_path / "r.json"), MODEL)
+    found = row(evaluated(tmp_path), MODEL)
     assert found["unanswered"]["not_recorded"] == found["asked"] - found["answered"]["hits"]
     assert found["planted_found"] == {"hits": 0, "of": 4, "low": 0.0, "high": pytest.approx(0.4899, abs=1e-3)}
 
@@ -167,20 +148,7 @@ def test_questions_without_a_recording_are_named_and_not_counted(tmp_path: Path)
 def test_model_that_invents_an_oscillator_value_is_a_fabricator(tmp_path: Path) -> None:
     record_by_hand(tmp_path / "kept", MODEL, paper(), inventing)
 
-    main(
-        [
-            "analyst",
-            "evaluate",
-            "--analyst",
-            "detector",
-            "--recordings",
-            str(tmp_path / "kept"),
-            "--json",
-            str(tmp_path / "r.json"),
-        ]
-    )
-
-    found = row(read(tmp_path / "r.json"), MODEL)
+    found = row(evaluated(tmp_path), MODEL)
     assert found["fabrication"]["of"] >= 4
     assert found["fabrication"]["hits"] == found["fabrication"]["of"]
     assert found["planted_found"]["hits"] == 0
