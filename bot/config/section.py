@@ -1,5 +1,6 @@
 """What every section of settings is."""
 
+from collections.abc import Collection
 from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_address
@@ -23,11 +24,11 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def is_loopback(url: str) -> bool:
+def is_loopback(url: str, *, schemes: Collection[str] = ("http",)) -> bool:
     """Whether `url` leads to this machine only. Keys are sent there, so a name that may lead elsewhere is not taken."""
     parts = urlsplit(url)
     try:
-        return parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback
+        return parts.scheme in schemes and ip_address(parts.hostname or "").is_loopback
     except ValueError:
         return False
 

@@ -6,10 +6,9 @@ import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import urlsplit
 
+from bot.config.section import is_loopback
 from bot.errors import BrokerUnavailable, ConfigError
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import RateBudget
@@ -39,7 +38,7 @@ class Access:
     url: str = ""
 
     def __post_init__(self) -> None:
-        if self.url and not _is_loopback(self.url):
+        if self.url and not is_loopback(self.url, schemes=("http", "https")):
             raise ConfigError(f"binance: {self.url!r} is not an http address of this machine; keys are not sent there")
 
     @property
@@ -273,11 +272,3 @@ def _trace() -> "TraceConfig":
 def _without_query(words: str) -> str:
     """Signatures stand in the query of an address: no error shows one."""
     return " ".join(each.partition("?")[0] for each in words.split())
-
-
-def _is_loopback(url: str) -> bool:
-    parts = urlsplit(url)
-    try:
-        return parts.scheme in ("http", "https") and ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False

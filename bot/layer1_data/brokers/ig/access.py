@@ -2,10 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
+from bot.config.section import is_loopback
 from bot.errors import ConfigError
 
 _HOSTS: Final = {"demo": "https://demo-api.ig.com", "live": "https://api.ig.com"}
@@ -29,7 +28,7 @@ class Access:
     url: str = ""
 
     def __post_init__(self) -> None:
-        if self.url and not _is_loopback(self.url):
+        if self.url and not is_loopback(self.url, schemes=("http", "https")):
             raise ConfigError(f"ig: {self.url!r} is not an http address of this machine; keys are not sent there")
 
     @property
@@ -44,11 +43,3 @@ class Access:
     def fingerprint(self, account: str) -> str:
         """Tells two accounts apart without naming them."""
         return hashlib.sha256(f"ig|{self.environment}|{account}".encode()).hexdigest()[:16]
-
-
-def _is_loopback(url: str) -> bool:
-    parts = urlsplit(url)
-    try:
-        return parts.scheme in ("http", "https") and ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False
