@@ -30,23 +30,27 @@ class _Absence:
 
 
 class MissingPositions:
-    """Counts complete answers of a venue that lack a position, or always the same part of it."""
+    """Counts complete answers of a venue that lack a position, or always the same part of it.
+
+    More may be lacking for a moment, by a fill of ours that is not told yet: then the smaller part goes on being counted.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._absences: dict[PositionId, _Absence] = {}
+        self._lacking: dict[PositionId, list[_Absence]] = {}  # the newest answer last, the larger the later
 
     def note(self, position: Position, shown: Decimal) -> None:
         """What one complete answer said is open of it."""
         if shown >= position.quantity:
-            self._absences.pop(position.id, None)
+            self._lacking.pop(position.id, None)
             return
-        absence, lacking = self._absences.get(position.id), position.quantity - shown
-        if absence is None or (absence.lacking, absence.opened) != (lacking, position.first_quantity):
-            absence = _Absence(lacking=lacking, opened=position.first_quantity, since_s=self._clock.monotonic())
-            self._absences[position.id] = absence
-        absence.looks += 1
-        absence.is_believed = self._lasts(absence)
+        lacking, absences = position.quantity - shown, self._lacking.setdefault(position.id, [])
+        while absences and (absences[-1].lacking > lacking or absences[-1].opened != position.first_quantity):
+            absences.pop()
+        if not absences or absences[-1].lacking != lacking:
+            absences.append(_Absence(lacking=lacking, opened=position.first_quantity, since_s=self._clock.monotonic()))
+        absences[-1].looks += 1
+        absences[-1].is_believed = self._lasts(absences[-1])
 
     def is_gone(self, position: Position) -> bool:
         """It has been missing for so long that no stop may rest for it and no close makes sense."""
@@ -54,20 +58,24 @@ class MissingPositions:
 
     def open_of(self, position: Position) -> Decimal:
         """What our record says, or the less that the venue has shown for so long that it is to be believed."""
-        absence = self._absences.get(position.id)
+        absence = self._newest(position)
         if absence is None or absence.opened != position.first_quantity or not self._lasts(absence):
             return position.quantity
         return max(ZERO, position.quantity - absence.lacking)
 
     def is_doubted(self, position: Position) -> bool:
         """The venue shows less of it, and no look yet has found that for long enough: the next ones decide."""
-        absence = self._absences.get(position.id)
+        absence = self._newest(position)
         return absence is not None and not absence.is_believed
+
+    def _newest(self, position: Position) -> _Absence | None:
+        absences = self._lacking.get(position.id)
+        return absences[-1] if absences else None
 
     def _lasts(self, absence: _Absence) -> bool:
         return absence.looks >= LOOKS_NEEDED and self._clock.monotonic() - absence.since_s >= GONE_AFTER_S
 
     def keep_only(self, positions: Collection[PositionId]) -> None:
         """Forget what has ended."""
-        for ended in [each for each in self._absences if each not in positions]:
-            del self._absences[ended]
+        for ended in [each for each in self._lacking if each not in positions]:
+            del self._lacking[ended]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 UNPROTECTED_S: Final = 60.0  # 30 s of trying, and a close that takes its time-outs
 SURPLUS_S: Final = 60.0
+BELIEVED_S: Final = 30.0  # that a venue shows less than our record, because somebody else has changed it
 LOST_S: Final = 5.0  # what a request costs that did not arrive: it is asked again after 3 s, with the next look
 NOTICED_S: Final = 60.0  # twice that where no comparison has ended since: each lost request takes 10 s of it
 REFUSED_S: Final = 25.0  # until another attempt, at the latest
@@ -98,6 +99,8 @@ def not_over_protected(checks: Checks) -> str | None:
                 checks.surplus.pop(name, None)  # that a venue shows less is believed by who has seen it for 30 s
             checks.surplus_seen_by[name] = checks.world.process
             allowed_s = 0.0 if follows else SURPLUS_S + LOST_S * checks.lost[name]
+            if name in checks.changed and not follows:
+                allowed_s += BELIEVED_S
             if _waited(checks, checks.surplus, name, broker_id) > allowed_s:
                 return f"stops for {quantity} too much rest for {name}"
         gone = [each for each in checks.surplus if checks.brokers.get(each) == broker_id and each not in surplus]

@@ -201,3 +201,20 @@ async def test_what_we_close_of_the_rest_ourselves_does_not_make_the_missing_par
 
     # Assert
     assert missing.open_of(after) == Decimal(1)
+
+
+async def test_what_we_close_ourselves_and_is_told_after_it_is_shown_does_not_make_it_be_counted_anew() -> None:
+    # Arrange: as before, but the venue shows what is left before it tells the fill
+    desk = Desk()
+    await desk.bought()
+    before = await desk.position()
+    after = replace(before, quantity=Decimal(5), closed_quantity=Decimal(5))
+    missing = MissingPositions(desk.clock)
+
+    # Act
+    for position, shown in ((before, 6), (before, 6), (before, 1), (after, 1)):
+        missing.note(position, Decimal(shown))
+        desk.clock.advance(10)
+
+    # Assert
+    assert missing.open_of(after) == Decimal(1)
