@@ -32,7 +32,7 @@ class _Absence:
 class MissingPositions:
     """Counts complete answers of a venue that lack a position, or always the same part of it.
 
-    More may be lacking for a moment, by a fill of ours that is not told yet: then the smaller part goes on being counted.
+    More may be lacking for a moment, by a fill of ours that is not told yet: the smaller part goes on being counted.
     """
 
     def __init__(self, clock: Clock) -> None:
