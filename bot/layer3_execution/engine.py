@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from itertools import takewhile
 from operator import attrgetter
 from typing import TypeVar
@@ -21,7 +20,6 @@ from bot.errors import BrokerUnavailable, CommitUnknown, NotFound, OrderFateUnkn
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
-from bot.layer3_execution.aside import insisted
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.legs import (
     entry_rows,
@@ -200,8 +198,7 @@ class ExecutionEngine:
 
         Raises BrokerUnavailable or OrderFateUnknown: what rests is then read back before anything else is done.
         """
-        broker = self._broker_of(stop.broker_id)
-        ack = await insisted(partial(broker.resize_stop, stop.client_order_id, quantity, price))
+        ack = await self._broker_of(stop.broker_id).resize_stop(stop.client_order_id, quantity, price)
         if ack.state is OrderState.REJECTED:
             return ack.reason or "REJECTED"
         terms = (stop.filled_quantity + quantity, price)

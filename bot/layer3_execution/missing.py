@@ -58,19 +58,16 @@ class MissingPositions:
 
     def open_of(self, position: Position) -> Decimal:
         """What our record says, or the less that the venue has shown for so long that it is to be believed."""
-        absence = self._newest(position)
-        if absence is None or absence.opened != position.first_quantity or not self._lasts(absence):
-            return position.quantity
-        return max(ZERO, position.quantity - absence.lacking)
+        absences = [each for each in self._lacking.get(position.id, ()) if each.opened == position.first_quantity]
+        believed = [
+            each.lacking for each in absences if each.is_believed or (each is absences[-1] and self._lasts(each))
+        ]
+        return position.quantity - min(position.quantity, max(believed, default=ZERO))
 
     def is_doubted(self, position: Position) -> bool:
         """The venue shows less of it, and no look yet has found that for long enough: the next ones decide."""
-        absence = self._newest(position)
-        return absence is not None and not absence.is_believed
-
-    def _newest(self, position: Position) -> _Absence | None:
         absences = self._lacking.get(position.id)
-        return absences[-1] if absences else None
+        return absences is not None and not absences[-1].is_believed
 
     def _lasts(self, absence: _Absence) -> bool:
         return absence.looks >= LOOKS_NEEDED and self._clock.monotonic() - absence.since_s >= GONE_AFTER_S

@@ -172,9 +172,13 @@ class PositionGuard:
         return bool(ours) and since_s >= (_LOOK_BESIDE_S if soon else _LOOK_AGAIN_S)
 
     def _is_too_large(self, position: Position) -> bool:
-        """Its stop, perhaps: the venue shows less of it, or has not taken a stop of the right size yet."""
-        keeps = self._broker_of(position.broker_id).capabilities.keeps_stops
-        return not keeps and (self._missing.is_doubted(position) or position.id in self._not_as_wanted)
+        """Its stop, perhaps: the venue shows less of it, has not taken a stop of the right size yet, or may still take
+        one more that was asked for."""
+        able = self._broker_of(position.broker_id).capabilities
+        if able.keeps_stops:
+            return False
+        several = not able.stop_reserves and len(self._book.orders_of(position.id, OrderRole.STOP)) > 1
+        return several or self._missing.is_doubted(position) or position.id in self._not_as_wanted
 
     def _may_need_stops(self, broker_id: BrokerId) -> bool:
         """Where stops are ours to size: an entry may fill, or a stop is left of what has ended or is gone."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from loguru import logger
 
-from bot.errors import BrokerUnavailable, OrderFateUnknown
+from bot.errors import BrokerUnavailable, IllegalTransition, OrderFateUnknown
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import WOULD_TRIGGER, BrokerInterface, VenueOrder
@@ -76,6 +76,7 @@ class StopRequests:
         self._pauses = Pauses(clock)
         self._beyond: dict[PositionId, str] = {}
         self._aside = Aside()
+        self._given_up: set[asyncio.Task[bool]] = set()
 
     async def stop(self) -> None:
         """The daemon ends: what is being sent is sent to its end."""
@@ -163,18 +164,22 @@ class StopRequests:
 
     async def _place(self, position: Position, wanted: WantedStop) -> bool:
         """Ask for a stop. What gets no answer goes on aside: the next look reads back whether it rests, or asks for
-        another one; where stops lock what they sell, a second one could only be refused."""
+        another one. Not where one more could only be refused: stops that lock what they sell, one stop a position."""
+        able = self._broker_of(position.broker_id).capabilities
+        patience_s = None if able.stop_reserves or able.stop_follows_position else ANSWERED_WITHIN_S
         placing = self._aside.begin(self._placed(position, wanted), name=f"stop of {position.id}")
-        locks = self._broker_of(position.broker_id).capabilities.stop_reserves
-        await asyncio.wait((placing,), timeout=None if locks else ANSWERED_WITHIN_S)
+        await asyncio.wait((placing,), timeout=patience_s)
         if placing.done():
             return placing.result()
         self._pauses.failed(position.id)
-        placing.add_done_callback(_told_if_failed)
+        self._given_up.add(placing)
+        placing.add_done_callback(self._answered_late)
         return False
 
     async def _placed(self, position: Position, wanted: WantedStop) -> bool:
         row = await self._engine.rest_stop(position, wanted.quantity, wanted.price, wanted.reason)
+        if asyncio.current_task() in self._given_up:
+            return False  # another one was asked for: what is said of this one counts for nothing
         if row.state is OrderState.REJECTED:
             said = (await self._store.order_events(row.client_order_id))[-1][3]
             self._refused(position, said, wanted.reason)
@@ -182,6 +187,14 @@ class StopRequests:
         if not is_acknowledged(row):
             self._pauses.failed(position.id)
         return is_acknowledged(row)
+
+    def _answered_late(self, placing: "asyncio.Task[bool]") -> None:
+        self._given_up.discard(placing)
+        error = None if placing.cancelled() else placing.exception()
+        if isinstance(error, IllegalTransition):
+            logger.info("{}: it was taken away before its answer came", placing.get_name())
+        elif error is not None:
+            logger.opt(exception=error).error("{} failed when nobody waited for it", placing.get_name())
 
     def _refused(self, position: Position, said: str, reason: str) -> None:
         """A definite no. Without a stop the position is closed for it; while the old one rests, pauses grow instead."""
@@ -193,8 +206,3 @@ class StopRequests:
         self._pauses.failed(position.id)
         if said == WOULD_TRIGGER:
             self._beyond[position.id] = reason
-
-
-def _told_if_failed(placing: "asyncio.Task[bool]") -> None:
-    if not placing.cancelled() and (error := placing.exception()) is not None:
-        logger.opt(exception=error).error("{} was asked for, and failed after nobody waited for it", placing.get_name())

@@ -249,8 +249,13 @@ class StopKeeper:
         if abs(wanted.price - position.stop_price) >= wanted.tick or position.stop_order_id != name:
             await self._tracker.change(position.id, lambda now: _with_stop(now, wanted.price, name))
         await self._resting.cancel_all(position.broker_id, [other for other in resting if other != name])
+        follows = self._broker_of(position.broker_id).capabilities.stop_follows_position
         for row in self._book.orders_of(position.id, OrderRole.STOP):
-            if row.client_order_id not in resting and is_acknowledged(row):
+            if row.client_order_id in resting or not is_acknowledged(row):
+                continue
+            if follows:  # one stop at most, whatever its name: to cancel another one would take this one away
+                await self._resting.is_coming(row, lambda *_: False)
+            else:
                 await self._resting.take_back(row)
 
     def _is_exact(self, name: ClientOrderId, stop: VenueOrder, wanted: WantedStop) -> bool:

@@ -40,14 +40,14 @@ class Surplus:
         self._book = book
         self._engine = engine
         self._record = record
-        self._as_meant: set[PositionId] = set()
+        self._as_meant: dict[PositionId, Decimal] = {}  # what had been opened by then: a fill may be learned unnoticed
         self._filled: dict[PositionId, BrokerId] = {}
         self._told: set[ClientOrderId] = set()
         self._pauses = Pauses(clock, _REFUSED_PAUSES_S)
 
     def note_fills(self, position: Position) -> None:
         """It has changed since the last look."""
-        self._as_meant.discard(position.id)
+        self._as_meant.pop(position.id, None)
         self._filled[position.id] = position.broker_id
 
     def waits(self, broker_id: BrokerId) -> bool:
@@ -57,13 +57,13 @@ class Surplus:
     async def look(self, position_id: PositionId) -> None:
         """Close what one position has too much. Raises BrokerError when the venue does not say what is open."""
         position = self._book.position(position_id)
-        if position is None or position_id in self._as_meant:
+        if position is None or self._as_meant.get(position_id) == position.first_quantity:
             self._filled.pop(position_id, None)
             return
         surplus = await self._of(position)
         if not surplus:
             if surplus is not None:
-                self._as_meant.add(position_id)
+                self._as_meant[position_id] = position.first_quantity
             self._pauses.succeeded(position_id)
             self._filled.pop(position_id, None)
             return
@@ -81,7 +81,7 @@ class Surplus:
 
     def keep_only(self, positions: Collection[PositionId]) -> None:
         """Forget what has ended."""
-        self._as_meant.intersection_update(positions)
+        self._as_meant = {each: opened for each, opened in self._as_meant.items() if each in positions}
         for ended in [each for each in self._filled if each not in positions]:
             del self._filled[ended]
             self._pauses.succeeded(ended)

@@ -20,6 +20,7 @@ from bot.models import (
     ClientOrderId,
     KillState,
     Order,
+    OrderRole,
     PositionId,
     Quote,
     ReduceOrder,
@@ -70,7 +71,7 @@ class Checks:
         self.unprotected: dict[ClientOrderId, float] = {}
         self.surplus: dict[ClientOrderId, float] = {}
         self.surplus_seen_by: dict[ClientOrderId, int] = {}  # the process that it is counted for
-        self.lost: Counter[ClientOrderId] = Counter()  # requests about an entry, lost while it had a surplus stop
+        self.lost: Counter[ClientOrderId] = Counter()  # requests about a stop, lost while too much rested
         self.latches: list[KillState] = []
         self.waited_for_absence = False
         self.overfilled: set[ClientOrderId] = set()  # by the venue's mistake (B7)
@@ -195,7 +196,9 @@ class Checks:
         self._hold("I16", None if name.startswith(ORDER_ID_PREFIX) else f"foreign order {name} is cancelled")
 
     def _lost(self, name: ClientOrderId) -> None:
-        self.lost[leg_of(name, "E0")] += 1
+        order = self.order(name)
+        if order is not None and order.role is OrderRole.STOP:
+            self.lost[leg_of(name, "E0")] += 1
 
     def _told_absent(self, name: ClientOrderId) -> None:
         self.absent.setdefault(name, []).append(self.world.loop.time())

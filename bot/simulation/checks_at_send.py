@@ -63,7 +63,8 @@ def one_exit_at_a_time(checks: Checks, sent: Sent) -> str | None:
         return None
     for name in checks.orders._of_position.get(sent.request.position_id, ()):
         other = checks.orders._orders[name]
-        alike = other.role is OrderRole.EXIT and other.reason == sent.request.reason
+        closes = not sent.request.reason.startswith("TARGET_") and not other.reason.startswith("TARGET_")
+        alike = other.role is OrderRole.EXIT and (closes or other.reason == sent.request.reason)
         if name in checks.absent and not other.reason.startswith("TARGET_"):
             continue
         if name != sent.name and alike and name in checks.sent and not other.state.is_terminal:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 UNPROTECTED_S: Final = 60.0  # 30 s of trying, and a close that takes its time-outs
 SURPLUS_S: Final = 60.0
 BELIEVED_S: Final = 30.0  # that a venue shows less than our record, because somebody else has changed it
-LOST_S: Final = 5.0  # what a request costs that did not arrive: it is asked again after 3 s, with the next look
+LOST_S: Final = 4.0  # what a request costs that did not arrive: it is asked again after 3 s, with the next look
 NOTICED_S: Final = 60.0  # twice that where no comparison has ended since: each lost request takes 10 s of it
 REFUSED_S: Final = 25.0  # until another attempt, at the latest
 

@@ -133,7 +133,9 @@ class VenueLine(DelegatingBroker):
         there, back = wire.delay_s(), wire.delay_s()
         silence = OrderFateUnknown(f"{self.broker_id}: no usable answer to {name} within 10 s; reconcile")
         wire.later(TIMEOUT_S, wire.answer, waiting, None, silence)
-        if self._now() < self.mute_until or tape.fires("N1"):
+        if self._now() < self.mute_until:
+            return
+        if tape.fires("N1"):
             self.watch.lost(name)
             return
         if tape.fires("N3"):

@@ -28,6 +28,7 @@ class Fault(StrEnum):
     REJECTED = "rejected"  # an answer: OANDA cancels an order on arrival with 201
     BEYOND = "beyond"  # an answer: the price is beyond the stop, it would trigger at once
     BROKEN = "broken"  # the adapter meets an answer it cannot read and fails in a way nobody foresaw
+    SLOW = "slow"  # the venue takes it 6.5 s after it was sent, and says so
     SILENT = "silent"  # request lost, and nobody says so: the adapter gives up after 10 s
 
 
@@ -146,6 +147,8 @@ class AwkwardBroker(DelegatingBroker):
             await self._clock.sleep(10)
         if fault in (Fault.REQUEST_LOST, Fault.SILENT):
             raise OrderFateUnknown(f"{self.broker_id}: connection lost while {name} was sent; reconcile")
+        if fault is Fault.SLOW:
+            await self._clock.sleep(6.5)
         if fault in (Fault.REJECTED, Fault.BEYOND):
             reason = "MARKET_HALTED" if fault is Fault.REJECTED else WOULD_TRIGGER
             return OrderAck(client_order_id=name, state=OrderState.REJECTED, venue_order_id=None, reason=reason)

@@ -209,6 +209,27 @@ async def test_a_close_by_hand_is_counted_to_its_end_whichever_commit_of_it_was_
     assert desk.broker.stops_placed == stops, "the venue had nothing left to protect"
 
 
+async def test_a_second_delivery_whose_fill_was_stored_unnoticed_is_reduced_to_what_was_ordered() -> None:
+    # Arrange: as meant so far; then the same request arrives once more, and nobody hears that its fill was stored
+    clock = ManualClock(START)
+    orders = LosingOne(clock, lambda: 0)
+    desk = Desk(orders=orders, clock=clock, venue=TRADIER)
+    await desk.bought()
+    await desk.guard.verify(BROKER)
+    await desk.venue.place(approved_order())
+    orders.confirmed = 0
+    with suppress(CommitUnknown):
+        await desk.tracker.collect(BROKER)
+
+    # Act
+    await desk.tracker.collect(BROKER)
+    await desk.guard.verify(BROKER)
+
+    # Assert
+    assert (await desk.position()).quantity == 10
+    assert [each.reason for each in await desk.exits()] == ["SURPLUS"]
+
+
 async def moved_to_the_entry_and_not_remembered() -> Desk:
     """The stop rests at what was paid, and the commit that would have told why was lost."""
     desk = Desk(venue=TRADIER)

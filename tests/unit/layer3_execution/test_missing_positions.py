@@ -218,3 +218,20 @@ async def test_what_we_close_ourselves_and_is_told_after_it_is_shown_does_not_ma
 
     # Assert
     assert missing.open_of(after) == Decimal(1)
+
+
+async def test_what_is_believed_to_be_missing_is_missing_also_while_more_is_for_a_moment() -> None:
+    # Arrange: 4 of 10 are believed to be gone
+    desk = Desk()
+    await desk.bought()
+    position = await desk.position()
+    missing = MissingPositions(desk.clock)
+    for _ in range(4):
+        missing.note(position, Decimal(6))
+        desk.clock.advance(10)
+
+    # Act: the venue shows what a target of ours has sold before it tells the fill
+    missing.note(position, Decimal(1))
+
+    # Assert
+    assert missing.open_of(position) == Decimal(6)

@@ -285,18 +285,37 @@ def test_where_stops_lock_what_they_sell_no_second_one_is_asked_for_while_the_fi
     assert desk.broker.stops_placed == [leg_of(ENTRY, "S1")]
 
 
-def test_a_change_of_a_stop_that_gets_no_answer_is_asked_for_again_after_three_seconds() -> None:
+def test_where_a_position_has_one_stop_at_most_no_second_one_is_asked_for_while_the_first_one_may_arrive() -> None:
     async def trade(desk: Desk) -> None:
-        desk.broker.amend_faults.append(Fault.SILENT)
         await desk.bought(valid_until=desk.clock.now() + timedelta(minutes=1))
-        desk.observe(100)
-        await desk.tracker.collect(BROKER)
-        while await resting(desk) != [(Decimal(8), Decimal(98))]:
+        await desk.broker.lose_stop(ENTRY)
+        desk.broker.stop_faults.append(Fault.SILENT)
+        looking = asyncio.ensure_future(desk.guard.verify(BROKER))
+        while desk.clock.monotonic() < 9:
+            await desk.clock.sleep(0.5)
+            await desk.guard.attend(BROKER)
+        looking.cancel()
+
+    _, desk = in_virtual_time(trade, ATTACHED)
+
+    assert len(desk.broker.stops_placed) == 1
+
+
+def test_a_stop_that_rests_after_all_beside_the_one_that_was_asked_for_after_it_is_gone_within_seconds() -> None:
+    most: list[int] = []
+
+    async def trade(desk: Desk) -> None:
+        desk.broker.stop_faults.append(Fault.SLOW)
+        await desk.bought(valid_until=desk.clock.now() + timedelta(minutes=1))
+        while desk.clock.monotonic() < 12:
+            await desk.guard.attend(BROKER)
             await desk.clock.sleep(1)
+            most.append(len(await resting(desk)))
 
-    taken_s, _ = in_virtual_time(trade, FUTURES, liquidity=Decimal(4))
+    _, desk = in_virtual_time(trade, TRADIER)
 
-    assert 3 <= taken_s < 6
+    assert len(desk.broker.stops_placed) == 2
+    assert (max(most), most[-1]) == (2, 1)
 
 
 @SEQUENTIAL
