@@ -17,6 +17,8 @@ from bot.simulation.tape import Throws
 
 TIER_C_FAULTS: Final = ("P1", "P2", *PROXY_FAULTS)
 PROTECTED_S: Final = 20.0  # from kill -9, or undisturbed, to a stop for all of every position
+_NO_TURN: Final = "had no turn in the request budget"
+BUDGET_S: Final = 60.0  # a venue counts requests by the minute: several starts within one may use up what it allows
 SETTLED_S: Final = 200.0  # an order that never arrived may be presumed absent after two minutes
 _ZERO: Final = Decimal(0)
 
@@ -210,6 +212,12 @@ def undisturbed(naked: Span, dead: Sequence[Span], disturbances: Sequence[Distur
         longest = max(longest, each.since - at)
         at = max(at, each.until)
     return max(longest, naked.until - at).total_seconds()
+
+
+def waited_for_budget(log: str, since: datetime) -> bool:
+    """Whether a daemon's log says, after `since`, that a venue's budget of requests was used up."""
+    lines = (line for line in log.splitlines() if _NO_TURN in line and line.startswith('{"at": "'))
+    return any(datetime.fromisoformat(line.split('"', 4)[3]) > since for line in lines)
 
 
 def fired(disturbances: Iterable[Disturbance]) -> Counter[str]:

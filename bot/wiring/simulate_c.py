@@ -25,6 +25,7 @@ from bot.simulation.fault_proxy import FaultProxy
 from bot.simulation.tape import Tape
 from bot.simulation.tier_c import (
     BOOK_CHECKS,
+    BUDGET_S,
     PROTECTED_S,
     RECORDED,
     SETTLED_S,
@@ -38,6 +39,7 @@ from bot.simulation.tier_c import (
     fired,
     undisturbed,
     violations,
+    waited_for_budget,
 )
 from bot.wiring.simulate_b import TEMPLATE
 from bot.wiring.simulate_c_processes import STOPPED_WITHIN_S, URLS, Daemon, fake_venues
@@ -106,7 +108,8 @@ class Place:
             await self._until(lambda: self._recovered(daemon), _UP_WITHIN_S)
             self.recovery_s = (self.clock.now() - self.killed_at).total_seconds()
             self._revived()
-            late = self.recovery_s > PROTECTED_S
+            log = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+            late = self.recovery_s > PROTECTED_S + (BUDGET_S if waited_for_budget(log, self.killed_at) else 0.0)
             found = [f"I17 {self.recovery_s:.1f} s from kill -9 to all positions protected"] if late else []
             if not await self._until(self._settled, SETTLED_S, every_s=_SETTLE_EVERY_S):
                 found += differences(await self.testimony(), await self.books())

@@ -22,6 +22,7 @@ from bot.simulation.tier_c import (
     differences,
     undisturbed,
     violations,
+    waited_for_budget,
 )
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -67,6 +68,15 @@ def test_real_kills_with_faults_on_the_line_leave_venues_and_database_equal(
     figures = orjson.loads(report.read_bytes())
     assert figures["seen"]["kills"] >= 4
     assert figures["seen"]["kills with positions"] >= 1, "the kills met no open position: they proved little"
+
+
+def test_a_budget_that_was_used_up_is_read_from_what_the_last_daemon_says() -> None:
+    said = "binance: account had no turn in the request budget within 10 s; nothing was sent"
+    log = f'  mode      paper\n{{"at": "{at(5).isoformat()}", "level": "WARNING", "message": "{said}"}}\nstopped.'
+
+    assert waited_for_budget(log, at(4))
+    assert not waited_for_budget(log, at(6)), "a daemon before it said so"
+    assert not waited_for_budget("", at(0))
 
 
 def test_venues_and_database_that_agree_differ_in_nothing() -> None:
