@@ -95,6 +95,7 @@ class VenueLine(DelegatingBroker):
         return await self._request(stop_order_id, lambda: self._changed(send(stop_order_id, quantity, stop)))
 
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
+        """Take an order back. B5: the venue confirms it at once, and carries it out some seconds later."""
         self.watch.cancelling(self.broker_id, client_order_id)
         if self._tape.fires("B5"):
             later = self._tape.amount("B5", 0.5, 4.0)

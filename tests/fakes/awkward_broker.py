@@ -29,6 +29,7 @@ class Fault(StrEnum):
     BEYOND = "beyond"  # an answer: the price is beyond the stop, it would trigger at once
     BROKEN = "broken"  # the adapter meets an answer it cannot read and fails in a way nobody foresaw
     SLOW = "slow"  # the venue takes it 6.5 s after it was sent, and says so
+    REFUSED_LATE = "refused late"  # an answer, 6.5 s after it was asked for: no
     SILENT = "silent"  # request lost, and nobody says so: the adapter gives up after 10 s
 
 
@@ -147,10 +148,10 @@ class AwkwardBroker(DelegatingBroker):
             await self._clock.sleep(10)
         if fault in (Fault.REQUEST_LOST, Fault.SILENT):
             raise OrderFateUnknown(f"{self.broker_id}: connection lost while {name} was sent; reconcile")
-        if fault is Fault.SLOW:
+        if fault in (Fault.SLOW, Fault.REFUSED_LATE):
             await self._clock.sleep(6.5)
-        if fault in (Fault.REJECTED, Fault.BEYOND):
-            reason = "MARKET_HALTED" if fault is Fault.REJECTED else WOULD_TRIGGER
+        if fault in (Fault.REJECTED, Fault.REFUSED_LATE, Fault.BEYOND):
+            reason = WOULD_TRIGGER if fault is Fault.BEYOND else "MARKET_HALTED"
             return OrderAck(client_order_id=name, state=OrderState.REJECTED, venue_order_id=None, reason=reason)
         ack = await send()
         await self._wait()

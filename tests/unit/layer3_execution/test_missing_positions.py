@@ -186,7 +186,10 @@ async def test_a_smaller_stop_whose_request_was_lost_is_asked_for_again_before_t
     assert await resting(desk) == [Decimal(6)]
 
 
-async def test_what_we_close_of_the_rest_ourselves_does_not_make_the_missing_part_be_counted_anew() -> None:
+@pytest.mark.parametrize("shown_before_told", [False, True], ids=["told at once", "shown before it is told"])
+async def test_what_we_close_of_the_rest_ourselves_does_not_make_the_missing_part_be_counted_anew(
+    shown_before_told: bool,
+) -> None:
     # Arrange: somebody has sold 4 of 10, and before that is believed a target sells 5 of the 6 that are left
     desk = Desk()
     await desk.bought()
@@ -195,24 +198,7 @@ async def test_what_we_close_of_the_rest_ourselves_does_not_make_the_missing_par
     missing = MissingPositions(desk.clock)
 
     # Act
-    for position, shown in ((before, 6), (before, 6), (after, 1), (after, 1)):
-        missing.note(position, Decimal(shown))
-        desk.clock.advance(10)
-
-    # Assert
-    assert missing.open_of(after) == Decimal(1)
-
-
-async def test_what_we_close_ourselves_and_is_told_after_it_is_shown_does_not_make_it_be_counted_anew() -> None:
-    # Arrange: as before, but the venue shows what is left before it tells the fill
-    desk = Desk()
-    await desk.bought()
-    before = await desk.position()
-    after = replace(before, quantity=Decimal(5), closed_quantity=Decimal(5))
-    missing = MissingPositions(desk.clock)
-
-    # Act
-    for position, shown in ((before, 6), (before, 6), (before, 1), (after, 1)):
+    for position, shown in ((before, 6), (before, 6), (before if shown_before_told else after, 1), (after, 1)):
         missing.note(position, Decimal(shown))
         desk.clock.advance(10)
 

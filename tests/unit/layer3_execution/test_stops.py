@@ -12,11 +12,11 @@ import pytest
 
 from bot.clock import ManualClock
 from bot.errors import BrokerError, BrokerUnavailable
-from bot.models import OrderRole, OrderState, VenuePosition, leg_of
+from bot.models import ClientOrderId, OrderAck, OrderRole, OrderState, VenuePosition, leg_of
 from bot.simulation.clock import LoopClock
 from bot.simulation.loop import SimulatedLoop
 from tests.builders import approved_order
-from tests.fakes.awkward_broker import Fault
+from tests.fakes.awkward_broker import AwkwardBroker, Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import ATTACHED, COINBASE, FUTURES, OURS_TO_SIZE, SPOT, TRADIER
 
@@ -316,6 +316,40 @@ def test_a_stop_that_rests_after_all_beside_the_one_that_was_asked_for_after_it_
 
     assert len(desk.broker.stops_placed) == 2
     assert (max(most), most[-1]) == (2, 1)
+
+
+def test_a_refusal_that_nobody_waits_for_any_more_does_not_count_towards_closing_the_position() -> None:
+    later = (Fault.REJECTED, *[Fault.UNREACHABLE] * 3)
+
+    taken_s, desk = rested_within_s(TRADIER, Fault.REFUSED_LATE, *later)
+
+    assert 6.5 < taken_s < 10
+    assert len(desk.broker.placed) == 1
+
+
+class OneStopBroker(AwkwardBroker):
+    """Keeps one stop a position, and takes that one away whichever stop it is asked to cancel (IG)."""
+
+    async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
+        await self.lose_stop(ENTRY)
+        return await super().cancel(client_order_id)
+
+
+async def test_where_a_position_has_one_stop_at_most_it_is_not_taken_away_under_the_name_of_another_one() -> None:
+    # Arrange: its first stop is gone, and so is one for a part that was acknowledged a moment ago
+    desk = Desk(venue=ATTACHED)
+    desk.broker = OneStopBroker(desk.venue, desk.clock)
+    await desk.bought()
+    await desk.broker.lose_stop(ENTRY)
+    desk.clock.advance(6)
+    await desk.engine.rest_stop(await desk.position(), Decimal(4), Decimal(98), "STOP")
+    await desk.broker.lose_stop(ENTRY)
+
+    # Act
+    await desk.guard.verify(BROKER)
+
+    # Assert
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
 
 
 @SEQUENTIAL
