@@ -629,6 +629,8 @@ class ReduceOrder:
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ORDER_ID_PREFIX: Final = "TB"
+STOP_LETTERS: Final = "S123456789"  # begin the legs of protective stops
+_LEG_AT: Final = 19
 
 
 def client_order_id(
@@ -654,8 +656,18 @@ def client_order_id(
 
 def leg_of(entry: ClientOrderId, leg: str, attempt: int = 0) -> ClientOrderId:
     """Id of another leg (two characters) of the same logical event as `entry`; ours also where the entry was not."""
-    stem = entry[:19] if entry.startswith(ORDER_ID_PREFIX) else f"{ORDER_ID_PREFIX}x{_body_of(entry)}"
+    stem = entry[:_LEG_AT] if entry.startswith(ORDER_ID_PREFIX) else f"{ORDER_ID_PREFIX}x{_body_of(entry)}"
     return ClientOrderId(f"{stem}{leg}{attempt % 10}")
+
+
+def entry_of(leg: ClientOrderId) -> ClientOrderId:
+    """The entry that an order of ours belongs to."""
+    return leg_of(leg, "E0")
+
+
+def is_stop_leg(name: ClientOrderId) -> bool:
+    """It names a protective stop of ours: where the venue keeps no name for one, the leg tells it."""
+    return name.startswith(ORDER_ID_PREFIX) and name[_LEG_AT : _LEG_AT + 1] in tuple(STOP_LETTERS)
 
 
 def _body_of(event: str) -> str:

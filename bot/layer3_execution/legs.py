@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from bot.models import (
+    STOP_LETTERS,
     ApprovedOrder,
     ClientOrderId,
     Order,
@@ -26,13 +27,7 @@ from bot.models import (
 _TARGET: Final = "TARGET_"
 _TARGET_LETTERS: Final = "TFLOI"
 _CLOSE_LETTERS: Final = "XYZWVUQRPNMKJHGDCBA"
-_STOP_LETTERS: Final = "S123456789"
 _PLACES: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-def entry_of(leg: ClientOrderId) -> ClientOrderId:
-    """The entry that an order of ours belongs to."""
-    return leg_of(leg, "E0")
 
 
 def is_attached(stop: Order) -> bool:
@@ -115,7 +110,7 @@ def exit_request(row: Order, position: Position) -> ReduceOrder:
 def stop_row(position: Position, quantity: Decimal, price: Decimal, reason: str, tried: int, now: datetime) -> Order:
     """The intent to rest one more stop, when `tried` have been before it. `reason`: what it is called if it is hit."""
     places = len(_PLACES) - 1
-    leg = _STOP_LETTERS[tried // 10 // places % len(_STOP_LETTERS)] + _PLACES[1 + tried // 10 % places]
+    leg = STOP_LETTERS[tried // 10 // places % len(STOP_LETTERS)] + _PLACES[1 + tried // 10 % places]
     row = exit_row(position, leg_of(position.entry_order_id, leg, tried % 10), quantity, price, reason, now)
     return replace(row, role=OrderRole.STOP, kind=OrderKind.STOP)
 

@@ -12,11 +12,11 @@ from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
 from bot.layer3_execution.aside import insisted, side_by_side
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
-from bot.layer3_execution.legs import entry_of, is_attached
+from bot.layer3_execution.legs import is_attached
 from bot.layer3_execution.order_state import OrderEvent
 from bot.layer3_execution.order_tracker import OrderTracker, is_unresolved
 from bot.layer3_execution.pauses import Ages
-from bot.models import ORDER_ID_PREFIX, ClientOrderId, Order, OrderKind, OrderRole, OrderState, Position
+from bot.models import ORDER_ID_PREFIX, ClientOrderId, Order, OrderKind, OrderRole, OrderState, Position, entry_of
 
 ZERO: Final = Decimal(0)
 SETTLING_S: Final = 5.0  # venues may show an order only some seconds after they took it

@@ -40,6 +40,7 @@ class VenueKind:
     cumulative_fills: bool = False
     request_expires_after_s: float | None = None
     withheld_ratio: Decimal = Decimal(0)
+    names_stops: bool = True
 
 
 # The classes of docs/order-safety.md.
@@ -57,6 +58,7 @@ KINDS: Final = (
         attached_stop=True,
         stop_follows_position=True,
         amends_stop=True,
+        names_stops=False,
     ),
     VenueKind(
         name="Binance futures: own stops, changed",

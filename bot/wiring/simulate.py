@@ -71,6 +71,7 @@ def _venue(
         cumulative_fills=kind.cumulative_fills,
         request_expires_after_s=kind.request_expires_after_s,
         withheld_ratio=kind.withheld_ratio,
+        names_stops=kind.names_stops,
     )
 
 

@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any, Final
 
+import pytest
+
 from bot.clock import ManualClock
 from bot.instruments import Currency
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
@@ -10,7 +12,7 @@ from bot.layer1_data.brokers.simulated.snapshot import fill_of, plain_fill
 from bot.layer1_data.brokers.simulated.state import MemoryVenueState
 from bot.models import ApprovedOrder, OrderAck, OrderState, VenuePosition, leg_of
 from tests.builders import EUR_USD, START, approved_order, frictionless
-from tests.unit.layer3_execution.venues import ATTACHED, FUTURES, SPOT
+from tests.unit.layer3_execution.venues import ATTACHED, FUTURES, NAMELESS, SPOT
 
 D = Decimal
 ENTRY: Final = approved_order().client_order_id
@@ -102,6 +104,29 @@ async def test_dust_keeps_its_worth_after_its_position_has_ended_and_over_a_rest
 
     assert before == BALANCE - 40 - D("9.6") * 10
     assert await venue.equity() == before + D("0.6") * 10
+
+
+@pytest.mark.parametrize("named", ["S0", "S7"], ids=["its own name", "any other one"])
+async def test_a_stop_that_is_a_level_of_its_position_goes_whichever_stop_of_that_position_is_cancelled(
+    named: str,
+) -> None:
+    venue = Venue(dict(NAMELESS))
+    await venue.buy()
+
+    ack = await venue.broker.cancel(leg_of(ENTRY, named))
+
+    assert (ack.client_order_id, ack.state) == (leg_of(ENTRY, named), OrderState.CANCELED)
+    assert list(await venue.broker.protective_orders()) == []
+
+
+async def test_a_stop_with_a_name_stays_when_another_one_is_cancelled() -> None:
+    venue = Venue(dict(ATTACHED))
+    await venue.buy()
+
+    ack = await venue.broker.cancel(leg_of(ENTRY, "S7"))
+
+    assert (ack.state, ack.reason) == (OrderState.REJECTED, "ORDER_NOT_FOUND")
+    assert len(await venue.broker.protective_orders()) == 1
 
 
 async def test_a_state_of_an_earlier_program_has_nothing_withheld() -> None:

@@ -12,13 +12,13 @@ import pytest
 
 from bot.clock import ManualClock
 from bot.errors import BrokerError, BrokerUnavailable
-from bot.models import ClientOrderId, OrderAck, OrderRole, OrderState, VenuePosition, leg_of
+from bot.models import OrderRole, OrderState, VenuePosition, leg_of
 from bot.simulation.clock import LoopClock
 from bot.simulation.loop import SimulatedLoop
 from tests.builders import approved_order
-from tests.fakes.awkward_broker import AwkwardBroker, Fault
+from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
-from tests.unit.layer3_execution.venues import ATTACHED, COINBASE, FUTURES, OURS_TO_SIZE, SPOT, TRADIER
+from tests.unit.layer3_execution.venues import ATTACHED, COINBASE, FUTURES, NAMELESS, OURS_TO_SIZE, SPOT, TRADIER
 
 ENTRY = approved_order().client_order_id
 EVERY = pytest.mark.parametrize("venue", OURS_TO_SIZE.values(), ids=OURS_TO_SIZE)
@@ -327,18 +327,9 @@ def test_a_refusal_that_nobody_waits_for_any_more_does_not_count_towards_closing
     assert len(desk.broker.placed) == 1
 
 
-class OneStopBroker(AwkwardBroker):
-    """Keeps one stop a position, and takes that one away whichever stop it is asked to cancel (IG)."""
-
-    async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
-        await self.lose_stop(ENTRY)
-        return await super().cancel(client_order_id)
-
-
 async def test_where_a_position_has_one_stop_at_most_it_is_not_taken_away_under_the_name_of_another_one() -> None:
     # Arrange: its first stop is gone, and so is one for a part that was acknowledged a moment ago
-    desk = Desk(venue=ATTACHED)
-    desk.broker = OneStopBroker(desk.venue, desk.clock)
+    desk = Desk(venue=NAMELESS)
     await desk.bought()
     await desk.broker.lose_stop(ENTRY)
     desk.clock.advance(6)

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from bot.layer1_data.broker_interface import DuplicateIds
 
-ATTACHED: Final[Mapping[str, Any]] = {"duplicate_ids": DuplicateIds.OPEN_ONLY}  # OANDA; IG and MT5 know no duplicates
+ATTACHED: Final[Mapping[str, Any]] = {"duplicate_ids": DuplicateIds.OPEN_ONLY}  # OANDA
+NAMELESS: Final[Mapping[str, Any]] = {"duplicate_ids": DuplicateIds.NONE, "names_stops": False}  # IG, MT5
 FUTURES: Final[Mapping[str, Any]] = {
     "attached_stop": False,
     "stop_follows_position": False,
@@ -27,4 +28,4 @@ TRADIER: Final[Mapping[str, Any]] = {
 }
 SPOT: Final[Mapping[str, Any]] = {**TRADIER, "stop_reserves": True, "duplicate_ids": DuplicateIds.OPEN_ONLY}
 OURS_TO_SIZE: Final = {"futures": FUTURES, "coinbase": COINBASE, "tradier": TRADIER, "spot": SPOT}
-EVERY_CLASS: Final = {"attached": ATTACHED, **OURS_TO_SIZE}
+EVERY_CLASS: Final = {"attached": ATTACHED, "nameless": NAMELESS, **OURS_TO_SIZE}

@@ -12,10 +12,10 @@ from bot.layer1_data.broker_interface import VenueOrder
 from bot.layer1_data.brokers.binance import from_binance, to_binance
 from bot.layer1_data.brokers.binance.errors import readable
 from bot.layer1_data.brokers.binance.from_binance import ZERO
-from bot.layer1_data.brokers.binance.ledger import Holding, SymbolLedger, entry_of
+from bot.layer1_data.brokers.binance.ledger import Holding, SymbolLedger
 from bot.layer1_data.brokers.binance.wire import Wire
 from bot.layer1_data.brokers.limiter import Priority
-from bot.models import ClientOrderId, Direction, VenuePosition
+from bot.models import ClientOrderId, Direction, VenuePosition, entry_of
 
 _LOOKS: Final = 3
 FOREIGN: Final = "foreign:"

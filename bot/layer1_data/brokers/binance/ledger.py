@@ -17,7 +17,7 @@ from bot.layer1_data.brokers.binance import to_binance
 from bot.layer1_data.brokers.binance.from_binance import ZERO, Maker, Trade, maker, mapping, rows, trade
 from bot.layer1_data.brokers.binance.wire import Wire
 from bot.layer1_data.brokers.limiter import Priority
-from bot.models import ClientOrderId, Side, leg_of
+from bot.models import ClientOrderId, Side, entry_of
 
 _PAGE: Final = 1_000
 _MAKERS_KEPT: Final = 5_000
@@ -42,11 +42,6 @@ class Holding:
             return Holding(bought=self.bought, cost=self.cost, quantity=self.quantity - done.quantity - withheld)
         grown = done.quantity - withheld
         return Holding(bought=self.bought + grown, cost=self.cost + grown * done.price, quantity=self.quantity + grown)
-
-
-def entry_of(name: ClientOrderId) -> ClientOrderId:
-    """The entry that an order of ours belongs to."""
-    return leg_of(name, "E0")
 
 
 def withheld_of(done: Trade, instrument: Instrument) -> Decimal:

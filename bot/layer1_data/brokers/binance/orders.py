@@ -15,10 +15,10 @@ from bot.layer1_data.brokers.binance import from_binance, to_binance
 from bot.layer1_data.brokers.binance.account import Account, orders_of
 from bot.layer1_data.brokers.binance.errors import Fate, Reply, readable, unanswered
 from bot.layer1_data.brokers.binance.from_binance import ZERO, rejection
-from bot.layer1_data.brokers.binance.ledger import SymbolLedger, entry_of
+from bot.layer1_data.brokers.binance.ledger import SymbolLedger
 from bot.layer1_data.brokers.binance.wire import Endpoint, Wire
 from bot.layer1_data.brokers.limiter import Priority
-from bot.models import ApprovedOrder, ClientOrderId, OrderAck, OrderKind, OrderState, Quote, ReduceOrder, Side
+from bot.models import ApprovedOrder, ClientOrderId, OrderAck, OrderKind, OrderState, Quote, ReduceOrder, Side, entry_of
 
 _NAMES_KEPT: Final = 5_000
 _NOTHING_DONE: Final = (Fate.NOT_SENT, Fate.UNAVAILABLE, Fate.CLOCK, Fate.KEY)

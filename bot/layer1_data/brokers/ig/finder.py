@@ -9,14 +9,14 @@ from bot.instruments import Symbol
 from bot.layer1_data.broker_interface import VenueOrder
 from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.errors import Fate, readable
-from bot.layer1_data.brokers.ig.from_ig import FOREIGN, OpenDeal, entry_of, is_ours, is_stop
+from bot.layer1_data.brokers.ig.from_ig import FOREIGN, OpenDeal, is_ours
 from bot.layer1_data.brokers.ig.ledger import CLOSED, OPENED, RESTED, WITHDRAWN, Deal, Ledger
 from bot.layer1_data.brokers.ig.market import number
 from bot.layer1_data.brokers.ig.markets import Markets
 from bot.layer1_data.brokers.ig.recent import Recent
 from bot.layer1_data.brokers.ig.session import Session
 from bot.layer1_data.brokers.limiter import Priority
-from bot.models import ClientOrderId, Direction, OrderState, Side
+from bot.models import ClientOrderId, Direction, OrderState, Side, entry_of, is_stop_leg
 
 
 class Finder:
@@ -33,7 +33,7 @@ class Finder:
     async def find(self, name: ClientOrderId) -> VenueOrder | None:
         """In activity, among positions and working orders, at last by its confirm. A refused question is no answer."""
         await self._ledger.refresh(Priority.ORDER)
-        if is_stop(name) or name == self._ledger.stop_of(entry_of(name)):
+        if is_stop_leg(name) or name == self._ledger.stop_of(entry_of(name)):
             return await self._find_stop(name)
         if name != entry_of(name):
             return await self._find_close(name)

@@ -8,11 +8,9 @@ from typing import Any, Final
 
 from bot.layer1_data.brokers.ig.errors import REASONS, Fate
 from bot.layer1_data.brokers.ig.market import number
-from bot.models import ORDER_ID_PREFIX, ClientOrderId, Direction, OrderAck, OrderState, leg_of
+from bot.models import ORDER_ID_PREFIX, ClientOrderId, Direction, OrderAck, OrderState
 
 FOREIGN: Final = "foreign:"
-_STOP_LETTERS: Final = "S123456789"
-_LEG_AT: Final = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +68,6 @@ class Event:
 def is_ours(name: str) -> bool:
     """It was named by us."""
     return name.startswith(ORDER_ID_PREFIX)
-
-
-def entry_of(name: ClientOrderId) -> ClientOrderId:
-    """The entry that an order of ours belongs to."""
-    return leg_of(name, "E0")
-
-
-def is_stop(name: ClientOrderId) -> bool:
-    """It names a protective stop: the venue keeps no name for one, so the leg tells it."""
-    return is_ours(name) and name[_LEG_AT : _LEG_AT + 1] in tuple(_STOP_LETTERS)
 
 
 def rejection(name: ClientOrderId, reason: str) -> OrderAck:

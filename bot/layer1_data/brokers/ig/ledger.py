@@ -16,13 +16,13 @@ from bot.errors import BrokerUnavailable
 from bot.interfaces import Clock
 from bot.layer1_data.brokers.ig import to_ig
 from bot.layer1_data.brokers.ig.errors import Fate, readable, unanswered
-from bot.layer1_data.brokers.ig.from_ig import FOREIGN, Event, entry_of, events, is_ours
+from bot.layer1_data.brokers.ig.from_ig import FOREIGN, Event, events, is_ours
 from bot.layer1_data.brokers.ig.recent import Recent
 from bot.layer1_data.brokers.ig.session import Session
 from bot.layer1_data.brokers.ig.to_ig import Call
 from bot.layer1_data.brokers.ig.wire import Wire
 from bot.layer1_data.brokers.limiter import Priority
-from bot.models import ClientOrderId, leg_of
+from bot.models import ClientOrderId, entry_of, leg_of
 
 OPENED: Final = "POSITION_OPENED"
 CLOSED: Final = frozenset({"POSITION_CLOSED", "POSITION_PARTIALLY_CLOSED"})

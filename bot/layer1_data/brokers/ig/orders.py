@@ -12,7 +12,7 @@ from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.admission import off_grid, on_grid, unusable_close, unusable_entry
 from bot.layer1_data.brokers.ig.errors import BEYOND_THE_STOP, Fate, Reply, unanswered
 from bot.layer1_data.brokers.ig.finder import Finder
-from bot.layer1_data.brokers.ig.from_ig import Confirm, OpenDeal, entry_of, is_stop, rejection
+from bot.layer1_data.brokers.ig.from_ig import Confirm, OpenDeal, rejection
 from bot.layer1_data.brokers.ig.ledger import Ledger
 from bot.layer1_data.brokers.ig.markets import Markets
 from bot.layer1_data.brokers.ig.recent import Recent
@@ -27,6 +27,8 @@ from bot.models import (
     OrderState,
     ReduceOrder,
     VenuePosition,
+    entry_of,
+    is_stop_leg,
 )
 
 POSITION_NOT_FOUND: Final = "POSITION_NOT_FOUND"
@@ -142,7 +144,7 @@ class Orders:
 
     async def cancel(self, name: ClientOrderId) -> OrderAck:
         """Take a resting entry back, or a stop off its position."""
-        if is_stop(name) or name == self._ledger.stop_of(entry_of(name)):
+        if is_stop_leg(name) or name == self._ledger.stop_of(entry_of(name)):
             return await self._unprotect(name)
         found = await self._finder.find(name)
         if found is None:

@@ -40,7 +40,7 @@ from bot.layer1_data.brokers.simulated.memory import VenueMemory
 from bot.layer1_data.brokers.simulated.quote_stream import QuoteStream
 from bot.layer1_data.brokers.simulated.translation import (
     answer_of,
-    entry_of,
+    entered,
     open_position,
     reduction_of,
     rejection,
@@ -62,6 +62,8 @@ from bot.models import (
     Side,
     Timeframe,
     VenuePosition,
+    entry_of,
+    is_stop_leg,
 )
 
 ORDERS_KEPT: Final = 2_000
@@ -78,7 +80,8 @@ class SimulatedBroker(BrokerInterface):
     its entry's fills and never shrinks. Orders show in answers `visible_after_s` after they were taken. With
     `cumulative_fills` a fill is named by its order and what that had filled by then. Without `allows_short` nothing is
     sold that is not held. `withheld_ratio` of each purchase that opens is kept as its fee, in what was bought: what can
-    be sold is then less than the fill, and whoever asks for more than that is refused.
+    be sold is then less than the fill, and whoever asks for more than that is refused. Without `names_stops` the stop
+    that follows a position is a level of it: whoever cancels any stop of that position takes this one away.
 
     Raises StorageError from the constructor if the saved state cannot be used, and from the market side if a change
     cannot be saved (it is tried again with the next change).
@@ -106,6 +109,7 @@ class SimulatedBroker(BrokerInterface):
         allows_short: bool = True,
         limit_exits: bool = True,
         exits_end_with_position: bool = True,
+        names_stops: bool = True,
         withheld_ratio: Decimal = ZERO,
     ) -> None:
         self._broker_id = broker_id
@@ -121,6 +125,7 @@ class SimulatedBroker(BrokerInterface):
             limit_exits=limit_exits,
             exits_end_with_position=exits_end_with_position,
         )
+        self._names_stops = names_stops
         self._visible_after = timedelta(seconds=visible_after_s)
         self._taken_at: dict[ClientOrderId, datetime] = {}
         self._clock = clock
@@ -463,13 +468,20 @@ class SimulatedBroker(BrokerInterface):
         return self._answer(resting)
 
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
-        order = self._newest(client_order_id)
+        order = self._level(client_order_id) or self._newest(client_order_id)
         if order is None:
             return rejection(client_order_id, "ORDER_NOT_FOUND")
         if not order.state.is_terminal:
             self._unsaved = True
             self._books[order.symbol].cancel(order, "CANCELED_BY_CLIENT")
-        return self._answer(order)
+        return replace(self._answer(order), client_order_id=client_order_id)
+
+    def _level(self, stop_order_id: ClientOrderId) -> BookOrder | None:
+        """The stop of that one's position, whatever it is called; None where stops have names."""
+        if self._names_stops or not is_stop_leg(stop_order_id):
+            return None
+        held = (position for book in self._books.values() for position in book.positions.values())
+        return next((each.stop for each in held if entry_of(each.entry_order_id) == entry_of(stop_order_id)), None)
 
     # ----------------------------------------------------------------------------------------------------- inside
 
@@ -510,7 +522,7 @@ class SimulatedBroker(BrokerInterface):
 
     def _enter(self, order: ApprovedOrder) -> BookOrder:
         book = self._books.get(order.symbol)
-        taken = entry_of(order, self._key(order.client_order_id), self._next_venue_id())
+        taken = entered(order, self._key(order.client_order_id), self._next_venue_id())
         refusal = self._entry_refusal(order, book)
         if self._capabilities.attached_stop:
             taken.attached_id = self._key(order.stop_order_id)

@@ -17,7 +17,7 @@ from bot.models import (
 )
 
 
-def entry_of(order: ApprovedOrder, key: ClientOrderId, venue_id: str) -> BookOrder:
+def entered(order: ApprovedOrder, key: ClientOrderId, venue_id: str) -> BookOrder:
     """An entry without its stop."""
     return BookOrder(
         client_order_id=key,

@@ -12,7 +12,7 @@ from bot.instruments import default_registry
 from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.errors import Fate, readable
 from bot.layer1_data.brokers.ig.market import market_of, number, pip_of
-from bot.models import ClientOrderId, Direction, Side, leg_of
+from bot.models import Direction, Side
 
 D = Decimal
 EUR_USD = default_registry().get("EUR_USD")
@@ -158,8 +158,3 @@ def test_a_confirm_of_another_deal_or_with_a_new_reason_is_no_answer() -> None:
         from_ig.confirm(told, "b")
     with pytest.raises(ValueError, match="dealStatus"):
         from_ig.confirm({**told, "dealStatus": "MAYBE"}, "a")
-
-
-@pytest.mark.parametrize(("leg", "is_stop"), [("S0", True), ("S3", True), ("19", True), ("X0", False), ("E0", False)])
-def test_stops_are_known_by_their_leg(leg: str, is_stop: bool) -> None:
-    assert from_ig.is_stop(leg_of(ClientOrderId("TBd0123456789ABCDEFE00"), leg)) is is_stop
