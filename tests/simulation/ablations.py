@@ -1,6 +1,6 @@
 """Safeguards left out, one at a time: parts of the product with one thing missing, handed in through `Seams`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -30,6 +30,7 @@ from bot.models import (
     Fill,
     KillState,
     Order,
+    OrderRole,
     OrderState,
     Position,
     Quote,
@@ -249,6 +250,26 @@ class EndsWithTheOldId(PositionGuard):
         self._stops._resting._was_replaced = lambda *_: False  # type: ignore[method-assign]
 
 
+class ClosesBesideALivingClose(ExecutionEngine):
+    """A close that may fill yet is taken for one that has ended."""
+
+    async def _absent_closes(self, rows: Sequence[Order]) -> list[Order]:
+        return [each for each in rows if each.role is OrderRole.EXIT and not each.state.is_terminal]
+
+
+class TakesWhatIsNotShownForMeant(PositionGuard):
+    """A surplus that the venue does not show yet is none."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        surplus_of = self._surplus._of
+
+        async def shown_or_none(position: Position) -> Decimal:
+            return await surplus_of(position) or Decimal(0)
+
+        self._surplus._of = shown_or_none  # type: ignore[method-assign]
+
+
 class IgnoresWhatOthersDid(Reconciler):
     """Differences are found and not told."""
 
@@ -298,6 +319,8 @@ ABLATIONS: Final = (
     Ablation("protect or flatten", Seams(engine=LeavesItUnprotected), ("I6",), "B3,B11"),
     Ablation("the chain of ids is recorded", Seams(tracker=ForgetsNewIds), ("I8",), "B9,B4"),
     Ablation("an old id ends nothing", Seams(guard=EndsWithTheOldId), ("I10",), "B9,B17,B4"),
+    Ablation("one close lives at a time", Seams(engine=ClosesBesideALivingClose), ("I2",)),
+    Ablation("a surplus is waited for", Seams(guard=TakesWhatIsNotShownForMeant), ("I8",), "N4,N14,B7,B18"),
     Ablation("what others did is told", Seams(reconciler=IgnoresWhatOthersDid), ("I16",), "B11c,B12,B22"),
     Ablation(
         "lost intents are found",
