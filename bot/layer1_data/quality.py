@@ -253,7 +253,8 @@ _OVERTAKING: Final = timedelta(seconds=1)  # an answer and the stream may pass e
 class QuoteScreen:
     """`quote_fault` over the quotes of a day, with what only prices before can tell: going back, and a lone jump.
 
-    A gap over a weekend is believed with the second quote that shows it; one bad tick never is.
+    A gap over a weekend is believed with the second quote that shows it, if it is the very next one and newer; one bad
+    tick never is, however often it is told.
     """
 
     def __init__(self, registry: InstrumentRegistry, *, max_age: timedelta) -> None:
@@ -267,15 +268,17 @@ class QuoteScreen:
 
         `known` is a price from elsewhere (a position's mark, the last close) to hold the first quote against.
         """
+        doubted = self._doubted.pop(quote.symbol, None)
         found = quote_fault(quote, self._registry.get(quote.symbol), now=now, max_age=self._max_age)
-        return found or self._against_the_past(quote, known)
+        return found or self._against_the_past(quote, known, doubted)
 
-    def _against_the_past(self, quote: Quote, known: Decimal | None) -> str:
-        newest, doubted = self._newest.get(quote.symbol), self._doubted.pop(quote.symbol, None)
+    def _against_the_past(self, quote: Quote, known: Decimal | None, doubted: Quote | None) -> str:
+        newest = self._newest.get(quote.symbol)
         if newest is not None and quote.at < newest.at - _OVERTAKING:
             return f"{quote.symbol}: stamped {_text(quote.at)}, older than the one before, {_text(newest.at)}"
         before = known if newest is None else newest.mid
-        if before is not None and _jumps(before, quote) and (doubted is None or _jumps(doubted.mid, quote)):
+        is_shown_again = doubted is not None and quote.at > doubted.at and not _jumps(doubted.mid, quote)
+        if before is not None and _jumps(before, quote) and not is_shown_again:
             self._doubted[quote.symbol] = quote
             return f"{quote.symbol}: jumps from {before} to {quote.mid}; waiting for a second quote that says so"
         self._newest[quote.symbol] = quote

@@ -250,7 +250,9 @@ class VenueLine(DelegatingBroker):
         return await self._ask("candles", lambda: self.prices.candles(self._candles.closed(symbol, since, limit)))
 
     async def quote(self, symbol: Symbol) -> Quote:
-        return await self._ask("quote", lambda: self.prices.quote(at_once(self.venue.quote(symbol))))
+        told = await self._ask("quote", lambda: self.prices.quote(at_once(self.venue.quote(symbol))))
+        self.prices.heard(told)
+        return told
 
     def quotes(self, symbols: Sequence[Symbol]) -> AsyncIterator[Quote]:
         return self.prices.read(symbols)

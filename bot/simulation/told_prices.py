@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from bot.simulation.tape import Tape
 from bot.simulation.watch import Watch
 
 _BAD_FACTORS: Final = ("0", "-1", "NaN", "Infinity", "10", "0.1")
-_LIES_APART_S: Final = 10.0  # one bad tick, not two that confirm each other
+_LIES_APART_S: Final = 10.0
 
 
 class ToldPrices:
@@ -30,7 +30,8 @@ class ToldPrices:
         self._stalled_until = self._frozen_until = 0.0
         self._readers: list[_Reader] = []
         self._frozen: dict[Symbol, Quote] = {}
-        self._lied_at: dict[Symbol, float] = {}
+        self._lied: dict[Symbol, tuple[float, Quote]] = {}
+        self._heard: dict[Symbol, Quote] = {}
 
     def candles(self, candles: Sequence[Candle]) -> Sequence[Candle]:
         """M2: one is missing, comes twice, comes first, is still open, or was not yet final."""
@@ -55,7 +56,7 @@ class ToldPrices:
         if now < self._frozen_until:
             return self._frozen.setdefault(quote.symbol, quote)
         told = quote
-        if now - self._lied_at.get(quote.symbol, -_LIES_APART_S) < _LIES_APART_S:
+        if not self._may_lie(quote.symbol):
             return quote
         if self._tape.fires("M1"):
             factor = Decimal(self._tape.dice("M1/kind").choice(_BAD_FACTORS))
@@ -64,13 +65,25 @@ class ToldPrices:
             gap = quote.mid / (50 if self._tape.dice("M4/kind").random() < 0.5 else -200)
             told = replace(quote, bid=quote.mid - gap, ask=quote.mid + gap)
         if told is not quote:
-            self._lied_at[quote.symbol] = now
+            self._lied[quote.symbol] = now, told
             self._watch.told_bad_quote(told)
         return told
 
+    def _may_lie(self, symbol: Symbol) -> bool:
+        """One bad tick, not two that confirm each other: what was true between them has reached the process."""
+        if symbol not in self._lied:
+            return True
+        lied_s, lie = self._lied[symbol]
+        heard = self._heard.get(symbol, lie)
+        return self._loop.time() - lied_s >= _LIES_APART_S and heard.at > lie.at
+
+    def heard(self, quote: Quote) -> None:
+        """The process has it."""
+        self._heard[quote.symbol] = quote
+
     def read(self, symbols: Sequence[Symbol]) -> AsyncIterator[Quote]:
         """One more reader of the stream."""
-        reader = _Reader(self._loop, frozenset(symbols), self._broker_id)
+        reader = _Reader(self._loop, frozenset(symbols), self._broker_id, self.heard)
         self._readers.append(reader)
         return reader
 
@@ -138,8 +151,11 @@ def minute_candle(opened_at: datetime, mids: Sequence[Decimal]) -> Candle:
 class _Reader(AsyncIterator[Quote]):
     """One open price stream."""
 
-    def __init__(self, loop: SimulatedLoop, symbols: frozenset[Symbol], broker_id: BrokerId) -> None:
+    def __init__(
+        self, loop: SimulatedLoop, symbols: frozenset[Symbol], broker_id: BrokerId, heard: Callable[[Quote], None]
+    ) -> None:
         self.symbols = symbols
+        self._heard = heard
         self._loop = loop
         self._broker_id = broker_id
         self._quotes: deque[Quote] = deque(maxlen=16)
@@ -164,4 +180,6 @@ class _Reader(AsyncIterator[Quote]):
                 raise BrokerUnavailable(f"{self._broker_id}: the price stream was closed; it is opened again")
             self._woken = self._loop.create_future()
             await self._woken
-        return self._quotes.popleft()
+        quote = self._quotes.popleft()
+        self._heard(quote)
+        return quote

@@ -9,6 +9,8 @@ from bot.instruments import InstrumentRegistry
 from bot.layer1_data.quality import QuoteScreen
 from tests.builders import START, instrument, quote
 
+SECOND = timedelta(seconds=1)
+
 
 @pytest.fixture
 def screen() -> QuoteScreen:
@@ -26,10 +28,31 @@ def test_one_bad_tick_is_never_believed(screen: QuoteScreen, factor: str) -> Non
 
 def test_a_gap_is_believed_with_the_second_quote_that_shows_it(screen: QuoteScreen) -> None:
     screen.fault(quote(), now=START)
-    gap = quote("0.8000", "0.8002")
+    gap, again = quote("0.8000", "0.8002"), quote("0.8000", "0.8002", at=START + SECOND)
 
     assert "jumps from 1.1000 to 0.8001" in screen.fault(gap, now=START)
-    assert screen.fault(gap, now=START) == ""
+    assert screen.fault(again, now=START + SECOND) == ""
+
+
+def test_a_bad_tick_that_is_told_twice_does_not_prove_itself(screen: QuoteScreen) -> None:
+    screen.fault(quote(), now=START)
+    bad, true = quote("0.8000", "0.8002"), quote(at=START + SECOND)
+
+    assert "jumps" in screen.fault(bad, now=START)
+    assert "jumps" in screen.fault(bad, now=START)
+    assert screen.fault(true, now=START + SECOND) == ""
+
+
+@pytest.mark.parametrize("between", [("NaN", "NaN"), ("1.2000", "1.1000")], ids=["no price", "crossed"])
+def test_two_bad_ticks_with_another_quote_between_them_do_not_prove_each_other(
+    screen: QuoteScreen, between: tuple[str, str]
+) -> None:
+    screen.fault(quote(), now=START)
+    later = [quote("0.8000", "0.8002", at=START + number * SECOND) for number in range(3)]
+
+    assert "jumps" in screen.fault(later[0], now=START)
+    assert screen.fault(quote(*between, at=START + SECOND), now=START + SECOND)
+    assert "jumps" in screen.fault(later[2], now=START + 2 * SECOND)
 
 
 def test_two_different_bad_ticks_do_not_prove_each_other(screen: QuoteScreen) -> None:
