@@ -152,8 +152,10 @@ class PositionGuard:
         """
         begun = self._slow[broker_id]
         if self._is_due(broker_id):
-            await self._tracker.collect(broker_id)
-            begun += [each for each in await self._look_at_all(broker_id) if each not in begun]
+            try:
+                await self._tracker.collect(broker_id)
+            finally:  # a fill that cannot be read keeps no stop from being looked at
+                begun += [each for each in await self._look_at_what_it_can(broker_id) if each not in begun]
         if not begun:
             return False
         await asyncio.wait(begun, timeout=MOMENT_S)
@@ -199,6 +201,19 @@ class PositionGuard:
         Raises BrokerUnavailable when the venue does not answer: then nothing is known, and nothing is changed.
         """
         return max(await side_by_side(await self._look_at_all(broker_id)), default=0.0)
+
+    async def _look_at_what_it_can(self, broker_id: BrokerId) -> "list[asyncio.Task[float]]":
+        """As `_look_at_all`; where the venue does not say what is open, at what waits for its stop: its time runs."""
+        try:
+            return await self._look_at_all(broker_id)
+        except BrokerError:
+            bare = [each for each in self._book.positions() if self._waits_for_its_stop(each, broker_id)]
+            looks = [self._aside.once(partial(self._sized, each, None), name=f"look at {each.id}") for each in bare]
+            self._slow[broker_id] += [each for each in looks if each not in self._slow[broker_id]]
+            raise
+
+    def _waits_for_its_stop(self, position: Position, broker_id: BrokerId) -> bool:
+        return position.broker_id == broker_id and self.unprotected.is_unprotected(position.entry_order_id)
 
     async def _look_at_all(self, broker_id: BrokerId) -> "list[asyncio.Task[float]]":
         """One look at each position of a venue, and one at what is left of others; each at its own pace.
@@ -248,6 +263,7 @@ class PositionGuard:
         self.unprotected.keep_only([each.entry_order_id for each in known])
         self._surplus.keep_only([each.id for each in known])
         self._missing.keep_only([each.id for each in known])
+        self._stops.keep_only([each.id for each in known])
         self._not_as_wanted.intersection_update([each.id for each in known])
 
     async def _verified(self, position: Position, venue: VenuePosition) -> float:

@@ -87,7 +87,7 @@ class StopRequests:
         self._pauses.succeeded(position_id)
 
     def forget(self, position_id: PositionId) -> None:
-        """It has ended."""
+        """It has ended, or its stop was moved at last: no old word counts any more."""
         self._pauses.succeeded(position_id)
         self._beyond.pop(position_id, None)
 
@@ -144,7 +144,7 @@ class StopRequests:
         if refusal:
             self._refused(position, refusal, move.reason)
         else:
-            self._pauses.succeeded(position.id)
+            self.forget(position.id)
         return not refusal
 
     def _is_young(self, position: Position) -> bool:

@@ -124,17 +124,22 @@ class StopKeeper:
         if self._last_resort.is_closing(position.id):
             return
         async with self._lock(position.id):
+            self._unprotected.begin(position)  # from the first cancel on, whatever comes of the rest
             await self._resting.cancel_all(position.broker_id, await self._resting.stops_of(position))
             now = self._book.position(position.id)
             left = ZERO if now is None else self._missing.open_of(now) - quantity
             if now is not None and left > ZERO:
                 await self._engine.rest_stop(now, left, now.stop_price, ExitState.of(now).stop_reason)
-            if now is not None:
-                self._unprotected.begin(now)
 
     def is_keeping(self, position_id: PositionId) -> bool:
         """Its stop is being looked after at this moment, perhaps by the caller himself."""
-        return self._lock(position_id).locked()
+        return position_id in self._keeping and self._keeping[position_id].locked()
+
+    def keep_only(self, positions: Collection[PositionId]) -> None:
+        """Forget what has ended."""
+        self._again.intersection_update(positions)
+        for ended in [each for each in self._keeping if each not in positions and not self.is_keeping(each)]:
+            del self._keeping[ended]
 
     def is_keeping_only_others(self, position_id: PositionId) -> bool:
         """Its stop is left alone at this moment, and that of another position is not."""

@@ -1,0 +1,91 @@
+"""Protection while the venue answers no questions: time runs, and what can be done is done (rule: exits first)."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bot.errors import BrokerUnavailable
+from bot.models import OrderRole
+from tests.builders import approved_order
+from tests.fakes.awkward_broker import Fault
+from tests.unit.layer3_execution.desk import BROKER, Desk
+from tests.unit.layer3_execution.venues import FUTURES, SPOT, TRADIER
+
+ENTRY = approved_order().client_order_id
+OWN_STOPS = pytest.mark.parametrize("venue", [FUTURES, TRADIER, SPOT], ids=["futures", "tradier", "spot"])
+
+
+async def bought_bare(venue: Mapping[str, Any]) -> Desk:
+    """10 are open, and the venue took no stop for them."""
+    desk = Desk(venue=venue)
+    desk.broker.stop_faults.extend([Fault.UNREACHABLE] * 3)
+    await desk.bought()
+    desk.broker.stop_faults.clear()
+    assert await desk.broker.venue.protective_orders() == ()
+    return desk
+
+
+async def attended(desk: Desk, seconds: int) -> None:
+    for _ in range(seconds):
+        desk.clock.advance(1)
+        try:
+            await desk.guard.attend(BROKER)
+        except BrokerUnavailable:
+            pass
+
+
+@OWN_STOPS
+async def test_a_fill_that_cannot_be_read_keeps_no_stop_from_being_placed(venue: Mapping[str, Any]) -> None:
+    desk = await bought_bare(venue)
+    desk.broker.failing.add("fills_since")
+
+    await attended(desk, 5)
+
+    assert [each.quantity for each in await desk.broker.venue.protective_orders()] == [Decimal(10)]
+
+
+@OWN_STOPS
+async def test_what_has_no_stop_is_protected_though_the_venue_does_not_say_what_is_open(
+    venue: Mapping[str, Any],
+) -> None:
+    desk = await bought_bare(venue)
+    desk.broker.failing.add("positions")
+
+    await attended(desk, 5)
+
+    assert [each.quantity for each in await desk.broker.venue.protective_orders()] == [Decimal(10)]
+
+
+@OWN_STOPS
+async def test_what_cannot_be_protected_is_closed_in_time_though_no_question_is_answered(
+    venue: Mapping[str, Any],
+) -> None:
+    desk = await bought_bare(venue)
+    desk.broker.stop_faults.extend([Fault.UNREACHABLE] * 1_000)
+    desk.broker.failing.update({"positions", "fills_since", "protective_orders", "find_order"})
+
+    await attended(desk, 12)
+
+    assert await desk.at_venue() is None
+
+
+async def test_the_time_without_a_stop_begins_before_it_is_taken_away_to_make_room() -> None:
+    # Arrange: stops lock what they sell; the cancel is carried out, what follows it gets no answer
+    desk = Desk(venue=SPOT)
+    await desk.bought()
+    await desk.guard.verify(BROKER)
+    desk.broker.failing.add("fills_since")
+
+    # Act
+    with pytest.raises(BrokerUnavailable):
+        await desk.engine.reduce(await desk.position(), Decimal(4), None, "OPERATOR_CLOSE")
+
+    # Assert
+    assert await desk.broker.venue.protective_orders() == ()
+    assert desk.guard.unprotected.is_open(BROKER)
+    desk.broker.failing.clear()
+    await attended(desk, 2)
+    assert [each.quantity for each in await desk.broker.venue.protective_orders()] == [Decimal(10)]
+    assert len(desk.book.orders_of((await desk.position()).id, OrderRole.EXIT)) == 0
