@@ -629,7 +629,6 @@ class ReduceOrder:
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ORDER_ID_PREFIX: Final = "TB"
-STOP_LETTERS: Final = "S123456789"  # begin the legs of protective stops
 _LEG_AT: Final = 19
 
 
@@ -647,17 +646,20 @@ def client_order_id(
 ) -> ClientOrderId:
     """The name of an order as a function of the logical event, so that the same decision made twice collides.
 
-    `environment` is one character (d, p, l, r), `leg` two. 22 characters of [A-Z0-9a-z]: fits every venue
-    (docs/decisions/0003).
+    `environment` is one character (d, p, l, r), `leg` two. 22 characters of [A-Z0-9a-z], and one more for each digit
+    more that `attempt` has: fits every venue (docs/decisions/0003).
     """
     event = "|".join((account, strategy, symbol, timeframe, candle_closed_at.isoformat(), side.value))
     return ClientOrderId(f"{ORDER_ID_PREFIX}{environment}{_body_of(event)}{leg}{attempt}")
 
 
 def leg_of(entry: ClientOrderId, leg: str, attempt: int = 0) -> ClientOrderId:
-    """Id of another leg (two characters) of the same logical event as `entry`; ours also where the entry was not."""
+    """Id of another leg (two characters) of the same logical event as `entry`; ours also where the entry was not.
+
+    Each attempt has its own, however many there are: 22 characters for the first ten, 25 after thousands.
+    """
     stem = entry[:_LEG_AT] if entry.startswith(ORDER_ID_PREFIX) else f"{ORDER_ID_PREFIX}x{_body_of(entry)}"
-    return ClientOrderId(f"{stem}{leg}{attempt % 10}")
+    return ClientOrderId(f"{stem}{leg}{attempt}")
 
 
 def entry_of(leg: ClientOrderId) -> ClientOrderId:
@@ -667,7 +669,7 @@ def entry_of(leg: ClientOrderId) -> ClientOrderId:
 
 def is_stop_leg(name: ClientOrderId) -> bool:
     """It names a protective stop of ours: where the venue keeps no name for one, the leg tells it."""
-    return name.startswith(ORDER_ID_PREFIX) and name[_LEG_AT : _LEG_AT + 1] in tuple(STOP_LETTERS)
+    return name.startswith(ORDER_ID_PREFIX) and name[_LEG_AT : _LEG_AT + 1] == "S"
 
 
 def _body_of(event: str) -> str:

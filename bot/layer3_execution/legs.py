@@ -1,7 +1,7 @@
 """The orders of one entry: their names, their rows and what a venue is asked. No state, no input, no output.
 
-Legs of one entry: E0, S0 attached, S1.. and 11.. to 9Z rested later, T1.. targets, X0.. closes. Further letters follow
-where ten attempts were not enough: thousands of closes, one every 10 s, before a name would come again.
+Legs of one entry: E0, S0 attached, S1 rested later, T1.. targets, X0 closes; behind it the number of the attempt. No
+name ever comes again: what is refused all weekend has another one each time.
 """
 
 from dataclasses import replace
@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Final
 
 from bot.models import (
-    STOP_LETTERS,
     ApprovedOrder,
     ClientOrderId,
     Order,
@@ -25,9 +24,6 @@ from bot.models import (
 )
 
 _TARGET: Final = "TARGET_"
-_TARGET_LETTERS: Final = "TFLOI"
-_CLOSE_LETTERS: Final = "XYZWVUQRPNMKJHGDCBA"
-_PLACES: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def is_attached(stop: Order) -> bool:
@@ -60,12 +56,7 @@ def exit_name(position: Position, reason: str, ended: int) -> ClientOrderId:
     Only attempts that have ended without the wanted effect count; while one is unresolved its name is used again and
     so blocks a second one.
     """
-    tens = ended // 10
-    if is_target(reason):
-        leg = _TARGET_LETTERS[tens % len(_TARGET_LETTERS)] + reason[-1]
-    else:
-        leg = _CLOSE_LETTERS[tens // len(_PLACES) % len(_CLOSE_LETTERS)] + _PLACES[tens % len(_PLACES)]
-    return leg_of(position.entry_order_id, leg, ended % 10)
+    return leg_of(position.entry_order_id, f"T{reason[-1]}" if is_target(reason) else "X0", ended)
 
 
 def exit_row(
@@ -109,9 +100,7 @@ def exit_request(row: Order, position: Position) -> ReduceOrder:
 
 def stop_row(position: Position, quantity: Decimal, price: Decimal, reason: str, tried: int, now: datetime) -> Order:
     """The intent to rest one more stop, when `tried` have been before it. `reason`: what it is called if it is hit."""
-    places = len(_PLACES) - 1
-    leg = STOP_LETTERS[tried // 10 // places % len(STOP_LETTERS)] + _PLACES[1 + tried // 10 % places]
-    row = exit_row(position, leg_of(position.entry_order_id, leg, tried % 10), quantity, price, reason, now)
+    row = exit_row(position, leg_of(position.entry_order_id, "S1", tried), quantity, price, reason, now)
     return replace(row, role=OrderRole.STOP, kind=OrderKind.STOP)
 
 

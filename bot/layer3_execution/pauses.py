@@ -1,4 +1,8 @@
-"""What has failed is tried again after 1, 2, 5, then every 10 s, for ever (RELIABILITY 2.5 rule 4)."""
+"""What has failed is tried again after 1, 2, 5, then every 10 s, after a quarter of an hour each minute, for ever.
+
+RELIABILITY 2.5 rule 4 says every 10 s for ever. A market that is closed for a weekend then refuses 23,000 orders, and
+each attempt would have to read the rows of all that went before.
+"""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +13,7 @@ from typing import Final
 from bot.interfaces import Clock
 from bot.models import ClientOrderId, PositionId
 
-_PAUSES_S: Final = (1, 2, 5, 10)
+_PAUSES_S: Final = (1, 2, 5, *[10] * 90, 60)
 _AGES_KEPT: Final = 1_000
 
 

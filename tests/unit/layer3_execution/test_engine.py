@@ -227,7 +227,7 @@ async def test_two_hundred_failed_closes_do_not_use_up_the_names_of_further_ones
         await close_all(desk)
         desk.clock.advance(60)
     assert len({each.client_order_id for each in desk.broker.placed}) == 202
-    assert {len(each.client_order_id) for each in desk.broker.placed} == {22}
+    assert max(len(each.client_order_id) for each in desk.broker.placed) == 24
     assert await desk.at_venue() is None
 
 
