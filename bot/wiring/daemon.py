@@ -67,6 +67,7 @@ class Daemon:
     supervisor: Supervisor
     market: Market
     accounts: AccountCheck
+    writer: WriterLock
     state: HealthState
     jobs: Callable[[], Sequence[JobHealth]]
     runners: list[web.AppRunner]
@@ -81,16 +82,18 @@ class Daemon:
         return watched(lambda: [each.runs for each in self.jobs()], service, SystemClock())
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Play the market until told to stop. A market that fails, or a key that leads to another account than the one
-        that the database belongs to, ends the daemon, loudly."""
+        """Play the market until told to stop. A market that fails, a key that leads to another account than the one
+        that the database belongs to, or another daemon that has taken over the database, ends the daemon, loudly."""
         playing = asyncio.create_task(self.market.run(stop), name="market")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         checking = asyncio.create_task(self._check_accounts(stop), name="accounts")
+        writing = asyncio.create_task(self._stay_writer(stop), name="writer")
         await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
         self.state.status = "stopping"
         stop.set()
         checking.cancel()
-        for end in await asyncio.gather(playing, stopping, checking, return_exceptions=True):
+        writing.cancel()
+        for end in await asyncio.gather(writing, playing, stopping, checking, return_exceptions=True):
             if isinstance(end, Exception):
                 raise end
 
@@ -100,6 +103,13 @@ class Daemon:
         except ConfigError:
             stop.set()
             raise
+
+    async def _stay_writer(self, stop: asyncio.Event) -> None:
+        """Without the lock nothing can be closed or protected, and nothing here would say so: better no daemon."""
+        try:
+            await self.writer.watch()
+        finally:
+            stop.set()
 
 
 @asynccontextmanager
@@ -113,7 +123,10 @@ async def daemon(
     api_token = secrets.token_urlsafe(24)
     redactor.add(api_token)
     state.detail = "starting the database"
-    async with _stores(settings, data, say) as (shares, kill_news), analyst_seat(settings, shares.trading) as seat:
+    async with (
+        _stores(settings, data, say) as (shares, kill_news, writer),
+        analyst_seat(settings, shares.trading) as seat,
+    ):
         people = await people_of(settings, data, shares.trading)
         redactor.add(*people.secrets)
         state.detail = "starting the market"
@@ -143,6 +156,7 @@ async def daemon(
             supervisor=trading.supervisor,
             market=market,
             accounts=accounts,
+            writer=writer,
             state=state,
             jobs=trading.scheduler.health,
             runners=[],
@@ -225,8 +239,9 @@ def _told(trading: Trading, pages: DashboardParts, redactor: Redactor) -> Alerti
 
 
 @asynccontextmanager
-async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[tuple[Shares, KillNews]]:
-    """The database of DATABASE_URL, or the embedded one; migrated. With it, the word of who presses the kill switch."""
+async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[tuple[Shares, KillNews, WriterLock]]:
+    """The database of DATABASE_URL, or the embedded one; migrated. With it, the word of who presses the kill switch,
+    and the lock of the one that may send."""
     clock, server = SystemClock(), None
     dsn = settings.run.database_url
     if not dsn:
@@ -242,7 +257,7 @@ async def _stores(settings: Settings, data: Path, say: Say) -> AsyncIterator[tup
                 logger.info("database: applied {}", ", ".join(applied))
             await _durable(pool, settings.run.mode)
             async with writer.held():  # raises where another daemon has it: nothing of ours has begun yet
-                yield shares, PostgresKillNews(dsn)
+                yield shares, PostgresKillNews(dsn), writer
     finally:
         if server is not None:
             await server.stop()
