@@ -52,7 +52,8 @@ class Difference:
     """One difference as a person sees it.
 
     `id` names it for as long as it is about the same thing; `fingerprint` also changes with what is to be said about
-    it, so that an answer never reaches something that nobody looked at. `counts` is False while a fill on its way may
+    it, so that an answer never reaches something that nobody looked at; what changes by itself (the price and the last
+    digits of a balance) is not in it. `counts` is False while a fill on its way may
     still explain it. `answers` are what may be answered: none where only evidence helps, and `says` then tells what is
     waited for. `ignored_by` is who has answered "ignore"; empty if nobody has.
     """
@@ -79,6 +80,37 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassCounts:
+    """How much of each class one comparison found alike here and at the venue. None: that class was not compared.
+
+    `entries` and `exits` are orders that work on both sides, `stops` those that the venue names as resting for what it
+    has open and our record has as live, `positions` those of equal quantity. `fills` are those that this comparison
+    was the first to read; what was read before is not compared again.
+    """
+
+    entries: int | None = None
+    exits: int | None = None
+    stops: int | None = None
+    positions: int | None = None
+    fills: int | None = None
+    balances: int | None = None
+
+    @property
+    def matched(self) -> int:
+        """Orders and positions that are alike."""
+        return sum(each or 0 for each in (self.entries, self.exits, self.stops, self.positions))
+
+    @property
+    def says(self) -> str:
+        """Each class for a person."""
+        names = ("entries", "exits", "stops", "positions", "fills", "balances")
+        told = {each: "not compared" if (count := getattr(self, each)) is None else f"{count}" for each in names}
+        alike = ", ".join(f"{each} {told[each]}" for each in names[:4])
+        new = "" if self.fills is None else " new"
+        return f"{alike}; fills {told['fills']}{new}; balances {told['balances']}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
     """One venue against our record. `complete` is False while it does not answer: then nothing follows from absence.
 
@@ -94,6 +126,7 @@ class Reconciliation:
     blocked: str
     differences: tuple[Difference, ...]
     key_refused: bool = False
+    classes: ClassCounts = ClassCounts()
 
     @property
     def is_clean(self) -> bool:
@@ -105,7 +138,8 @@ class Reconciliation:
 class ForeignStake:
     """What a venue has open or working and our record has not, ignored or not: counted in full in every limit.
 
-    `price` is that of now where it is known, else the venue's; `value_per_point` as in `Position`.
+    `price` is that of now where it is known, else the venue's; `value_per_point` as in `Position`. An order `is_order`:
+    it may open that, or never fill.
     """
 
     broker_id: BrokerId
@@ -114,6 +148,7 @@ class ForeignStake:
     quantity: Decimal
     price: Decimal
     value_per_point: Decimal
+    is_order: bool = False
 
 
 class AnswerState(StrEnum):

@@ -14,6 +14,7 @@ BrokerId = NewType("BrokerId", str)
 Currency = NewType("Currency", str)
 
 _CENT: Final = Decimal("0.01")
+_LEAST_USDT: Final = Decimal(5)  # NOTIONAL of Binance's USDT pairs; a start takes over what it is then
 _FOR_PEOPLE: Final = Context(prec=60, rounding=ROUND_HALF_UP)  # whatever digits a venue gives
 _COUNTED_AS: Final[Mapping[str, Currency]] = {"USDT": Currency("USD")}
 
@@ -65,6 +66,7 @@ class Instrument:
 
     `contract_size` turns quantity x price into quote currency. `commission_ratio` is a share of notional per side.
     `slippage_ratio` is what a market order or a triggered stop pays beyond the spread, as a share of the price.
+    `min_notional` is the least an order may be worth at its own price, in quote currency; 0: there is no such bound.
     """
 
     symbol: Symbol
@@ -82,6 +84,7 @@ class Instrument:
     commission_ratio: Decimal = Decimal(0)
     slippage_ratio: Decimal = Decimal(0)
     max_leverage: Decimal = Decimal(1)
+    min_notional: Decimal = Decimal(0)
     has_volume: bool = True
     correlation_group: str = ""
 
@@ -96,6 +99,11 @@ class Instrument:
     def notional(self, quantity: Decimal, price: Decimal) -> Decimal:
         """Value of `quantity` at `price`, in quote currency."""
         return quantity * price * self.contract_size
+
+    @property
+    def min_quantity_times_price(self) -> Decimal:
+        """`min_notional` for who knows quantities and prices, and no contract size: an exit plan."""
+        return self.min_notional / self.contract_size
 
 
 class InstrumentRegistry:
@@ -146,6 +154,7 @@ def _crypto(base: str, quote: str, tick: str, step: str, *, group: str = "crypto
         typical_spread=Spread(ratio=Decimal("0.0002")),
         commission_ratio=Decimal("0.001"),
         slippage_ratio=Decimal("0.0002"),
+        min_notional=_LEAST_USDT if quote == "USDT" else Decimal(0),
         correlation_group=group,
     )
 

@@ -157,6 +157,13 @@ class OrderStore(Protocol):
     """Orders, their events and fills, and positions: one aggregate, so that a fill and what follows from it commit
     together. Every write is durable when the call returns."""
 
+    async def check_writer(self) -> None:
+        """Before a request that no commit comes before: a stop is moved.
+
+        Raises NotTheWriter once this process knows that it has lost the writer lock. Asks nobody, because a database
+        that is slow must not hold a stop up.
+        """
+
     async def record_intent(
         self, orders: Sequence[Order], *, signal_id: SignalId | None, position: Position | None = None
     ) -> bool:
@@ -261,16 +268,16 @@ class OutcomeStore(Protocol):
 
 
 class SnapshotStore(Protocol):
-    """Equity over time; the peak that the drawdown is measured from."""
+    """Equity over time; the peak that the drawdown is measured from, and the accounts that it counts."""
 
     async def append(self, snapshot: PortfolioSnapshot) -> None:
         """Add one."""
 
     async def latest(self) -> PortfolioSnapshot | None:
-        """The newest, if any."""
+        """The newest, if any, with its accounts."""
 
     async def since(self, instant: datetime, limit: int) -> Sequence[PortfolioSnapshot]:
-        """Those at or after `instant`, oldest first, thinned to at most `limit`."""
+        """Those at or after `instant`, oldest first, thinned to at most `limit`; without their accounts."""
 
 
 class KillStore(Protocol):

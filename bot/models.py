@@ -320,6 +320,7 @@ class ExitPlan:
     `targets` are nearest first. Break-even is triggered after target number `break_even_target` (1-based) or when
     `break_even_fraction` of the way from the entry to the last target is gone. `stop_reason` names a hit of the stop
     as it was planned; `target_reason` a hit of any target, where that is not TARGET_1, TARGET_2 and so on.
+    `min_notional` is the least quantity x price of an order at the venue, in quote currency; 0: no such bound.
     """
 
     direction: Direction
@@ -328,6 +329,7 @@ class ExitPlan:
     tick: Decimal
     quantity_step: Decimal
     min_quantity: Decimal
+    min_notional: Decimal = Decimal(0)
     break_even_target: int | None = None
     break_even_fraction: Decimal | None = None
     trail: Trail | None = None
@@ -898,13 +900,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortfolioSnapshot:
-    """Equity over all accounts at one instant, and the peak that the drawdown is measured from."""
+    """Equity over all accounts at one instant, and the peak that the drawdown is measured from.
+
+    `accounts` are those that are counted, each as it was last known; empty where that is not told (a point of a curve,
+    a row from before migration 0017).
+    """
 
     at: datetime
     equity: Decimal
     balance: Decimal
     open_positions: int
     peak: Decimal
+    accounts: tuple[AccountState, ...] = ()
 
     @property
     def drawdown(self) -> Decimal:

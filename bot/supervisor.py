@@ -61,7 +61,11 @@ _STREAM_PAUSE_S: Final = 1.0
 _LOCKED_OUT_PAUSE_S: Final = 10.0  # venues suspend who knocks again and again
 _TRIED_AGAIN_AFTER_S: Final = 900.0  # where only orders are refused, nothing but an order shows that it is over
 _PROTECTION_EVERY: Final = timedelta(seconds=1)
+_RESOLVER_EVERY: Final = timedelta(seconds=2)
+_ANSWERED_AFTER_S: Final = 10.0  # a comparison that got no answer is tried again
+_SETTLED_AFTER_S: Final = 30.0  # what it saw may be explained by then: a fill on its way, an order without an answer
 _ANSWERS_EVERY: Final = timedelta(seconds=2)
+_UNREAD_RUNS_MAX: Final = 3  # of the monitor, without an answer to what an account is worth
 
 
 class Feed(Protocol):
@@ -79,6 +83,9 @@ class Comparing(Protocol):
 
     async def run(self, broker_id: BrokerId) -> ReconcileReport:
         """Compare one venue with our record."""
+
+    async def resolve(self, broker_id: BrokerId) -> bool:
+        """Ask for orders of unknown fate; True if that of one is known by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +172,9 @@ class Supervisor:
         max_age = timedelta(seconds=parts.settings.risk.max_quote_age_s)
         self._screen = parts.screen(parts.registry, max_age=max_age)
         self._accounts: dict[BrokerId, AccountState] = {}
+        self._compared_s: dict[BrokerId, float] = {}
+        self._unread_runs: Counter[BrokerId] = Counter()
+        self._equity_known_at: dict[BrokerId, datetime] = {}
         self._quotes: dict[Symbol, Quote] = {}
         self._paused: set[TaskId] = set()
         parts.pipeline.is_paused = self._paused.__contains__
@@ -232,8 +242,7 @@ class Supervisor:
         """
         await self._attempt("monitor: kill switch", self._parts.kill_watch.look)
         done = [await self._attempt("monitor: positions", self._parts.guard.save_extremes)]
-        if len(self._accounts) == len(list(self._parts.router)):
-            done.append(await self._attempt("monitor: equity", self._watch_equity))
+        done.append(await self._attempt("monitor: equity", self._watch_equity))  # last: nothing waits for it
         _raise_if_failed("monitor", done)
 
     async def look_after(self, broker: BrokerInterface) -> None:
@@ -262,6 +271,19 @@ class Supervisor:
             return
         done = await self._attempt(f"protection at {name}", self._parts.guard.attend, name)
         _raise_if_failed(f"protection {name}", [done])
+
+    async def resolve(self, broker: BrokerInterface) -> None:
+        """Between monitor runs: what became of orders that got no answer. Usually there is nothing.
+
+        Once the fate of one is known it is compared at once, because what was not known blocks entries; a comparison
+        that was not answered, or saw what evidence may settle, is repeated.
+        Raises BotError when something failed in a way that no venue's silence explains.
+        """
+        name = broker.broker_id
+        if self._gate.keys.refusal(name) is not None:
+            return
+        done = await self._attempt(f"orders without an answer at {name}", self._resolve, broker)
+        _raise_if_failed(f"orders without an answer at {name}", [done])
 
     async def answers(self) -> None:
         """What people have answered to differences: carried out, protected and compared at once. Usually nothing."""
@@ -389,12 +411,14 @@ class Supervisor:
         jobs: Sequence[JobHealth] = self._parts.scheduler.health()
         failing = [each.name for each in jobs if each.failing]
         blocked = [why for why in (self._gate.blocked(each.broker_id) for each in self._parts.router) if why]
+        not_current = self._equity_not_current()
         missed = Counter({each.name: each.missed for each in jobs})
         return {
-            "status": "degraded" if failing or blocked else "ok",
+            "status": "degraded" if failing or blocked or not_current else "ok",
             "failing_jobs": failing,
             "entries_blocked": blocked,
             "keys_refused": [each.broker_id for each in self._parts.router if self._gate.keys.refusal(each.broker_id)],
+            "equity_not_current": not_current,
             "kill": self._parts.kill.known().level.value,
             "missed_runs": dict(missed),
             "unprotected_s": {
@@ -415,6 +439,7 @@ class Supervisor:
         monitored = timedelta(seconds=parts.settings.schedule.monitor_interval_s)
         parts.scheduler.every(f"monitor {name}", monitored, partial(self.look_after, broker))
         parts.scheduler.every(f"protection {name}", _PROTECTION_EVERY, partial(self.protect, broker))
+        parts.scheduler.every(f"resolver {name}", _RESOLVER_EVERY, partial(self.resolve, broker))
         await self._attempt(f"stops at {name}", self._verify, name)
         await self._attempt(f"account at {name}", self._read_account, broker)
 
@@ -457,11 +482,53 @@ class Supervisor:
 
     async def _read_account(self, broker: BrokerInterface) -> None:
         account = self._accounts[broker.broker_id] = await broker.account()
+        self._unread_runs[broker.broker_id] = 0
         await self._parts.daily_loss.observe(account, self._parts.clock.now())
 
     async def _watch_equity(self) -> None:
+        """Equity against its peak; a broker that does not answer counts at its last known value."""
+        self._count_unread_runs()
+        brokers = [each.broker_id for each in self._parts.router]
         opened = sum(1 for each in self._parts.book.positions() if each.is_open)
-        await self._parts.drawdown.observe(list(self._accounts.values()), opened, self._parts.clock.now())
+        accounts, now = list(self._accounts.values()), self._parts.clock.now()
+        snapshot = await self._parts.drawdown.observe(accounts, opened, now, brokers=brokers)
+        if snapshot is not None:
+            self._equity_known_at = {each.broker_id: each.at for each in snapshot.accounts}
+
+    def _count_unread_runs(self) -> None:
+        for broker in self._parts.router:
+            name = broker.broker_id
+            self._unread_runs[name] += 1
+            if self._unread_runs[name] == _UNREAD_RUNS_MAX + 1:  # told once, not with each run
+                known_at = self._equity_not_current()[name]
+                since = f"last known at {known_at}" if known_at else "never known"
+                self._note_error(f"monitor: equity of {name} is not current, {since}")
+
+    def _equity_not_current(self) -> Mapping[BrokerId, str | None]:
+        """Of each broker whose account more than three monitor runs have not found read anew: when its equity was last
+        known (ISO 8601); None if it never was. It is counted in runs, because a fast market has seconds of its own."""
+        silent = [each for each, runs in self._unread_runs.items() if runs > _UNREAD_RUNS_MAX]
+        known_at = self._equity_known_at
+        return {each: known_at[each].isoformat() if each in known_at else None for each in silent}
+
+    async def _resolve(self, broker: BrokerInterface) -> None:
+        is_known = await self._parts.reconciler.resolve(broker.broker_id)
+        if is_known or self._is_to_be_compared_again(broker.broker_id):
+            await self._reconcile(broker)
+
+    def _is_to_be_compared_again(self, broker_id: BrokerId) -> bool:
+        """The last comparison was not answered, or saw what evidence may settle by now.
+
+        Both block entries: the next one does not wait for the monitor.
+        """
+        report = self._gate.reports.get(broker_id)
+        if report is None:
+            return False
+        waits = any(each.is_open and not each.answers for each in report.differences)
+        if report.complete and not waits:
+            return False
+        since_s = self._parts.clock.monotonic() - self._compared_s.get(broker_id, 0.0)
+        return since_s >= (_SETTLED_AFTER_S if report.complete else _ANSWERED_AFTER_S)
 
     async def _reconcile(self, broker: BrokerInterface) -> None:
         """Compare, and let the gate know; a comparison that failed leaves it closed."""
@@ -470,6 +537,7 @@ class Supervisor:
         try:
             report = await self._parts.reconciler.run(broker.broker_id)
         finally:
+            self._compared_s[broker.broker_id] = self._parts.clock.monotonic()
             self._gate.note(report)
         if report.complete and refusal is not None:
             await self._let_in(broker.broker_id, refusal)
@@ -506,6 +574,7 @@ class Supervisor:
             complete=shown.complete,
             error=shown.error,
             matched=shown.matched,
+            classes=shown.classes,
             blocked=self._gate.blocked(broker_id),
             differences=shown.differences,
             key_refused=self._gate.keys.refusal(broker_id) is not None,

@@ -12,10 +12,13 @@ from bot.commands.output import ProgressBar, check_writable, read_whole, write_j
 from bot.errors import UsageError
 from bot.instruments import Instrument
 from bot.models import Direction
-from bot.replay.exit_plan_file import WrittenPlan, parse_exit_plan
+from bot.replay.exit_plan_file import WrittenPlan, has_stop, parse_exit_plan
 from bot.replay.exit_trial import CandlePrices, Prices, TickPrices, Trial, TrialClose, trial_json, try_plan, utc
 
 _LINES: Final = 40
+_UNGUARDED: Final = (
+    "no stop can rest at the venue for this basket: the account's monitor alone guards it, and is not played here"
+)
 
 
 def exits(
@@ -24,7 +27,9 @@ def exits(
     candles: Annotated[
         Path | None, Parameter(help="candles of the exit side (bid for a long): CSV, CSV.GZ or Parquet")
     ] = None,
-    timeframe: Annotated[str | None, Parameter(help="length of the candles: 1m 5m 15m 30m 1h 4h 1d")] = None,
+    timeframe: Annotated[
+        str | None, Parameter(help="length of the candles: 1m 5m 15m 30m 1h 4h 1d; default: what their times tell")
+    ] = None,
     ticks: Annotated[Path | None, Parameter(help="quotes instead: CSV or CSV.GZ with time, bid, ask")] = None,
     first: Annotated[int, Parameter(name="--from", help="first candle or quote, counted from 0: the entry")] = 0,
     rows: Annotated[int | None, Parameter(help="how many to look at; default: all that follow")] = None,
@@ -43,6 +48,8 @@ def exits(
     written = parse_exit_plan(read_whole(plan), str(plan), instrument)
     prices, what = _prices(written.plan.direction, candles, timeframe, ticks, first, rows, instrument)
     print(f"note: {what}", file=sys.stderr)
+    if not has_stop(written.plan):
+        print(f"note: {_UNGUARDED}", file=sys.stderr)
     with ProgressBar("exits", "prices", len(prices)) as bar:
         trial = try_plan(written, prices, bar.done)
     if json is not None:
@@ -53,9 +60,7 @@ def exits(
 
 def _check_source(candles: Path | None, timeframe: str | None, ticks: Path | None) -> None:
     if (candles is None) == (ticks is None):
-        raise UsageError("name either --candles FILE with --timeframe, or --ticks FILE")
-    if candles is not None and timeframe is None:
-        raise UsageError("--candles needs --timeframe, the length of the candles: 1m 5m 15m 30m 1h 4h 1d")
+        raise UsageError("name either --candles FILE or --ticks FILE")
     if ticks is not None and timeframe is not None:
         raise UsageError("--timeframe goes with --candles; quotes have none: remove it")
 
@@ -74,13 +79,14 @@ def _prices(
     from bot.wiring.tick_files import read_any_ticks
 
     side = "bid" if direction is Direction.LONG else "ask"
-    if candles is not None and timeframe is not None:
+    if candles is not None:
         symbol = None if instrument is None else instrument.symbol
         series = rows_of(read_any_candles(candles, timeframe, symbol), first, rows)
+        read_as = "" if timeframe else f"read as {series.timeframe.value} candles, as their times tell; "
         if instrument is None:
-            return CandlePrices(series, direction), f"the candles are taken as {side} candles (docs/exits.md)"
+            return CandlePrices(series, direction), f"{read_as}the candles are taken as {side} candles (docs/exits.md)"
         half = f"{instrument.typical_spread.at(CandlePrices(series, direction).first()) / 2:.6g}"
-        shift = f"the candles are taken as mid prices; the {side} lies half the typical spread ({half}) away"
+        shift = f"{read_as}the candles are taken as mid prices; the {side} lies half the typical spread ({half}) away"
         return CandlePrices(series, direction, instrument.typical_spread), shift
     if ticks is None:
         raise AssertionError("one of the two sources is given")
@@ -91,8 +97,9 @@ def _prices(
 
 def _show(written: WrittenPlan, trial: Trial) -> None:
     console, state = Console(file=sys.stdout), trial.state
-    side = written.plan.direction.value
-    table = Table(title=f"{side} {trial.quantity} at {trial.entry}, stop {written.plan.stop}", box=None)
+    side, stopped = written.plan.direction.value, has_stop(written.plan)
+    stop = f"stop {written.plan.stop}" if stopped else "without a stop"
+    table = Table(title=f"{side} {trial.quantity} at {trial.entry}, {stop}", box=None)
     for heading in ("price", "time (UTC)", "what", "at", "quantity"):
         table.add_column(heading)
     for each in trial.events[-_LINES:]:
@@ -103,5 +110,7 @@ def _show(written: WrittenPlan, trial: Trial) -> None:
     if len(trial.events) > _LINES:
         console.print(f"{len(trial.events) - _LINES} earlier lines are left out; --json has them all")
     console.print(table)
-    left = f"{state.quantity} is still open with its stop at {state.stop}" if state.quantity else "nothing is left"
-    console.print(f"result before costs {trial.pnl:.10g}, {trial.r_multiple:.2f} R; {left}")
+    guarded = f"with its stop at {state.stop}" if stopped else "without a stop"
+    left = f"{state.quantity} is still open {guarded}" if state.quantity else "nothing is left"
+    multiple = "" if trial.r_multiple is None else f", {trial.r_multiple:.2f} R"
+    console.print(f"result before costs {trial.pnl:.10g}{multiple}; {left}")

@@ -17,7 +17,7 @@ from bot.clock import SystemClock
 from bot.commands.kill import person
 from bot.commands.status import RunningDaemon, ask, find_daemon, settings_of_daemon
 from bot.config import Loaded
-from bot.differences import Answer, AnswerKind, AnswerState, DifferenceKind
+from bot.differences import Answer, AnswerKind, AnswerState, ClassCounts, DifferenceKind
 from bot.errors import UsageError
 from bot.instruments import BrokerId
 
@@ -119,6 +119,7 @@ def show(compared: Rows) -> None:
         state = "clean" if is_clean([broker]) else "differences" if broker["complete"] else silent
         at = _moment(broker["compared_at"])
         console.print(Text(f"{broker['broker_id']}: {state}; {broker['matched']} matched, compared {at}"))
+        console.print(Text(f"  matched: {ClassCounts(**broker['classes']).says}"), soft_wrap=True)
         if not broker["differences"]:
             continue
         table = Table("id", "what", "symbol", "ours", "at the venue", "since", "answer with")

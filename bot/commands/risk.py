@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from bot.commands.status import ask, find_daemon, settings_of_daemon
 from bot.instruments import to_cents
+
+_WORST: Final = "pending and unknown entries count where that is worse, and never make room"
 
 
 def risk(
@@ -41,16 +43,16 @@ def show(report: Mapping[str, Any]) -> None:
         console.print(Text(told, style="bold red"))
     for why in report["entries_blocked"]:
         console.print(Text(f"Entries are blocked: {why}", style="bold red"))
-    limits = Table(
-        "limit", "where", "used", "allowed", "share", title="Limits; pending and unknown entries count in full"
-    )
+    limits = Table("limit", "where", "open now", "used (worst case)", "allowed", "share", title=f"Limits; {_WORST}")
     for each in report["limits"]:
         used, allowed = (_amount(each[name], each["unit"]) for name in ("used", "allowed"))
+        held = "" if each["open"] is None else _amount(each["open"], each["unit"])
         full = each["used"] is not None and Decimal(each["used"]) >= Decimal(each["allowed"])
         style = "bold red" if full else ""
-        limits.add_row(each["name"], each["scope"], Text(used, style=style), allowed, _share(each["share"]))
+        limits.add_row(each["name"], each["scope"], held, Text(used, style=style), allowed, _share(each["share"]))
     console.print(limits)
-    exposure = Table("by", "name", "open", "worst case", "positions", title=f"Signed exposure, {report['currency']}")
+    title = f"Signed exposure, {report['currency']}; worst case: the farthest from zero"
+    exposure = Table("by", "name", "open now", "worst case", "positions", title=title)
     for kind, name in (("currency", "currencies"), ("group", "groups"), ("strategy", "strategies")):
         for each in report[name]:
             money = (f"{to_cents(Decimal(each[column])):+,.2f}" for column in ("open", "worst"))
@@ -59,7 +61,7 @@ def show(report: Mapping[str, Any]) -> None:
     gross_open, gross_worst, risk_open, risk_worst = (
         f"{to_cents(Decimal(report[name])):,.2f}" for name in ("gross_open", "gross_worst", "risk_open", "risk_worst")
     )
-    console.print(f"Gross {gross_open}, worst case {gross_worst} {report['currency']}.")
+    console.print(f"Gross: {gross_open} open now, worst case {gross_worst} {report['currency']}.")
     console.print(f"If every stop is hit now: {risk_open} lost, worst case {risk_worst} {report['currency']}.")
     for each in report["unknown_orders"]:
         console.print(Text(f"fate unknown: {each}", style="bold red"))

@@ -5,7 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from bot.models import Direction, DivergenceClaim, DivergenceKind, ExitPlan, Target, Trail, TrailKind
+from bot.instruments import BrokerId, Currency
+from bot.models import AccountState, Direction, DivergenceClaim, DivergenceKind, ExitPlan, Target, Trail, TrailKind
 
 Json = dict[str, Any]
 
@@ -36,6 +37,30 @@ def decimals_to_json(numbers: Sequence[Decimal]) -> list[str]:
 def decimals_from_json(texts: Sequence[str]) -> tuple[Decimal, ...]:
     """The numbers that `decimals_to_json` wrote."""
     return tuple(Decimal(each) for each in texts)
+
+
+def account_to_json(account: AccountState) -> Json:
+    """What one account was worth."""
+    return {
+        "broker": account.broker_id,
+        "currency": account.currency,
+        "balance": str(account.balance),
+        "equity": str(account.equity),
+        "margin_used": str(account.margin_used),
+        "at": account.at.isoformat(),
+    }
+
+
+def account_from_json(data: Json) -> AccountState:
+    """The account that `account_to_json` wrote."""
+    return AccountState(
+        broker_id=BrokerId(data["broker"]),
+        currency=Currency(data["currency"]),
+        balance=Decimal(data["balance"]),
+        equity=Decimal(data["equity"]),
+        margin_used=Decimal(data["margin_used"]),
+        at=datetime.fromisoformat(data["at"]),
+    )
 
 
 def claim_to_json(claim: DivergenceClaim) -> Json:
@@ -71,6 +96,7 @@ def plan_to_json(plan: ExitPlan) -> Json:
         "tick": str(plan.tick),
         "quantity_step": str(plan.quantity_step),
         "min_quantity": str(plan.min_quantity),
+        "min_notional": str(plan.min_notional),
         "break_even_target": plan.break_even_target,
         "break_even_fraction": _text(plan.break_even_fraction),
         "trail": _trail_to_json(plan.trail) if plan.trail else None,
@@ -93,6 +119,7 @@ def plan_from_json(data: Json) -> ExitPlan:
         tick=Decimal(data["tick"]),
         quantity_step=Decimal(data["quantity_step"]),
         min_quantity=Decimal(data["min_quantity"]),
+        min_notional=Decimal(data.get("min_notional", "0")),  # plans stored before there was one lack it
         break_even_target=data["break_even_target"],
         break_even_fraction=_decimal(data["break_even_fraction"]),
         trail=_trail_from_json(data["trail"]) if data["trail"] else None,

@@ -158,17 +158,16 @@ class MemorySnapshots:
             insort(self._snapshots, snapshot, key=_AT)
 
     async def latest(self) -> PortfolioSnapshot | None:
-        """The newest, if any."""
+        """The newest, if any, with its accounts."""
         return self._snapshots[-1] if self._snapshots else None
 
     async def since(self, instant: datetime, limit: int) -> Sequence[PortfolioSnapshot]:
-        """Those at or after `instant`, oldest first, thinned to at most `limit`; the newest is kept."""
+        """Those at or after `instant`, oldest first, thinned to `limit` at most, the newest kept; without accounts."""
         found = self._snapshots[bisect_left(self._snapshots, instant, key=_AT) :]
         number = len(found)
-        if number <= limit:
-            return found
-        # The last of each of `limit` equal groups: the rule of the SQL twin.
-        return [found[-(-rank * number // limit) - 1] for rank in range(1, limit + 1)]
+        if number > limit:  # The last of each of `limit` equal groups: the rule of the SQL twin.
+            found = [found[-(-rank * number // limit) - 1] for rank in range(1, limit + 1)]
+        return [replace(each, accounts=()) if each.accounts else each for each in found]
 
 
 class MemoryKills:

@@ -101,6 +101,9 @@ class MemoryOrders(MemoryPositions):
         self._fills: dict[tuple[BrokerId, str], Fill] = {}
         self._cursors: dict[BrokerId, str] = {}
 
+    async def check_writer(self) -> None:
+        """Nobody else writes here."""
+
     async def record_intent(
         self, orders: Sequence[Order], *, signal_id: SignalId | None, position: Position | None = None
     ) -> bool:

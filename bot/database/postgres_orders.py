@@ -157,6 +157,10 @@ class PostgresOrders(PostgresPositions):
         self._database = database
         self._epoch = epoch
 
+    async def check_writer(self) -> None:
+        """Raises NotTheWriter once the lock is known to be lost."""
+        self._epoch()
+
     async def record_intent(
         self, orders: Sequence[Order], *, signal_id: SignalId | None, position: Position | None = None
     ) -> bool:

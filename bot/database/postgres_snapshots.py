@@ -1,19 +1,23 @@
 """Portfolio snapshots in PostgreSQL."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from bot.database.access import Database
+from bot.database.codec import account_from_json, account_to_json
 from bot.database.pool import Record
 from bot.models import PortfolioSnapshot
 
 _INSERT: Final = """
-    INSERT INTO portfolio_snapshots (at, equity, balance, open_positions, peak) VALUES ($1, $2, $3, $4, $5)
+    INSERT INTO portfolio_snapshots (at, equity, balance, open_positions, peak, accounts)
+    VALUES ($1, $2, $3, $4, $5, $6)
 """
 
 _SELECT_LATEST: Final = """
-    SELECT at, equity, balance, open_positions, peak FROM portfolio_snapshots ORDER BY at DESC, sequence DESC LIMIT 1
+    SELECT at, equity, balance, open_positions, peak, accounts FROM portfolio_snapshots
+    ORDER BY at DESC, sequence DESC LIMIT 1
 """
 
 # The last row of each of $2 equal groups, so that the newest row is always among them.
@@ -38,15 +42,17 @@ class PostgresSnapshots:
     async def append(self, snapshot: PortfolioSnapshot) -> None:
         """Add one."""
         values = (snapshot.at, snapshot.equity, snapshot.balance, snapshot.open_positions, snapshot.peak)
-        await self._database.write(_INSERT, *values)
+        await self._database.write(_INSERT, *values, [account_to_json(each) for each in snapshot.accounts])
 
     async def latest(self) -> PortfolioSnapshot | None:
-        """The newest, if any."""
+        """The newest, if any, with its accounts."""
         row = await self._database.row(_SELECT_LATEST)
-        return _snapshot_of(row) if row else None
+        if row is None:
+            return None
+        return replace(_snapshot_of(row), accounts=tuple(account_from_json(each) for each in row["accounts"]))
 
     async def since(self, instant: datetime, limit: int) -> Sequence[PortfolioSnapshot]:
-        """Those at or after `instant`, oldest first, thinned to at most `limit`; the newest is kept."""
+        """Those at or after `instant`, oldest first, thinned to `limit` at most, the newest kept; without accounts."""
         return [_snapshot_of(row) for row in await self._database.rows(_SELECT_SINCE, instant, limit)]
 
 

@@ -327,6 +327,7 @@ CREATE TABLE portfolio_snapshots (
     balance numeric NOT NULL,
     open_positions integer NOT NULL,
     peak numeric NOT NULL,
+    accounts jsonb NOT NULL DEFAULT '[]'::jsonb,
     CONSTRAINT portfolio_snapshots_balance_check CHECK ((balance < 'Infinity'::numeric)),
     CONSTRAINT portfolio_snapshots_equity_check CHECK ((equity < 'Infinity'::numeric)),
     CONSTRAINT portfolio_snapshots_open_positions_check CHECK ((open_positions >= 0)),

@@ -50,6 +50,8 @@ class BrokerCapabilities:
     `allows_short`: what is not held can be sold; a spot account has nothing to sell short with.
     `limit_exits`: a reduction may name its price; elsewhere every one of them closes at the market.
     `exits_end_with_position`: what rests to reduce a position is cancelled with it; elsewhere it would reduce another.
+    `foreign_is_balance`: what is not ours there is a sum of one asset, told at the price of now since it has none of
+    its own, and grown by what fees leave behind of our own trades (spot).
     """
 
     duplicate_ids: DuplicateIds
@@ -62,6 +64,7 @@ class BrokerCapabilities:
     allows_short: bool = True
     limit_exits: bool = True
     exits_end_with_position: bool = True
+    foreign_is_balance: bool = False
 
     @property
     def keeps_stops(self) -> bool:

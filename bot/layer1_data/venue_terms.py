@@ -23,6 +23,7 @@ def refreshed(instrument: Instrument, terms: VenueTerms) -> Instrument:
         tick=_common(instrument.tick, terms.tick),
         quantity_step=_common(instrument.quantity_step, terms.quantity_step),
         min_quantity=terms.min_quantity,
+        min_notional=terms.min_notional,
         contract_size=terms.contract_size,
     )
 
@@ -35,7 +36,8 @@ def differences(instrument: Instrument, terms: VenueTerms) -> list[str]:
 def money_fault(instrument: Instrument, terms: VenueTerms) -> str:
     """Why a quantity may be worth something else there than we count; empty if it is not.
 
-    Another tick or step of the same scale and another least quantity are harmless: what is coarser is taken over.
+    Another tick or step of the same scale, another least quantity and another least notional are harmless: what is
+    coarser is taken over.
     """
     return "; ".join(says for says, is_harmless in _compared(instrument, terms) if not is_harmless)
 
@@ -52,6 +54,7 @@ def _compared(instrument: Instrument, terms: VenueTerms) -> Iterator[tuple[str, 
         ("tick", instrument.tick, terms.tick, terms.tick < coarsest_tick),
         ("quantity step", instrument.quantity_step, terms.quantity_step, terms.quantity_step <= coarsest_step),
         ("least quantity", instrument.min_quantity, terms.min_quantity, True),
+        ("least notional", instrument.min_notional, terms.min_notional, True),
         ("contract size", instrument.contract_size, terms.contract_size, False),
     )
     for name, ours, theirs, is_harmless in rows:
@@ -113,6 +116,11 @@ def _not_taken_over(instrument: Instrument, terms: VenueTerms | None) -> str:
     if terms is None:
         return f"{instrument.symbol} is not offered"
     demanded = refreshed(instrument, terms)
-    least = max(instrument.min_quantity, demanded.min_quantity)
-    asked = replace(terms, tick=demanded.tick, quantity_step=demanded.quantity_step, min_quantity=least)
+    asked = replace(
+        terms,
+        tick=demanded.tick,
+        quantity_step=demanded.quantity_step,
+        min_quantity=max(instrument.min_quantity, demanded.min_quantity),
+        min_notional=max(instrument.min_notional, demanded.min_notional),
+    )
     return "; ".join(differences(instrument, asked))

@@ -197,7 +197,9 @@ class ExecutionEngine:
         """Give a resting stop what is left to protect, and its price. Empty if the venue agreed, else its words.
 
         Raises BrokerUnavailable or OrderFateUnknown: what rests is then read back before anything else is done.
+        NotTheWriter, and nothing is sent, where another daemon may trade on this database by now.
         """
+        await self._store.check_writer()
         ack = await self._broker_of(stop.broker_id).resize_stop(stop.client_order_id, quantity, price)
         if ack.state is OrderState.REJECTED:
             return ack.reason or "REJECTED"
@@ -218,6 +220,7 @@ class ExecutionEngine:
 
     async def move_stop(self, position: Position, stop: Decimal) -> str:
         """Put a stop that follows its position at `stop`. Answers and raises as `resize_stop`."""
+        await self._store.check_writer()
         ack = await self._broker_of(position.broker_id).amend_stop(position.entry_order_id, stop)
         if ack.state is OrderState.REJECTED:
             return ack.reason or "REJECTED"

@@ -256,6 +256,7 @@ def _plan(
         tick=instrument.tick,
         quantity_step=instrument.quantity_step,
         min_quantity=instrument.min_quantity,
+        min_notional=instrument.min_quantity_times_price,
         break_even_target=break_even_target,
         trail=trail,
         deadline=deadline,

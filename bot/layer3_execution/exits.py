@@ -200,15 +200,29 @@ def on_target_fill(
 
 
 def target_quantity(plan: ExitPlan, state: ExitState, number: int) -> Decimal:
-    """Quantity that target `number` (1-based) closes now. Everything, if a split would leave dust on either side."""
+    """Quantity that target `number` (1-based) closes now. Everything, if a split would leave dust on either side:
+    what the venue takes no order for, by quantity or by worth."""
     upto = sum((each.fraction for each in plan.targets[:number]), Decimal(0))
     if upto >= 1:
         return state.quantity
     closed = _in_steps(plan, state.first_quantity - state.quantity)  # fees may have left less than a step unsold
     piece = _in_steps(plan, state.first_quantity * upto) - closed
     rest = state.quantity - piece
-    dust = piece <= 0 or piece < plan.min_quantity or 0 < rest < plan.min_quantity
-    return state.quantity if dust else piece
+    fits = piece > 0 and can_be_ordered(plan, piece, plan.targets[number - 1].price)
+    return piece if fits and (rest <= 0 or _can_stay(plan, state, rest, number)) else state.quantity
+
+
+def can_be_ordered(plan: ExitPlan, quantity: Decimal, price: Decimal) -> bool:
+    """An order for so much at `price` is neither below the venue's least quantity nor below its least notional."""
+    return quantity >= plan.min_quantity and quantity * price >= plan.min_notional
+
+
+def _can_stay(plan: ExitPlan, state: ExitState, rest: Decimal, number: int) -> bool:
+    """Whether what target `number` leaves can be ordered at every price that is planned for it: a long's stop, which
+    only rises, is the lowest of them; for a short it is the last target. A stop that is no price never rests."""
+    planned = (state.stop, *(each.price for each in plan.targets[number:]))
+    lowest = min((each for each in planned if each > 0), default=plan.targets[number - 1].price)
+    return rest >= plan.min_quantity and _in_steps(plan, rest) * lowest >= plan.min_notional
 
 
 def _in_steps(plan: ExitPlan, quantity: Decimal) -> Decimal:

@@ -52,4 +52,5 @@ class ForeignStakes:
             quantity=quantity,
             price=price if terms is None else terms.price,
             value_per_point=Decimal(1) if terms is None else terms.value_per_point,
+            is_order=seen.position is None,
         )

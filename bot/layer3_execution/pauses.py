@@ -5,7 +5,7 @@ each attempt would have to read the rows of all that went before.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -46,6 +46,11 @@ class Pauses:
     def succeeded(self, position_id: PositionId) -> None:
         """Nothing is to be tried again."""
         self._failures.pop(position_id, None)
+
+    def keep_only(self, positions: Collection[PositionId]) -> None:
+        """Forget what has ended."""
+        for ended in [each for each in self._failures if each not in positions]:
+            del self._failures[ended]
 
     def is_early(self, position_id: PositionId) -> bool:
         """The next attempt has to wait."""

@@ -57,7 +57,8 @@ class PriceWatch:
         self, symbol: Symbol, *, bid: Decimal, ask: Decimal, quoted_at: datetime | None, check_deadline: bool
     ) -> None:
         """As `PositionGuard.on_price`."""
-        opened = [each for each in self._book.open_of(symbol) if not _is_older(quoted_at, each)]
+        now = self._clock.now()
+        opened = [each for each in self._book.open_of(symbol) if not _is_older(quoted_at, each, now)]
         if opened:
             await side_by_side([self._look(each.id, bid, ask, check_deadline) for each in opened])
 
@@ -134,8 +135,10 @@ class PriceWatch:
         return still is not None and still.is_open
 
 
-def _is_older(quoted_at: datetime | None, position: Position) -> bool:
-    return quoted_at is not None and quoted_at < position.opened_at
+def _is_older(quoted_at: datetime | None, position: Position, now: datetime) -> bool:
+    """The quote is from before the opening. One that a venue dates after now proves nothing: IG does not say in which
+    zone its instants are, and in local time all quotes of the next hours would be older."""
+    return quoted_at is not None and quoted_at < position.opened_at <= now
 
 
 def with_stop(position: Position, stop: Decimal) -> Position:

@@ -1,13 +1,13 @@
 """What one comparison of a venue with our record found."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from bot.differences import Difference, DifferenceKind
+from bot.differences import ClassCounts, Difference, DifferenceKind
 from bot.instruments import BrokerId
 from bot.layer1_data.broker_interface import VenueOrder
-from bot.layer3_execution.sightings import Sighting, facts_of, told_order, told_position
+from bot.layer3_execution.sightings import Sighting, facts_of, span_of, told_balance, told_order, told_position
 from bot.models import ORDER_ID_PREFIX, Order, Position, VenuePosition
 
 K = DifferenceKind
@@ -19,7 +19,7 @@ class ReconcileReport:
 
     broker_id: BrokerId
     complete: bool = True
-    matched: int = 0
+    classes: ClassCounts = field(default_factory=ClassCounts)
     resolved: list[str] = field(default_factory=list)
     orders: dict[str, Sighting] = field(default_factory=dict)
     positions: list[Sighting] = field(default_factory=list)
@@ -41,6 +41,15 @@ class ReconcileReport:
         told = told_order(theirs)
         seen = Sighting(kind=kind, symbol=theirs.symbol, subject=name, ours="nothing", theirs=told, order=theirs)
         self.orders.setdefault(name, seen)
+
+    def count(self, **found: int) -> None:
+        """What was found alike in a class; a class that is counted again was looked at again."""
+        self.classes = replace(self.classes, **found)
+
+    @property
+    def matched(self) -> int:
+        """Orders and positions that are alike here and at the venue."""
+        return self.classes.matched
 
     @property
     def sightings(self) -> list[Sighting]:
@@ -68,19 +77,24 @@ def facts_of_report(report: ReconcileReport) -> dict[str, object]:
     }
 
 
-def position_seen(theirs: VenuePosition, ours: Position | None) -> Sighting:
-    """What the venue has open beside what we have of it."""
+def position_seen(theirs: VenuePosition, ours: Position | None, *, foreign_is_balance: bool = False) -> Sighting:
+    """What the venue has open beside what we have of it.
+
+    A balance of somebody else has no price of its own, and grows by what fees leave behind: neither changes the mark.
+    """
     entry_id = theirs.entry_order_id
     if ours is not None:
         kind = K.MISSING_FILL if ours.is_pending else K.QUANTITY_MISMATCH
     else:
         kind = K.UNKNOWN_POSITION if entry_id.startswith(ORDER_ID_PREFIX) else K.FOREIGN_POSITION
+    is_balance = kind is K.FOREIGN_POSITION and foreign_is_balance
     return Sighting(
         kind=kind,
         symbol=theirs.symbol,
         subject=entry_id,
         ours="nothing" if ours is None else f"{ours.direction.value} {ours.quantity:f}",
-        theirs=told_position(theirs),
+        theirs=told_balance(theirs) if is_balance else told_position(theirs),
+        mark=f"{theirs.direction.value} {span_of(theirs.quantity)}" if is_balance else "",
         position=theirs,
         ours_quantity=Decimal(0) if ours is None else ours.quantity,
     )

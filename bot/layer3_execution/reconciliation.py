@@ -4,7 +4,7 @@ Broker truth wins for what exists; our record keeps the history. An answer count
 succeeded: a venue that does not answer is unknown, never flat.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from bot.differences import DifferenceKind
@@ -21,6 +21,7 @@ from bot.layer3_execution.legs import is_attached
 from bot.layer3_execution.lost_positions import LostPositions
 from bot.layer3_execution.order_state import OrderEvent
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder, is_unresolved, never_failing
+from bot.layer3_execution.pauses import Ages, Pauses
 from bot.layer3_execution.reconcile_report import ReconcileReport, facts_of_report, lost_seen, position_seen
 from bot.layer3_execution.sightings import DifferenceLog
 from bot.models import (
@@ -30,6 +31,7 @@ from bot.models import (
     OrderRole,
     OrderState,
     PositionId,
+    VenuePosition,
     leg_of,
 )
 
@@ -38,6 +40,8 @@ K = DifferenceKind
 CLEAN_ANSWERS_NEEDED: Final = 3
 ABSENCE_NEEDED_S: Final = 120.0
 ANSWERS_APART_S: Final = 2.0
+_ASKED_AFTER_S: Final = 5.0  # an order without an answer, between comparisons
+_ASKED_AGAIN_AFTER_S: Final = (2, 2, 2, 2, 2, 5, 5, 5, 5, 10)  # IG answers 30 questions a minute, of all kinds
 VENUE_TIMEOUT_S: Final = 15.0  # Binance: its engine gives up after 10 s; and some for the difference of clocks
 
 
@@ -76,17 +80,19 @@ class Reconciler:
         self.log = DifferenceLog(broker_of=broker_of, clock=clock, record=self._record)
         self.foreign = ForeignStakes(terms_of)
         self._absent: dict[ClientOrderId, list[float]] = {}
+        self._ages = Ages(clock)
+        self._asked = Pauses(clock, _ASKED_AGAIN_AFTER_S)
 
     async def run(self, broker_id: BrokerId) -> ReconcileReport:
         """Compare one venue with our record; never raises for a venue that is down."""
         report = ReconcileReport(broker_id, compared_at=self._clock.now())
         try:
             await self._tracker.recall(self._engine.is_in_flight)
-            await self._tracker.collect(broker_id)
+            await self._read_fills(report)
             await self._settle_orders(broker_id, report)
-            await self._tracker.collect(broker_id)
+            await self._read_fills(report)
             if not await self._positions_match(broker_id, report):
-                await self._tracker.collect(broker_id)  # a fill may have come between the two answers: look again
+                await self._read_fills(report)  # a fill may have come between the two answers: look again
                 await self._positions_match(broker_id, report)
             await self._compare_working(broker_id, report)
             for name in await self._late.look(broker_id):
@@ -101,18 +107,51 @@ class Reconciler:
             await self._record("reconcile", None, facts_of_report(report))
         return report
 
+    async def resolve(self, broker_id: BrokerId) -> bool:
+        """Between comparisons: ask for each order of unknown fate that is due; True if one of them is known by now.
+
+        Raises BrokerError when the venue does not answer.
+        """
+        doubted = [each for each in self._book.orders() if is_unresolved(each)]
+        self._asked.keep_only([each.position_id for each in doubted])
+        due = [each for each in doubted if each.broker_id == broker_id and self._is_due(each)]
+        if not due:
+            return False
+        for position_id in {each.position_id: None for each in due}:
+            self._asked.failed(position_id)
+        report = ReconcileReport(broker_id, compared_at=self._clock.now())
+        await self._tracker.collect(broker_id)
+        for each in due:
+            await self._settle_as_it_is_now(each.client_order_id, report)
+        if report.resolved:
+            await self._tracker.collect(broker_id)  # what it has filled needs its stop
+        left = [self._book.order(each.client_order_id) for each in due]
+        return any(each is None or not is_unresolved(each) for each in left)
+
+    def _is_due(self, order: Order) -> bool:
+        if self._engine.is_in_flight(order.client_order_id) or self._asked.is_early(order.position_id):
+            return False
+        return self._ages.of_s(order.client_order_id, order.updated_at) >= _ASKED_AFTER_S
+
+    async def _read_fills(self, report: ReconcileReport) -> None:
+        new = await self._tracker.collect(report.broker_id)
+        report.count(fills=(report.classes.fills or 0) + new)
+
     async def _settle_orders(self, broker_id: BrokerId, report: ReconcileReport) -> None:
         for name in [each.client_order_id for each in self._book.orders() if each.broker_id == broker_id]:
-            order = self._book.order(name)  # as it is now: looking others up took its time
-            if order is None or self._engine.is_in_flight(name):
-                continue
-            try:
-                await self._settle(order, report)
-            except IllegalTransition as error:
-                report.note(K.UNKNOWN_FATE, order)
-                await self._record("incident", order.task_id, {"what": "order cannot be settled", "error": str(error)})
-
+            await self._settle_as_it_is_now(name, report)
         await self._end_orphaned(broker_id)
+
+    async def _settle_as_it_is_now(self, name: ClientOrderId, report: ReconcileReport) -> None:
+        """Looking others up took its time."""
+        order = self._book.order(name)
+        if order is None or self._engine.is_in_flight(name):
+            return
+        try:
+            await self._settle(order, report)
+        except IllegalTransition as error:
+            report.note(K.UNKNOWN_FATE, order)
+            await self._record("incident", order.task_id, {"what": "order cannot be settled", "error": str(error)})
 
     async def _end_orphaned(self, broker_id: BrokerId) -> None:
         """Pending positions whose entry has ended without anything to sell: the process ended between the two."""
@@ -132,8 +171,6 @@ class Reconciler:
             await self._tracker.move(order, OrderEvent.CANCELED, "its position has ended")
         elif is_unresolved(order):
             await self._resolve(order, report)
-        else:
-            report.matched += 1
 
     def _is_dropped(self, stop: Order) -> bool:
         """Its position has ended, and the venue lets nothing rest for that."""
@@ -226,20 +263,28 @@ class Reconciler:
         return now_s - first_after_s >= ANSWERS_APART_S
 
     async def _positions_match(self, broker_id: BrokerId, report: ReconcileReport) -> bool:
-        venue = {each.entry_order_id: each for each in await self._broker_of(broker_id).positions()}
+        broker = self._broker_of(broker_id)
+        is_balance = broker.capabilities.foreign_is_balance
+        venue = {each.entry_order_id: each for each in await broker.positions()}
         ours = {each.entry_order_id: each for each in self._book.positions() if each.broker_id == broker_id}
         report.positions = [
-            position_seen(theirs, ours.get(entry_id))
+            position_seen(theirs, ours.get(entry_id), foreign_is_balance=is_balance)
             for entry_id, theirs in venue.items()
             if entry_id not in ours or ours[entry_id].quantity != theirs.quantity
         ]
-        report.matched += len(venue) - len(report.positions)
+        alike = len(venue) - len(report.positions)
         lost = [each for entry_id, each in ours.items() if each.is_open and entry_id not in venue]
         report.positions += [lost_seen(each) for each in lost]
         for entry_id, theirs in venue.items():
             if entry_id in ours:
                 await self._late.adopt_stop(theirs)
+        report.count(positions=alike, stops=sum(self._stop_is_alike(each) for each in venue.values()))
         return not report.positions
+
+    def _stop_is_alike(self, theirs: VenuePosition) -> bool:
+        """What the venue names as resting for a position is a live stop in our record."""
+        stop = None if theirs.stop_order_id is None else self._book.order(theirs.stop_order_id)
+        return stop is not None and stop.role is OrderRole.STOP
 
     async def _end_lost(self, report: ReconcileReport) -> None:
         """Each lost position ends by the fills that tell of it, or when it was missing for long enough."""
@@ -270,6 +315,13 @@ class Reconciler:
             order = self._book.order(name)
             if order is not None and order.role is not OrderRole.STOP and not self._engine.is_in_flight(name):
                 await self._look_up_missing(order, report)
+        self._count_working(working, report)
+
+    def _count_working(self, working: Sequence[VenueOrder], report: ReconcileReport) -> None:
+        """Orders that work on both sides, and about which nothing was noted."""
+        named = [self._book.order(each.client_order_id) for each in working if each.client_order_id is not None]
+        roles = [each.role for each in named if each is not None and each.client_order_id not in report.orders]
+        report.count(entries=roles.count(OrderRole.ENTRY), exits=roles.count(OrderRole.EXIT))
 
     async def _not_in_our_book(self, theirs: VenueOrder, name: ClientOrderId, report: ReconcileReport) -> None:
         """An order of ours works at the venue, and our record has ended it, or never had it (I1 broken)."""

@@ -17,6 +17,9 @@ CHECKS_NEEDED: Final = 3
 K = DifferenceKind
 # Fast checks alone prove nothing: an answer may be as old as the fills are late. To end a position takes longest.
 _LASTING_S: Final = {K.UNKNOWN_POSITION: 5.0, K.QUANTITY_MISMATCH: 5.0, K.LOST_POSITION: 120.0}
+# Between these a quantity from 1 to 10 counts as the same: they lie where no round number does, so that what fees leave
+# behind does not carry somebody's whole coins over one.
+_BORDERS: Final = tuple(map(Decimal, ("0.76", "1.6", "3.6", "7.6", "16")))
 _EVERY_ANSWER: Final = (AnswerKind.ADOPT, AnswerKind.IGNORE, AnswerKind.FLATTEN)
 _SAYS: Final = {
     K.UNKNOWN_FATE: "the venue is asked for it by its id until it is found, or proven absent",
@@ -33,7 +36,10 @@ _SAYS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """One difference as one comparison saw it, with what the venue said, and how much of it we have."""
+    """One difference as one comparison saw it, with what the venue said, and how much of it we have.
+
+    `mark`: what an answer to it depends on; empty where that is all that `theirs` says.
+    """
 
     kind: DifferenceKind
     symbol: Symbol
@@ -43,6 +49,7 @@ class Sighting:
     position: VenuePosition | None = None
     order: VenueOrder | None = None
     ours_quantity: Decimal = Decimal(0)
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ class DifferenceLog:
 
     def _seen(self, broker_id: BrokerId, seen: Sighting, before: dict[str, _Known]) -> _Known:
         name = difference_id(broker_id, seen.kind, seen.subject)
-        mark = fingerprint(broker_id, seen.kind, seen.subject, (seen.symbol, seen.ours, seen.theirs))
+        mark = fingerprint(broker_id, seen.kind, seen.subject, (seen.symbol, seen.ours, seen.mark or seen.theirs))
         last, now_s = before.get(name), self._clock.monotonic()
         same = last is not None and last.difference.fingerprint == mark
         checks = last.difference.checks + 1 if last is not None and same else 1
@@ -148,6 +155,22 @@ def is_entry_id(client_order_id: ClientOrderId) -> bool:
 def told_position(theirs: VenuePosition) -> str:
     """A position of the venue in words; all that an answer to it depends on."""
     return f"{theirs.direction.value} {theirs.quantity:f} at {theirs.average_price:f}"
+
+
+def told_balance(theirs: VenuePosition) -> str:
+    """What somebody else has of one asset in words; an answer to it depends on its span only."""
+    return f"{theirs.direction.value} {theirs.quantity:f} ({span_of(theirs.quantity)} counts as the same)"
+
+
+def span_of(quantity: Decimal) -> str:
+    """The range in which a quantity above zero lies; it ends at about twice its beginning, the same in every run.
+
+    Nothing is remembered for it, so that an answer still holds after a restart.
+    """
+    borders = [each.scaleb(quantity.adjusted()) for each in _BORDERS]
+    begin = max(each for each in borders if each <= quantity)
+    end = min(each for each in borders if each > quantity)
+    return f"from {begin:f} to {end:f}"
 
 
 def told_order(theirs: VenueOrder) -> str:

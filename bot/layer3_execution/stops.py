@@ -124,8 +124,9 @@ class StopKeeper:
         if self._last_resort.is_closing(position.id):
             return
         async with self._lock(position.id):
+            stops = await self._resting.stops_of(position)
             self._unprotected.begin(position)  # from the first cancel on, whatever comes of the rest
-            await self._resting.cancel_all(position.broker_id, await self._resting.stops_of(position))
+            await self._resting.cancel_all(position.broker_id, stops)
             now = self._book.position(position.id)
             left = ZERO if now is None else self._missing.open_of(now) - quantity
             if now is not None and left > ZERO:

@@ -12,6 +12,7 @@ from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine
+from bot.layer3_execution.exits import can_be_ordered
 from bot.layer3_execution.order_tracker import Recorder
 from bot.layer3_execution.pauses import Pauses
 from bot.models import ClientOrderId, OrderRole, OrderState, Position, PositionId
@@ -61,6 +62,11 @@ class Surplus:
             self._filled.pop(position_id, None)
             return
         surplus = await self._of(position)
+        if surplus and self._is_dust(position, surplus):
+            facts = {"what": "more was opened than ordered: too little to be closed alone", "position": position.id}
+            more = {"symbol": position.symbol, "surplus": str(surplus)}
+            await self._record("incident", position.task_id, {**facts, **more})
+            surplus = Decimal(0)  # its stop covers it, and it ends with its position
         if not surplus:
             if surplus is not None:
                 self._as_meant[position_id] = position.first_quantity
@@ -87,6 +93,11 @@ class Surplus:
             self._pauses.succeeded(ended)
         if not positions:
             self._told.clear()
+
+    def _is_dust(self, position: Position, surplus: Decimal) -> bool:
+        """The venue would refuse its sale, and where stops lock, the stop would go first, each time anew."""
+        locks = self._broker_of(position.broker_id).capabilities.stop_reserves
+        return locks and not can_be_ordered(position.plan, surplus, position.mark_price)
 
     async def _of(self, position: Position) -> Decimal | None:
         """Filled beyond the order, less what was closed for that before; never more than is open.

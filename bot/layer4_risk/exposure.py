@@ -1,9 +1,9 @@
 """What is at stake: limits used against allowed, and signed exposure per currency, group and strategy. Pure.
 
-Everything is counted twice: what is surely open now, and the worst case (`stakes`).
+Everything is counted twice: what is surely open now, and the worst case (`stakes`, `net_exposure`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +12,7 @@ from bot.config import RiskSettings
 from bot.differences import ForeignStake
 from bot.instruments import BrokerId, InstrumentRegistry
 from bot.layer4_risk.daily_loss import loss_ratio
+from bot.layer4_risk.net_exposure import Exposure, net_exposures
 from bot.layer4_risk.stakes import ZERO, Stake, all_stakes
 from bot.layer4_risk.usage import EVERYWHERE, Books, PastEntry, UsedLimit, used_limits
 from bot.models import (
@@ -26,16 +27,6 @@ from bot.models import (
 )
 
 _UNRESOLVED = (OrderState.SENDING, OrderState.UNKNOWN)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
-    """Signed notional in account currency, long positive: now, and in the worst case."""
-
-    name: str
-    open: Decimal
-    worst: Decimal
-    positions: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +87,9 @@ def risk_report(view: StakeView, registry: InstrumentRegistry) -> RiskReport:
         latches=tuple(view.latches),
         entries_blocked=tuple(each.entries_blocked for each in view.brokers if each.entries_blocked),
         limits=tuple(_limits(view, stakes, registry)),
-        currencies=_summed(stakes, lambda stake: stake.currencies(registry)),
-        groups=_summed(stakes, lambda stake: {stake.group(registry): 1}),
-        strategies=_summed(stakes, lambda stake: {stake.strategy: 1}),
+        currencies=net_exposures(stakes, lambda stake: stake.currencies(registry)),
+        groups=net_exposures(stakes, lambda stake: {stake.group(registry): 1}),
+        strategies=net_exposures(stakes, lambda stake: {stake.strategy: 1}),
         gross_open=sum((abs(each.open) for each in stakes), ZERO),
         gross_worst=sum((abs(each.worst) for each in stakes), ZERO),
         risk_open=sum((each.risk_open for each in stakes), ZERO),
@@ -106,20 +97,6 @@ def risk_report(view: StakeView, registry: InstrumentRegistry) -> RiskReport:
         unknown_orders=tuple(_unknown(each) for each in view.orders if each.state in _UNRESOLVED),
         session_day_began_at=view.session_day_began_at,
     )
-
-
-def _summed(stakes: Sequence[Stake], names_of: Callable[[Stake], Mapping[str, int]]) -> tuple[Exposure, ...]:
-    found: dict[str, Exposure] = {}
-    for stake in stakes:
-        for name, sign in names_of(stake).items():
-            before = found.get(name, Exposure(name=name, open=ZERO, worst=ZERO, positions=0))
-            found[name] = Exposure(
-                name=name,
-                open=before.open + sign * stake.open,
-                worst=before.worst + sign * stake.worst,
-                positions=before.positions + 1,
-            )
-    return tuple(sorted(found.values(), key=lambda each: (-abs(each.worst), each.name)))
 
 
 def _limits(view: StakeView, stakes: Sequence[Stake], registry: InstrumentRegistry) -> Iterable[UsedLimit]:

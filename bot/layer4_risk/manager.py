@@ -119,8 +119,8 @@ class RiskManager:
         """What the account has left when every entry on its way has filled: the venue knows only of what is open."""
         if view.account is None:
             return ZERO
-        on_their_way = (each for each in stakes if each.broker_id == broker_id and each.worst != each.open)
-        taken = (abs(each.worst - each.open) / self._leverage(each.symbol) for each in on_their_way)
+        on_their_way = (each for each in stakes if each.broker_id == broker_id and each.pending)
+        taken = (abs(each.pending) / self._leverage(each.symbol) for each in on_their_way)
         return view.account.equity - view.account.margin_used - sum(taken, ZERO)
 
     def _leverage(self, symbol: Symbol) -> Decimal:
@@ -155,6 +155,7 @@ class RiskManager:
             risk_ratio=self._settings.risk_per_trade_ratio,
             conversion=rate,
             leverage=self._leverage(instrument.symbol),
+            targets=[each.price for each in plan.targets],
         )
         if not size.quantity:
             says = self._too_small(instrument, account, free_margin, size)
@@ -164,7 +165,7 @@ class RiskManager:
     def _too_small(self, instrument: Instrument, account: AccountState, free_margin: Decimal, size: Size) -> str:
         budget = self._settings.risk_per_trade_ratio * account.equity
         return (
-            f"{instrument.symbol}: {size.wanted:.8f} is below the minimum of {instrument.min_quantity}, for a risk of "
+            f"{instrument.symbol}: {size.shortfall or 'nothing can be sized'}, for a risk of "
             f"{budget:.2f} {account.currency} ({self._settings.risk_per_trade_ratio:.2%} of {account.equity:.2f}) at "
             f"{size.unit_risk:.4f} a unit, and {free_margin:.2f} free margin; "
             "trade it with a larger account"

@@ -5,7 +5,6 @@ The gate itself decides with the sized entry in hand; a limit that is not full h
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from bot.instruments import Instrument, InstrumentRegistry, Symbol, counted_as
 from bot.layer4_risk.exposure import RiskReport
@@ -58,7 +57,7 @@ def _full(report: RiskReport, registry: InstrumentRegistry) -> Iterator[Obstacle
         if limit.code in _CORRELATED:
             entries = _correlated(limit, registry)
         elif limit.code == "CURRENCY_EXPOSURE":
-            entries = _adding_to(limit, report, registry)
+            entries = _adding_to(limit, registry)
         elif limit.code in _OF_ITS_SCOPE:
             entries = f"every entry of {limit.scope}"
         else:
@@ -80,10 +79,9 @@ def _correlated(limit: UsedLimit, registry: InstrumentRegistry) -> str:
     return ""
 
 
-def _adding_to(limit: UsedLimit, report: RiskReport, registry: InstrumentRegistry) -> str:
-    currency = limit.name.removeprefix("net ")
-    net = sum((each.worst for each in report.currencies if counted_as(each.name) == currency), Decimal(0))
-    longs, shorts = _pushing(currency, 1 if net >= 0 else -1, registry)
+def _adding_to(limit: UsedLimit, registry: InstrumentRegistry) -> str:
+    currency, _, side = limit.name.removeprefix("net ").rpartition(" ")  # `net_name`
+    longs, shorts = _pushing(currency, Direction(side).sign, registry)
     told = [f"{word} {', '.join(names)}" for word, names in (("long", longs), ("short", shorts)) if names]
     return "; ".join(told)
 

@@ -31,6 +31,11 @@ class Stake:
     risk_open: Decimal
     risk_worst: Decimal
 
+    @property
+    def pending(self) -> Decimal:
+        """What its entry may still add, signed."""
+        return self.worst - self.open
+
     def group(self, registry: InstrumentRegistry) -> str:
         """What it moves together with; an instrument that is not registered is alone."""
         known = self.symbol in registry
@@ -112,7 +117,7 @@ def _of_foreign(held: ForeignStake) -> Stake:
         symbol=held.symbol,
         direction=held.direction,
         strategy=FOREIGN,
-        open=notional,
+        open=ZERO if held.is_order else notional,
         worst=notional,
         risk_open=ZERO,
         risk_worst=ZERO,

@@ -13,7 +13,9 @@ from typing import Final, TypeVar
 
 from bot.config import RiskSettings
 from bot.instruments import BrokerId, InstrumentRegistry, counted_as
+from bot.layer4_risk.net_exposure import net_exposures
 from bot.layer4_risk.stakes import ZERO, Stake
+from bot.models import Direction
 
 EVERYWHERE: Final = "all"
 MINUTE: Final = timedelta(minutes=1)
@@ -25,7 +27,11 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsedLimit:
     """One limit: how much of it is used, in `unit` ("positions", "entries", "x equity", "share"), and the share of
-    `allowed` that this is. None: not known now."""
+    `allowed` that this is. None: not known now.
+
+    `used` is the worst case that entries on their way can lead to. `open`, of limits in money, is what surely is open
+    now in the same unit and on the same side: below zero if that is the other side; None where nothing is told apart.
+    """
 
     code: str
     name: str
@@ -33,6 +39,7 @@ class UsedLimit:
     used: Decimal | None
     allowed: Decimal
     unit: str
+    open: Decimal | None = None
     share: Decimal | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,8 +58,11 @@ class UsedLimit:
 
     @property
     def says(self) -> str:
-        """Used and allowed, for a person."""
-        return f"{self.name} at {self.scope}: {self._text(self.used)} of at most {self._text(self.allowed)}"
+        """Used, allowed, and what of it is open, for a person."""
+        used, allowed = self._text(self.used), self._text(self.allowed)
+        if self.open is None:
+            return f"{self.name} at {self.scope}: {used} of at most {allowed}"
+        return f"{self.name} at {self.scope}: worst case {used} of at most {allowed}, open now {self._text(self.open)}"
 
     def _text(self, value: Decimal | None) -> str:
         if value is None:
@@ -101,6 +111,11 @@ def correlated_name(group: str, direction: str) -> str:
     return f"correlated: {group} {direction}"
 
 
+def net_name(currency: str, direction: str) -> str:
+    """Name of the limit of one currency to one side."""
+    return f"net {currency} {direction}"
+
+
 def _at_broker(books: Books, broker_id: BrokerId) -> Iterator[UsedLimit]:
     settings, equity = books.settings, books.equity.get(broker_id)
     ours = [each for each in books.stakes if each.broker_id == broker_id]
@@ -111,9 +126,12 @@ def _at_broker(books: Books, broker_id: BrokerId) -> Iterator[UsedLimit]:
         name = correlated_name(group, direction)
         yield row("CORRELATED_EXPOSURE", name, count, settings.correlated_at(broker_id), "positions")
     gross = _over(sum((abs(each.worst) for each in ours), ZERO), equity)
-    yield row("GROSS_LEVERAGE", "gross leverage", gross, settings.max_gross_leverage, "x equity")
+    gross_open = _over(sum((abs(each.open) for each in ours), ZERO), equity)
+    yield row("GROSS_LEVERAGE", "gross leverage", gross, settings.max_gross_leverage, "x equity", open_=gross_open)
     at_stops = _over(sum((each.risk_worst for each in ours), ZERO), equity)
-    yield row("OPEN_RISK", "risk if all stops are hit", at_stops, settings.max_open_risk_ratio, "share")
+    at_stops_open = _over(sum((each.risk_open for each in ours), ZERO), equity)
+    allowed_risk = settings.max_open_risk_ratio
+    yield row("OPEN_RISK", "risk if all stops are hit", at_stops, allowed_risk, "share", open_=at_stops_open)
     recent = [each for each in books.entries if each.broker_id == broker_id]
     count = len(_since(recent, books.now - MINUTE))
     yield row("ENTRY_RATE", "entries in a minute", count, settings.max_entries_per_minute, "entries")
@@ -127,13 +145,6 @@ def _at_broker(books: Books, broker_id: BrokerId) -> Iterator[UsedLimit]:
 
 def _everywhere(books: Books) -> Iterator[UsedLimit]:
     settings, registry = books.settings, books.registry
-
-    def row(
-        code: str, name: str, scope: str, used: Decimal | int | None, allowed: Decimal | int, unit: str
-    ) -> UsedLimit:
-        used = None if used is None else Decimal(used)
-        return UsedLimit(code=code, name=name, scope=scope, used=used, allowed=Decimal(allowed), unit=unit)
-
     for (group, direction), count in _counted(books.stakes, lambda each: (each.group(registry), each.direction)):
         name, allowed = correlated_name(group, direction), settings.max_correlated_everywhere
         yield _row("CORRELATED_EVERYWHERE", name, count, allowed, "positions", scope=EVERYWHERE)
@@ -144,26 +155,48 @@ def _everywhere(books: Books) -> Iterator[UsedLimit]:
     for (strategy,), count in _counted(recent, lambda each: (each.strategy,)):
         allowed = settings.max_entries_per_minute_strategy
         yield _row("STRATEGY_RATE", "entries in a minute", count, allowed, "entries", scope=strategy)
-    for currency, net in sorted(_net_by_currency(books).items()):
-        used, allowed_ratio = _over(abs(net), books.total_equity), settings.max_currency_exposure
-        yield _row("CURRENCY_EXPOSURE", f"net {currency}", used, allowed_ratio, "x equity", scope=EVERYWHERE)
+    yield from _currencies(books)
+
+
+def _currencies(books: Books) -> Iterator[UsedLimit]:
+    """Each side that a currency can get to is a limit of its own: an entry is judged on the side that it adds to,
+    however much is on its way on the other. The account's own currency is no exposure: it is what is counted in."""
+    nets = net_exposures(books.stakes, partial(_legs, books.registry))
+    for net in sorted(nets, key=lambda each: each.name):
+        for direction in Direction:
+            farthest = net.farthest(direction)
+            if farthest and net.name != counted_as(books.currency):
+                yield _row(
+                    "CURRENCY_EXPOSURE",
+                    net_name(net.name, direction),
+                    _over(farthest, books.total_equity),
+                    books.settings.max_currency_exposure,
+                    "x equity",
+                    scope=EVERYWHERE,
+                    open_=_over(direction.sign * net.open, books.total_equity),
+                )
+
+
+def _legs(registry: InstrumentRegistry, stake: Stake) -> Mapping[str, int]:
+    """Its currencies as they are counted: of a dollar coin paid in dollars nothing is left."""
+    found: dict[str, int] = defaultdict(int)
+    for name, sign in stake.currencies(registry).items():
+        found[counted_as(name)] += sign
+    return found
 
 
 def _row(
-    code: str, name: str, used: Decimal | int | None, allowed: Decimal | int, unit: str, *, scope: str
+    code: str,
+    name: str,
+    used: Decimal | int | None,
+    allowed: Decimal | int,
+    unit: str,
+    *,
+    scope: str,
+    open_: Decimal | None = None,
 ) -> UsedLimit:
     known = None if used is None else Decimal(used)
-    return UsedLimit(code=code, name=name, scope=scope, used=known, allowed=Decimal(allowed), unit=unit)
-
-
-def _net_by_currency(books: Books) -> Mapping[str, Decimal]:
-    """Signed, in the worst case. The account's own currency is no exposure: it is what is counted in."""
-    found: dict[str, Decimal] = defaultdict(lambda: ZERO)
-    for stake in books.stakes:
-        for name, sign in stake.currencies(books.registry).items():
-            found[counted_as(name)] += sign * stake.worst
-    found.pop(counted_as(books.currency), None)
-    return found
+    return UsedLimit(code=code, name=name, scope=scope, used=known, allowed=Decimal(allowed), unit=unit, open=open_)
 
 
 def _counted(things: Sequence[T], names_of: Callable[[T], tuple[str, ...]]) -> list[tuple[tuple[str, ...], int]]:

@@ -152,7 +152,8 @@ class ReplayEngine:
         account = await parts.venue.account()
         positions = parts.book.open_of(self._series.symbol)
         self.equity.settle(k, float(account.equity))
-        await parts.drawdown.observe([account], len(positions), parts.clock.now())
+        brokers = [account.broker_id]
+        await parts.drawdown.observe([account], len(positions), parts.clock.now(), brokers=brokers)
         self.refit()
         self.equity.hold(k + 1, float(account.balance), positions)
         self._asleep_from = k + 1

@@ -18,11 +18,12 @@ from bot.instruments import Instrument
 from bot.models import Direction, ExitPlan, Target, Trail, TrailKind
 
 DEADLINE_REASONS: Final = ("TIMEOUT", "SESSION_END")
+NO_STOP: Final = Decimal(0)
 STOP_REASONS: Final = ("STOP", "DRAWDOWN")
 TARGET_REASONS: Final = ("BASKET_TP",)
 KEYS: Final = (
     *("side", "direction", "entry", "quantity", "stop", "targets", "break_even", "trail", "deadline"),
-    *("deadline_reason", "stop_reason", "target_reason", "tick", "step", "min_qty"),
+    *("deadline_reason", "stop_reason", "target_reason", "tick", "step", "min_qty", "min_notional"),
 )
 _TRAIL_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "percent": ("kind", "distance", "activation"),
@@ -50,6 +51,11 @@ class WrittenPlan:
         return self.entry
 
 
+def has_stop(plan: ExitPlan) -> bool:
+    """False for a basket whose drawdown no price reaches: its stop is 0, as `basket_plan` has it (SPEC 16, X <= 0)."""
+    return plan.stop > 0
+
+
 class _Faults:
     """Speaks of one file."""
 
@@ -64,7 +70,7 @@ class _Faults:
 def parse_exit_plan(text: bytes, name: str, instrument: Instrument | None = None) -> WrittenPlan:
     """The plan in a file's text; `name` is the file's in messages. Raises DataError.
 
-    `tick`, `step` and `min_qty` may be left out where an instrument is given.
+    `tick`, `step`, `min_qty` and `min_notional` may be left out where an instrument is given.
     """
     faults = _Faults(name)
     written = _Object(_content(text, faults), "", KEYS, faults)
@@ -74,12 +80,17 @@ def parse_exit_plan(text: bytes, name: str, instrument: Instrument | None = None
     targets = _targets(written)
     plan = ExitPlan(
         direction=direction,
-        stop=written.number("stop", above=Decimal(0)),
+        stop=NO_STOP if written.is_null("stop") else written.number("stop", above=Decimal(0)),
         targets=targets,
         tick=tick,
         quantity_step=step,
         min_quantity=written.number(
             "min_qty", least=Decimal(0), default=instrument.min_quantity if instrument else step
+        ),
+        min_notional=written.number(
+            "min_notional",
+            least=Decimal(0),
+            default=instrument.min_quantity_times_price if instrument else Decimal(0),
         ),
         trail=_trail(written, targets),
         deadline=_deadline(written),
@@ -87,6 +98,8 @@ def parse_exit_plan(text: bytes, name: str, instrument: Instrument | None = None
         stop_reason=written.word("stop_reason", STOP_REASONS, default="STOP"),
         target_reason=written.word("target_reason", TARGET_REASONS, default=""),
     )
+    if not has_stop(plan):
+        _check_unstopped(plan, written)
     plan = _with_break_even(plan, written)
     quantity = written.number("quantity", above=Decimal(0))
     entry = None if written.get("entry") is None else written.number("entry", above=Decimal(0))
@@ -151,6 +164,10 @@ class _Object:
     def get(self, key: str) -> Any:
         """The value; None where the key is missing, too."""
         return self._content.get(key)
+
+    def is_null(self, key: str) -> bool:
+        """It is there, as null: what is left out by mistake is not meant."""
+        return key in self._content and self._content[key] is None
 
     def number(
         self,
@@ -312,9 +329,24 @@ def _deadline(written: _Object) -> datetime | None:
 # -------------------------------------------------------------------------------------------------- what must fit what
 
 
+def _check_unstopped(plan: ExitPlan, written: _Object) -> None:
+    """Only a long basket may be without a stop: the drawdown price of a short one lies above its average, always."""
+    refuse = written.faults.refuse
+    if plan.target_reason not in TARGET_REASONS or not plan.targets:
+        refuse(
+            "stop is null, which only a basket may have: one with target_reason BASKET_TP and a target; "
+            "write the price of the stop"
+        )
+    if plan.direction is Direction.SHORT:
+        refuse("stop is null, and the drawdown price of a short basket is always above its entry; write it as the stop")
+    for key in ("break_even", "trail"):
+        if written.get(key) is not None:
+            refuse(f"{key} is given, and a basket without a stop has none; write null")
+
+
 def _check_order(plan: ExitPlan, faults: _Faults) -> None:
     """Targets nearest first, and all beyond the stop; a stop that its tick does not round away to nothing."""
-    if plan.tick > plan.stop:
+    if has_stop(plan) and plan.tick > plan.stop:
         faults.refuse(f"tick {plan.tick} is larger than the stop {plan.stop}; write the smallest price step")
     sign, side = plan.direction.sign, plan.direction.value
     prices = [each.price for each in plan.targets]

@@ -19,7 +19,7 @@ from bot.layer1_data.feeds.tick_files import TickSeries
 from bot.layer3_execution.exits import Close, ExitAction, ExitState, MoveStop, first_risk, on_candle, on_quote
 from bot.models import CandleSeries, Direction, ExitPlan, Floats, Trail, TrailKind, decimal_of
 from bot.replay.detection import plain
-from bot.replay.exit_plan_file import WrittenPlan
+from bot.replay.exit_plan_file import WrittenPlan, has_stop
 
 NO_SPREAD: Final = Spread()
 _FIRST_LOOK: Final = 64
@@ -77,8 +77,10 @@ class Trial:
         return sum((sign * (each.price - self.entry) * each.quantity for each in self.closes), Decimal(0))
 
     @property
-    def r_multiple(self) -> Decimal:
-        """The result in multiples of what the whole quantity risked at its first stop."""
+    def r_multiple(self) -> Decimal | None:
+        """The result in multiples of what the whole quantity risked at its first stop; None if it had no stop."""
+        if not has_stop(self.plan):
+            return None
         return self.pnl / (self.quantity * first_risk(self.plan, self.entry))
 
 
@@ -146,7 +148,7 @@ def try_plan(written: WrittenPlan, prices: Prices, progress: Progress = lambda _
 
 def trial_json(trial: Trial) -> dict[str, Any]:
     """The trial as JSON types; numbers have 12 significant digits."""
-    state = trial.state
+    state, multiple = trial.state, trial.r_multiple
     found: dict[str, Any] = plain(
         {
             "entry": float(trial.entry),
@@ -165,11 +167,11 @@ def trial_json(trial: Trial) -> dict[str, Any]:
                 for each in trial.stops
             ],
             "remaining": float(state.quantity),
-            "stop": float(state.stop),
+            "stop": float(state.stop) if has_stop(trial.plan) else None,
             "targets_hit": state.targets_hit,
             "best": float(state.best),
             "pnl": float(trial.pnl),
-            "r_multiple": float(trial.r_multiple),
+            "r_multiple": None if multiple is None else float(multiple),
             "looked_at": trial.looked_at,
         }
     )

@@ -88,6 +88,10 @@ class StorePort:
         setattr(self, name, call)
         return call
 
+    async def check_writer(self) -> None:
+        """What the process knows by itself: nothing goes over the network."""
+        self._database.check_writer()
+
 
 _WRITES = (
     *("record", "update", "transition", "save", "append", "set", "resume", "put", "end", "ensure", "judged"),
@@ -173,6 +177,10 @@ class Database:
         await self._connected()
         if self._loop.time() < self.read_only_until:
             raise DatabaseUnavailable("the database did not do it: read-only transaction; nothing was stored")
+        self.check_writer()
+
+    def check_writer(self) -> None:
+        """Raises NotTheWriter where another process has taken over."""
         if self.is_fenced and PROCESS.get() not in (WORLD, self.writer):
             raise NotTheWriter("another daemon has taken over this database; nothing was stored")
 

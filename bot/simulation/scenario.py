@@ -121,7 +121,7 @@ class Scenario:
             symbols=tuple(Symbol(each) for venue in sorted(venues) for each in _SYMBOLS[venue][:many]),
             safety_s=float(dice.choice((75, 75, 135))),
             tick_s=dice.choice((1.0, 1.9, 3.1)),
-            monitor_s=dice.choice((3.0, 5.0, 10.0)),
+            monitor_s=dice.choice((3.0, 5.0, 10.0, 120.0)),
             analysis_s=dice.choice((3.0, 7.0)),
             max_positions=dice.choice((1, 2, 2, 5)),
             fills_in_parts=tape.fires("B4"),

@@ -32,6 +32,7 @@ def adoption_terms(
             tick=instrument.tick,
             quantity_step=instrument.quantity_step,
             min_quantity=instrument.min_quantity,
+            min_notional=instrument.min_quantity_times_price,
         )
         return AdoptionTerms(price=price, plan=plan, value_per_point=rate * instrument.contract_size)
 

@@ -17,12 +17,13 @@ from bot.models import CandleSeries, Timeframe
 NO_SYMBOL: Final = Symbol("")
 
 
-def read_any_candles(path: Path, timeframe: str, symbol: str | None) -> CandleSeries:
-    """The whole file. Without a symbol nobody knows which holes were scheduled, so all candles are one segment.
+def read_any_candles(path: Path, timeframe: str | None, symbol: str | None) -> CandleSeries:
+    """The whole file; without a timeframe as what its rows tell.
 
+    Without a symbol nobody knows which holes were scheduled, so all candles are one segment.
     Raises UsageError or DataError.
     """
-    length, now = Timeframe.parse(timeframe), SystemClock().now()
+    length, now = None if timeframe is None else Timeframe.parse(timeframe), SystemClock().now()
     if symbol is None:
         series = read_candles(path, NO_SYMBOL, length, asset_class=AssetClass.CRYPTO, now=now)
         return dataclasses.replace(series, segment=np.zeros(len(series), dtype=np.int64))

@@ -117,6 +117,10 @@ class TimedReconciler:
         finally:
             self._seconds.labels(broker_id).observe(self._clock.monotonic() - begun_s)
 
+    async def resolve(self, broker_id: BrokerId) -> bool:
+        """What `Reconciler.resolve` answers."""
+        return await self._reconciler.resolve(broker_id)
+
 
 class TimedFeed:
     """Polls as the feed does, and notes how late each candle came."""

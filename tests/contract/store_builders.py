@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from bot.instruments import BINANCE, OANDA, Symbol
+from bot.instruments import BINANCE, OANDA, BrokerId, Currency, Symbol
 from bot.models import (
+    AccountState,
     ClientOrderId,
     Direction,
     DivergenceClaim,
@@ -236,6 +237,19 @@ def snapshot(minutes: float = 0, equity: str = "10000") -> PortfolioSnapshot:
     """Equity at one instant."""
     money = Decimal(equity)
     return PortfolioSnapshot(at=at(minutes), equity=money, balance=money, open_positions=1, peak=Decimal(10500))
+
+
+def account_state(broker_id: BrokerId = OANDA, equity: str = "10000", *, minutes: float = 0) -> AccountState:
+    """One account at one instant, with an open gain of half a cent."""
+    money = Decimal(equity)
+    return AccountState(
+        broker_id=broker_id,
+        currency=Currency("USD"),
+        balance=money - Decimal("0.005"),
+        equity=money,
+        margin_used=Decimal("12.50"),
+        at=at(minutes),
+    )
 
 
 def setup(name: str = "s1", *, minutes: float = 0, symbol: str = "EUR_USD") -> TradingSetup:

@@ -8,8 +8,9 @@ import pytest_asyncio
 
 from bot.config import Settings
 from bot.database.memory import MemoryStores
+from bot.differences import Answer, AnswerKind, AnswerState, Difference
 from bot.instruments import BINANCE, InstrumentRegistry, Symbol
-from bot.models import CandleSeries, JournalEntry, OrderState, Timeframe
+from bot.models import CandleSeries, ClientOrderId, JournalEntry, OrderState, PositionId, SignalId, Timeframe
 from bot.wiring.core import TradingCore, trading_core
 from tests.builders import series
 from tests.contract.test_binance_faults import BOUGHT, BTC, Desk, entry
@@ -42,6 +43,33 @@ class TradingDesk(Desk):
             environment="p",
         )
         await self.core.tracker.load()
+        await self.core.answers.load()
+
+    async def differences(self) -> list[Difference]:
+        """What one comparison finds that nobody has answered."""
+        report = await self.core.reconciler.run(BINANCE)
+        assert report.complete, report.error
+        return [each for each in report.differences if each.is_open]
+
+    async def ignore(self, found: Difference) -> None:
+        """Give that answer as the command line does, without carrying it out."""
+        await self.stores.answers.give(
+            Answer(
+                broker_id=BINANCE,
+                difference_id=found.id,
+                fingerprint=found.fingerprint,
+                kind=AnswerKind.IGNORE,
+                about=found.kind,
+                subject=found.subject,
+                says=found.theirs,
+                by="ada",
+                at=self.clock.now(),
+            )
+        )
+
+    def others(self, quantity: str) -> None:
+        """Somebody else pays bitcoins in."""
+        self.venue.book.wallet.add("BTC", Decimal(quantity))
 
     async def record(self, written: JournalEntry) -> None:
         """The journal."""
@@ -120,3 +148,99 @@ async def test_an_entry_that_never_arrived_ends_once_the_venue_can_no_longer_tak
     row = await trading.stores.orders.order(entry().client_order_id)
     assert row.state is OrderState.NOT_PLACED
     assert trading.core.book.positions() == ()
+
+
+# ------------------------------------------------------------------------------------------- what is not ours
+
+
+async def test_coins_of_others_may_be_left_alone_whatever_the_market_does_and_stay_so_after_a_restart(
+    trading: TradingDesk,
+) -> None:
+    trading.others("0.5")
+    (found,) = await trading.differences()
+    assert (found.subject, found.answers) == ("foreign:BTC", (AnswerKind.IGNORE,))
+    assert found.theirs == "long 0.50000 (from 0.36 to 0.76 counts as the same)"
+
+    await trading.ignore(found)
+    trading.price("51000", "51010")
+    await trading.core.answers.attend()
+    (answer,) = await trading.stores.answers.recent(1)
+    assert (answer.state, answer.outcome) == (AnswerState.DONE, "left alone, counted in exposure")
+
+    trading.price("52000", "52010")
+    assert await trading.differences() == []
+    await trading.restart()
+    assert await trading.differences() == []
+    (stake,) = trading.core.reconciler.foreign.all()
+    assert (stake.quantity, stake.price) == (Decimal("0.5"), Decimal(52_005))
+    assert trading.incidents() == ["foreign position"]
+
+
+async def test_coins_of_others_that_were_left_alone_are_asked_about_again_when_there_are_many_more_of_them(
+    trading: TradingDesk,
+) -> None:
+    trading.others("0.5")
+    await trading.ignore((await trading.differences())[0])
+    await trading.core.answers.attend()
+
+    trading.others("0.1")
+    assert await trading.differences() == []
+    trading.others("0.4")
+    (found,) = await trading.differences()
+
+    assert found.theirs == "long 1.00000 (from 0.76 to 1.6 counts as the same)"
+
+
+async def test_what_the_fees_of_our_trades_leave_behind_is_nobodys_position(trading: TradingDesk) -> None:
+    for count in range(5):  # 0.0000077 of each 0.0123 stay there, and two of those are a step
+        name = ClientOrderId(f"TBp{count:016d}")
+        await trading.core.engine.submit(
+            entry(
+                quantity=Decimal("0.0123"),
+                client_order_id=ClientOrderId(f"{name}E00"),
+                stop_order_id=ClientOrderId(f"{name}S00"),
+                position_id=PositionId(name),
+                signal_id=SignalId(name),
+            )
+        )
+        (position,) = trading.core.book.positions()
+        await trading.core.engine.reduce(position, position.quantity, None, "TIME")
+
+    assert trading.venue.book.wallet.total["BTC"] == Decimal("0.0000385")
+    assert await trading.differences() == []
+    assert await trading.broker.positions() == ()
+
+
+async def test_what_the_fees_leave_behind_does_not_ask_again_about_coins_that_were_left_alone(
+    trading: TradingDesk,
+) -> None:
+    trading.others("1")
+    await trading.ignore((await trading.differences())[0])
+    await trading.core.answers.attend()
+
+    trading.others("0.0000385")
+
+    assert [each.quantity for each in await trading.broker.positions()] == [Decimal("1.00003")]
+    assert await trading.differences() == []
+
+
+async def test_coins_count_from_the_worth_that_can_be_sold_and_until_they_are_worth_half_of_it(
+    trading: TradingDesk,
+) -> None:
+    trading.others("0.0001")
+    told = []
+    for bid in (49_000, 50_000, 49_000, 26_000, 24_000, 49_000, 50_000):  # 4.9, 5.0, 4.9, 2.6, 2.4, 4.9, 5.0
+        trading.price(str(bid), str(bid + 10))
+        told.append(len(await trading.broker.positions()))
+
+    assert told == [0, 1, 1, 1, 0, 0, 1]
+
+
+async def test_coins_of_which_nobody_tells_whether_they_can_be_sold_count(trading: TradingDesk) -> None:
+    trading.others("0.00002")
+    trading.venue.fail(Fault.REQUEST_LOST, "GET exchangeInfo")
+
+    counted = await trading.broker.positions()
+    known = await trading.broker.positions()
+
+    assert ([each.quantity for each in counted], known) == ([Decimal("0.00002")], ())

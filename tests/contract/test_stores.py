@@ -15,6 +15,7 @@ from bot.interfaces import Stores
 from bot.models import ClientOrderId, OrderRole, OrderState, OutcomeVerdict, PositionId, SignalId, TaskId, TaskState
 from tests.contract.store_builders import (
     EUR_USD,
+    account_state,
     at,
     closed,
     entry_of_journal,
@@ -583,6 +584,20 @@ async def test_the_latest_snapshot_is_the_newest_and_of_equal_ones_the_last_adde
         await stores.snapshots.append(each)
     assert await stores.snapshots.latest() == snapshot(2, "2")
     assert await stores.snapshots.since(at(0), 9) == [snapshot(1, "3"), snapshot(2, "1"), snapshot(2, "2")]
+
+
+async def test_the_latest_snapshot_tells_each_account_and_a_curve_does_not(stores: Stores) -> None:
+    # Arrange
+    accounts = (account_state(OANDA, "4000.10", minutes=2.5), account_state(BINANCE, "-0.30", minutes=-9000))
+    whole = replace(snapshot(3), accounts=accounts)
+
+    # Act
+    await stores.snapshots.append(replace(snapshot(2), accounts=accounts[:1]))
+    await stores.snapshots.append(whole)
+
+    # Assert
+    assert await stores.snapshots.latest() == whole
+    assert await stores.snapshots.since(at(0), 9) == [snapshot(2), snapshot(3)]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8, 100])

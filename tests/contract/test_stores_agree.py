@@ -22,6 +22,7 @@ from bot.models import (
     KillState,
     OrderRole,
     OrderState,
+    PortfolioSnapshot,
     Position,
     PositionId,
     SignalId,
@@ -30,6 +31,7 @@ from bot.models import (
 )
 from bot.reports import Before, OrderFilter, SignalFilter, TradeFilter, TradeGroup
 from tests.contract.store_builders import (
+    account_state,
     at,
     entry_of_journal,
     fill,
@@ -146,6 +148,10 @@ def kill_row(level: KillLevel, cause: KillCause, broker_id: BrokerId | None) -> 
     return KillState(level=level, by="ada", cause=cause, reason="why not", at=at(2), broker_id=broker_id)
 
 
+def snapshot_of_one(minute: int, equity: int) -> PortfolioSnapshot:
+    return replace(snapshot(minute, str(equity)), accounts=(account_state(OANDA, str(equity), minutes=minute),))
+
+
 # By store, because what one store answers does not depend on the others, and random calls spread over all meet nowhere.
 OPERATIONS: Mapping[str, st.SearchStrategy[Operation]] = {
     "orders": intents()
@@ -161,7 +167,7 @@ OPERATIONS: Mapping[str, st.SearchStrategy[Operation]] = {
     "outcomes": st.builds(lambda n, m, d: outcome(n, minutes=m, done=d), signal_names, minutes, st.booleans()).map(
         lambda row: Operation(f"outcome {row.signal_id}", lambda s: s.outcomes.save(row))
     ),
-    "snapshots": st.builds(lambda m, e: snapshot(m, str(e)), minutes, st.integers(1, 9)).map(
+    "snapshots": st.builds(snapshot_of_one, minutes, st.integers(1, 9)).map(
         lambda row: Operation(f"snapshot {row.at}", lambda s: s.snapshots.append(row))
     ),
     "kills": st.builds(

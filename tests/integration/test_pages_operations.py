@@ -19,7 +19,7 @@ from bot.dashboard.live import TICK_S
 from bot.dashboard.pages import PAGES
 from bot.dashboard.routes import DECLARED
 from bot.dashboard.views.alerts_page import WayRow
-from bot.differences import Reconciliation
+from bot.differences import ClassCounts, Reconciliation
 from bot.instruments import IG, OANDA
 from bot.layer5_monitoring.checkup import Checkup
 from bot.layer5_monitoring.logger import Redactor
@@ -159,12 +159,16 @@ async def test_a_broker_that_is_silent_and_one_whose_entries_are_blocked_are_tol
     fine = replace(
         silent, broker_id=OANDA, compared_at=NOW - timedelta(seconds=90), complete=True, error="", matched=3, blocked=""
     )
+    fine = replace(fine, classes=ClassCounts(entries=1, exits=0, stops=1, positions=1, fills=0))
     async with served(reconciliations=lambda: (silent, fine)) as daemon:
         await daemon.enter()
         _, page = await daemon.get("/checkup")
 
     assert row_of(page, "ig is not reconciled yet").startswith("ig ✕ no answer no answer within 10 s ! blocked")
-    assert row_of(page, ">oanda<") == "oanda ✓ answers ✓ open 2025-03-04 13:58:35 1 min 30 s 3 0"
+    assert row_of(page, ">oanda<") == (
+        "oanda ✓ answers ✓ open 2025-03-04 13:58:35 1 min 30 s "
+        "3 entries 1, exits 0, stops 1, positions 1; fills 0 new; balances not compared 0"
+    )
 
 
 async def test_the_rung_of_the_analyst_and_the_versions_are_told() -> None:

@@ -312,6 +312,7 @@ async def test_risk_shows_each_limit_used_against_allowed_and_the_worst_case(dae
     assert "positions ✓ free, 40 % 2 5" in text
     assert "By currency" in text
     assert "something is on its way" in text
+    assert "open now" in text, "of a limit in money: what is open, beside the worst case"
     assert "a second entry of divergence:EUR_USD:1h its short EUR_USD is open" in text
 
 

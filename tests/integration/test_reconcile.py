@@ -89,6 +89,10 @@ async def test_foreign_positions_are_adopted_flattened_or_ignored_by_id_and_a_ki
     until(lambda: again.api("/health")["status"] == "ok")
     assert reconcile(data).returncode == 0
     assert "ignored by" in reconcile(data).stdout
+    (ig,) = json.loads(reconcile(data, "--broker", "ig", "--json").stdout)
+    assert ig["classes"]["positions"] >= 1  # the adopted one, and what the bot has bought meanwhile
+    assert ig["classes"]["balances"] is None
+    assert "balances not compared" in reconcile(data, "--broker", "ig").stdout
     assert [each["strategy"] for each in again.api("/api/positions")["open"]].count("adopted") == 1
 
 

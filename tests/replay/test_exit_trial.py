@@ -19,10 +19,11 @@ from bot.errors import DataError
 from bot.instruments import Spread, default_registry
 from bot.layer1_data.feeds.recorded import load, recordings
 from bot.layer1_data.feeds.tick_files import TickSeries
+from bot.layer3_execution.exit_plans import Basket, BasketExits, basket_plan
 from bot.layer3_execution.exits import ExitState, MoveStop
 from bot.models import CandleSeries, Direction, ExitPlan, Trail, TrailKind, decimal_of
 from bot.replay.exit_plan_file import WrittenPlan, parse_exit_plan
-from bot.replay.exit_trial import CandlePrices, Prices, TickPrices, quiet_band, try_plan
+from bot.replay.exit_trial import CandlePrices, Prices, TickPrices, quiet_band, trial_json, try_plan
 from tests.builders import START, instrument, plan, series
 from tests.replay.commands import as_file, settle_in
 from tests.unit.layer3_execution.test_exits import plans
@@ -207,6 +208,95 @@ def test_mid_candles_stop_a_long_half_a_spread_earlier() -> None:
 def test_an_open_entry_on_the_wrong_side_of_the_stop_is_refused_when_the_price_is_known() -> None:
     with pytest.raises(DataError, match=r"stop 98 of a long is not below its entry 97.5 \(the first price\)"):
         try_plan(parsed({"entry": None}), TickPrices(ticks_of([97.0]), Direction.LONG))
+
+
+# ------------------------------------------------------------------------------------------------ a basket without stop
+
+BASKET: Final[dict[str, Any]] = {
+    "side": "long",
+    "entry": 1995,
+    "quantity": 20,
+    "stop": None,
+    "targets": [[1997, 1]],
+    "stop_reason": "DRAWDOWN",
+    "target_reason": "BASKET_TP",
+    "tick": 0.01,
+    "step": 1,
+}
+
+
+def basket(**changes: Any) -> WrittenPlan:
+    """The basket of golden example 18 with so much balance that no price loses its share: X is -505."""
+    return parse_exit_plan(json.dumps({**BASKET, **changes}).encode(), "PLAN.json")
+
+
+def basket_closes(*candles: tuple[float, float, float, float]) -> list[tuple[int, Decimal, Decimal, str]]:
+    trial = try_plan(basket(), CandlePrices(series(list(candles)), Direction.LONG))
+    return [(each.index, each.price, each.quantity, each.reason) for each in trial.closes]
+
+
+def test_a_written_basket_without_a_stop_is_the_plan_that_is_traded_live() -> None:
+    gold = instrument("XAU_USD")
+    rich = Basket(average=Decimal(1995), quantity=Decimal(20), balance=Decimal(100_000), conversion=Decimal(1))
+    exits = BasketExits(take_profit_points=Decimal(200), take_profit_ratio=None, max_drawdown_ratio=Decimal("0.5"))
+    live = basket_plan(instrument=gold, direction=Direction.LONG, basket=rich, exits=exits)
+    content = {key: value for key, value in BASKET.items() if key not in ("tick", "step")}
+    assert parse_exit_plan(json.dumps(content).encode(), "PLAN.json", gold).plan == live
+
+
+def test_no_fall_closes_a_basket_without_a_stop_and_its_target_closes_all_of_it_bar_by_bar() -> None:
+    fall = (1995.0, 1996.99, 0.01, 0.02)  # far beyond 1745, where half of 10 000 would be lost
+    assert basket_closes(fall, fall) == []
+    assert basket_closes(fall, (5.0, 1996.99, 1.0, 1990.0), (1990.0, 1997.0, 1.0, 1.0)) == [
+        (2, Decimal(1997), Decimal(20), "BASKET_TP")  # touched is reached, however low the candle was
+    ]
+    assert basket_closes(fall, (1999.0, 2001.0, 1990.0, 1995.0)) == [
+        (1, Decimal(1997), Decimal(20), "BASKET_TP")  # an open beyond it fills no better
+    ]
+
+
+def test_a_deadline_closes_a_basket_without_a_stop_at_the_close_of_its_candle() -> None:
+    written = basket(deadline=(START + timedelta(hours=2)).isoformat())
+    trial = try_plan(written, CandlePrices(series([(1995, 1996, 3, 4), (4, 5, 2, 3), (3, 1999, 3, 4)]), Direction.LONG))
+    assert [(each.index, each.price, each.reason) for each in trial.closes] == [(1, Decimal(3), "TIMEOUT")]
+
+
+def test_quotes_close_a_basket_without_a_stop_at_its_target_only() -> None:
+    trial = try_plan(basket(), TickPrices(ticks_of([1995.0, 0.01, 1996.99, 1997.5]), Direction.LONG))
+    assert [(each.index, each.price, each.reason) for each in trial.closes] == [(3, Decimal(1997), "BASKET_TP")]
+
+
+def test_without_a_stop_there_is_no_r_and_the_answer_has_null_for_both() -> None:
+    trial = try_plan(basket(), TickPrices(ticks_of([1995.0, 1997.5]), Direction.LONG))
+    told = trial_json(trial)
+    assert (trial.pnl, trial.r_multiple) == (Decimal(40), None)
+    assert (told["stop"], told["r_multiple"], told["pnl"]) == (None, None, 40.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"target_reason": None}, "stop is null, which only a basket may have: one with target_reason BASKET_TP and a"),
+        ({"targets": []}, "stop is null, which only a basket may have"),
+        ({"side": "short", "targets": [[1993, 1]]}, "stop is null, and the drawdown price of a short basket is always"),
+        ({"break_even": {"target": 1}}, "break_even is given, and a basket without a stop has none; write null"),
+        ({"trail": {"kind": "percent", "distance": 0.01}}, "trail is given, and a basket without a stop has none"),
+        ({"trail": {"kind": "progressive"}}, "trail is given, and a basket without a stop has none"),
+        ({"stop": 0}, "stop is 0; it must be above 0"),
+        ({"stop": False}, "stop is false, not a number"),
+    ],
+)
+def test_no_stop_is_for_long_baskets_only_and_says_so(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError) as caught:
+        basket(**changes)
+    assert str(caught.value).startswith("PLAN.json: ")
+    assert says in str(caught.value)
+
+
+def test_an_absent_stop_is_not_the_same_as_null() -> None:
+    content = {key: value for key, value in BASKET.items() if key != "stop"}
+    with pytest.raises(DataError, match="key stop is missing; add it"):
+        parse_exit_plan(json.dumps(content).encode(), "PLAN.json")
 
 
 # ---------------------------------------------------------------------------------------------------- the written plan
@@ -415,9 +505,9 @@ def test_a_registered_symbol_shifts_mid_candles_and_says_so(
 @pytest.mark.parametrize(
     ("words", "says", "code"),
     [
-        ((), "name either --candles FILE with --timeframe, or --ticks FILE", 2),
+        ((), "name either --candles FILE or --ticks FILE", 2),
         (("--candles", "a.csv", "--ticks", "b.csv"), "name either", 2),
-        (("--candles", "a.csv"), "--candles needs --timeframe", 2),
+        (("--candles", "a.csv"), "a.csv: no such file", 2),
         (("--ticks", "b.csv", "--timeframe", "1h"), "remove it", 2),
         (("--ticks", "b.csv"), "b.csv: no such file", 2),
         (("--ticks", "b.csv", "--symbol", "EURO"), "symbol 'EURO' is not in the registry", 2),
@@ -433,6 +523,31 @@ def test_a_wrong_call_ends_with_one_line(
 ) -> None:
     assert run(*words)[0] == code
     assert says in capsys.readouterr().err
+
+
+def test_the_length_of_the_candles_is_taken_from_their_file_and_said(
+    run: Callable[..., tuple[int, dict[str, Any]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = candle_file(tmp_path, series([*CANDLES, *CANDLES]))
+    part = ("--candles", path, "--from", "1", "--rows", "1")
+    code, found = run(*part)
+    assert (code, found["looked_at"]) == (0, 1)
+    assert "read as 1h candles, as their times tell" in capsys.readouterr().err
+    assert run(*part, "--timeframe", "1h") == (0, found)
+    assert "as their times tell" not in capsys.readouterr().err
+
+
+def test_a_timeframe_that_the_rows_contradict_is_refused_and_so_are_rows_that_tell_none(
+    run: Callable[..., tuple[int, dict[str, Any]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = candle_file(tmp_path, series(CANDLES * 5))
+    assert run("--candles", path, "--timeframe", "4h")[0] != 0
+    assert "candles.csv: was asked for as 4h, but 9 of its 9 steps are 3600 s" in capsys.readouterr().err
+    one = candle_file(tmp_path, series(CANDLES[1:]))
+    assert run("--candles", one)[0] != 0
+    told = capsys.readouterr().err
+    assert "candles.csv: has one candle, and that does not tell its timeframe; name it with --timeframe" in told
+    assert run("--candles", one, "--timeframe", "1h")[0] == 0
 
 
 @pytest.mark.parametrize(("first", "rows"), [("2", None), ("-1", None), ("0", "0")])
@@ -455,6 +570,19 @@ def test_without_json_a_person_gets_a_table(
     told = capsys.readouterr().out
     assert "closed: TARGET_1" in told
     assert "1.67 R; nothing is left" in told
+
+
+def test_a_person_is_told_that_nothing_rests_for_a_basket_without_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settle_in(tmp_path, monkeypatch)
+    (tmp_path / "PLAN.json").write_text(json.dumps(BASKET))
+    path = candle_file(tmp_path, series([(1995, 1996, 3, 4), (4, 5, 2, 3)]))
+    assert main(["exits", "--plan", "PLAN.json", "--candles", path]) == 0
+    told = capsys.readouterr()
+    assert "no stop can rest at the venue" in told.err
+    assert "long 20 at 1995, without a stop" in told.out
+    assert "result before costs 0; 20 is still open without a stop" in told.out
 
 
 def test_every_registered_instrument_can_give_a_plan_its_steps() -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from loguru import logger
 
 from bot.clock import ManualClock
 from bot.config import Settings
@@ -31,6 +32,9 @@ from bot.models import (
     Fill,
     JobHealth,
     JournalEntry,
+    KillCause,
+    KillLevel,
+    OrderState,
     PositionId,
     Quote,
     SignalId,
@@ -90,11 +94,11 @@ class Listener:
 class House:
     """Two venues, EUR_USD at oanda and SOL/USDT at binance, and the supervisor over both."""
 
-    def __init__(self) -> None:
+    def __init__(self, stores: MemoryStores | None = None) -> None:
         self.clock = ManualClock(BEGIN)
         registry = InstrumentRegistry([EUR, SOL])
         self.oanda, self.binance = self.broker(EUR), self.broker(SOL)
-        self.stores = MemoryStores()
+        self.stores = stores or MemoryStores()
         self.journal: list[JournalEntry] = []
         router = BrokerRouter([self.oanda, self.binance], registry)
         cache, self.gate, settings = CandleCache(registry), EntryGate(), Settings()
@@ -257,10 +261,10 @@ async def test_a_venue_that_keeps_us_waiting_keeps_no_other_one_from_being_looke
     starting = asyncio.ensure_future(house.supervisor.start())
     await house.turns()
     names = house.supervisor._parts.scheduler.names  # type: ignore[attr-defined]
-    assert (starting.done(), names) == (False, ["monitor binance", "protection binance"])
+    assert (starting.done(), names) == (False, ["monitor binance", "protection binance", "resolver binance"])
     answered.set()
     await starting
-    assert {"monitor oanda", "protection oanda"} <= set(names)
+    assert {"monitor oanda", "protection oanda", "resolver oanda"} <= set(names)
     await house.supervisor.stop()
 
 
@@ -356,6 +360,101 @@ async def test_equity_falls_and_the_kill_switch_latches() -> None:
     house.oanda.venue._ledger.balance -= Decimal(400_000)
     await house.monitor()
     assert "below its peak" in (await house.stores.kills.current()).reason
+
+
+async def test_a_venue_that_is_silent_since_the_start_does_not_switch_the_drawdown_limit_off() -> None:
+    # Arrange
+    before = House()
+    await before.monitor()
+    house = House(before.stores)
+    house.binance.failing.add("account")
+    await house.monitor()
+    pressed_before = await house.stores.kills.active()
+
+    # Act
+    house.oanda.venue._ledger.balance -= Decimal(320_000)  # 16 % of both
+    await house.monitor()
+
+    # Assert
+    assert pressed_before == ()
+    held = await house.stores.kills.current()
+    assert (held.level, held.cause) == (KillLevel.PAUSE, KillCause.DRAWDOWN)
+    assert "equity 1680000.00 is 16.0% below its peak 2000000.00" in held.reason
+
+
+async def test_a_venue_that_answers_for_the_first_time_ever_neither_hides_nor_makes_a_drawdown() -> None:
+    house = House()
+    house.binance.failing.add("account")
+    await house.monitor()
+    house.oanda.venue._ledger.balance -= Decimal(100_000)
+    house.binance.failing.clear()
+    await house.monitor()
+    snapshot = await house.stores.snapshots.latest()
+    assert snapshot is not None
+    assert (f"{snapshot.equity:.0f}", f"{snapshot.peak:.0f}") == ("1900000", "2000000")
+    assert await house.stores.kills.active() == ()
+
+
+async def test_equity_that_is_not_current_is_told_with_its_instant_and_logged_once_until_it_is_read_again() -> None:
+    # Arrange
+    house, told = House(), []
+    sink = logger.add(
+        lambda line: told.append(str(line)), format="{message}", filter=lambda row: "equity" in row["message"]
+    )
+    await house.monitor()
+    house.binance.failing.add("account")
+
+    # Act
+    shown = []
+    for _ in range(6):
+        house.clock.advance(120)
+        await house.monitor()
+        shown.append(house.supervisor.health()["equity_not_current"])
+    degraded = house.supervisor.health()["status"]
+    house.binance.failing.clear()
+    await house.monitor()
+    logger.remove(sink)
+
+    # Assert
+    since = {"binance": BEGIN.isoformat()}
+    assert shown == [{}, {}, since, since, since, since]
+    assert told == [f"monitor: equity of binance is not current, last known at {BEGIN.isoformat()}\n"]
+    assert degraded == "degraded"
+    assert (house.supervisor.health()["equity_not_current"], house.supervisor.health()["status"]) == ({}, "ok")
+
+
+async def test_equity_that_was_never_known_is_told_without_an_instant_and_after_a_restart_with_it() -> None:
+    first = House()
+    first.binance.failing.add("account")
+    for _ in range(4):
+        await first.monitor()
+    never = first.supervisor.health()["equity_not_current"]
+    first.binance.failing.clear()
+    await first.monitor()
+    again = House(first.stores)
+    again.binance.failing.add("account")
+    for _ in range(4):
+        await again.monitor()
+
+    assert never == {"binance": None}
+    assert again.supervisor.health()["equity_not_current"] == {"binance": BEGIN.isoformat()}
+
+
+async def test_equity_that_cannot_be_stored_keeps_nothing_else_of_the_monitor_from_being_done() -> None:
+    house, done = House(), []
+
+    async def latest() -> None:
+        done.append("equity")
+        raise DatabaseUnavailable("gone")
+
+    async def save_extremes() -> None:
+        done.append("extremes")
+
+    house.stores.snapshots.latest = latest  # type: ignore[method-assign]
+    house.guard.save_extremes = save_extremes  # type: ignore[method-assign]
+    with pytest.raises(BotError, match="monitor: 1 of 2"):
+        await house.monitor()
+    assert done == ["extremes", "equity"]
 
 
 async def test_one_broken_analysis_keeps_neither_the_other_tasks_nor_the_monitor_from_their_work() -> None:
@@ -644,4 +743,48 @@ async def test_where_nothing_waits_for_a_stop_the_protection_round_asks_no_venue
     await house.buy(EUR)
     house.oanda.asked.clear()
     await house.protect()
+    assert house.oanda.asked == []
+
+
+async def test_a_comparison_that_was_not_answered_is_repeated_long_before_the_next_monitor_run() -> None:
+    house = House()
+    await house.monitor()
+    house.oanda.failing.add("fills_since")
+    await house.monitor()
+    house.oanda.failing.clear()
+
+    house.clock.advance(9)
+    await house.supervisor.resolve(house.oanda)
+    too_early = house.gate.blocked(EUR.broker_id)
+    house.clock.advance(1)
+    await house.supervisor.resolve(house.oanda)
+
+    assert too_early.startswith("oanda did not answer")
+    assert house.gate.blocked(EUR.broker_id) == ""
+
+
+async def test_an_order_without_an_answer_is_known_and_compared_before_the_next_monitor_run() -> None:
+    house = House()
+    await house.monitor()
+    house.oanda.place_faults.append(Fault.REPLY_LOST)
+    order = await house.buy(EUR)
+    assert (await house.stores.orders.order(order.client_order_id)).state is OrderState.UNKNOWN
+
+    house.clock.advance(5)
+    await house.supervisor.resolve(house.oanda)
+
+    assert (await house.stores.orders.order(order.client_order_id)).state is OrderState.FILLED
+    assert house.gate.blocked(EUR.broker_id, EUR.symbol) == ""
+
+
+async def test_where_every_fate_is_known_and_everything_agrees_the_resolver_asks_no_venue() -> None:
+    house = House()
+    await house.monitor()
+    await house.buy(EUR)
+    await house.monitor()
+    house.clock.advance(100)
+    house.oanda.asked.clear()
+
+    await house.supervisor.resolve(house.oanda)
+
     assert house.oanda.asked == []

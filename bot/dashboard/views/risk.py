@@ -7,7 +7,8 @@ from typing import Final
 
 from bot.dashboard.pages import Context, Page, Query, Section
 from bot.dashboard.parts import DashboardParts
-from bot.layer4_risk.exposure import Exposure, RiskReport
+from bot.layer4_risk.exposure import RiskReport
+from bot.layer4_risk.net_exposure import Exposure
 from bot.layer4_risk.outlook import is_full, obstacles
 from bot.layer4_risk.usage import EVERYWHERE, UsedLimit
 
@@ -46,8 +47,8 @@ class ExposureRow:
 
     @property
     def may_change(self) -> bool:
-        """The worst case is not what is open: something is on its way, or of unknown fate."""
-        return self.exposure.open != self.exposure.worst
+        """Something is on its way, or of unknown fate, even where the worst case is that it never comes."""
+        return self.exposure.lowest != self.exposure.highest
 
 
 async def state(parts: DashboardParts, query: Query) -> Context:

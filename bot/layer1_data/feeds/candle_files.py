@@ -8,7 +8,7 @@ import gzip
 import io
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,11 +47,12 @@ class _Rows:
 
 
 def read_candles(
-    path: Path, symbol: Symbol, timeframe: Timeframe, *, asset_class: AssetClass, now: datetime
+    path: Path, symbol: Symbol, timeframe: Timeframe | None, *, asset_class: AssetClass, now: datetime
 ) -> CandleSeries:
     """The whole file as one series, or nothing: the first fault found ends the reading.
 
-    `asset_class` decides which holes are scheduled (segments); `now` is the instant that no candle may close after.
+    `timeframe` is what the file is read as; None: what its rows tell. `asset_class` decides which holes are scheduled
+    (segments); `now` is the instant that no candle may close after.
     Raises UsageError when the path is not a readable candle file, DataError naming file, line, column and value when
     its content is not usable.
     """
@@ -60,7 +61,9 @@ def read_candles(
         unit = "row" if suffix == ".parquet" else "line"
         rows = _read_parquet(path) if suffix == ".parquet" else _read_csv(path, zipped=suffix == ".csv.gz")
         _check_values(rows, unit)
-        _check_times(rows, unit, timeframe, now)
+        _check_order(rows, unit)
+        timeframe = _timeframe_of(rows, timeframe)
+        _check_closed(rows, unit, timeframe, now)
     open_, high, low, close, volume = rows.values
     segment = segments(rows.opened_at_s, timeframe, asset_class)
     return CandleSeries(symbol, timeframe, rows.opened_at_s, open_, high, low, close, volume, segment)
@@ -170,8 +173,8 @@ def _check_values(rows: _Rows, unit: str) -> None:
     raise DataError(f"{unit} {rows.numbers[first]}: {fault}; correct or remove the {unit}")
 
 
-def _check_times(rows: _Rows, unit: str, timeframe: Timeframe, now: datetime) -> None:
-    """Raises DataError unless times rise, mostly by one candle, and every candle has closed by `now`."""
+def _check_order(rows: _Rows, unit: str) -> None:
+    """Raises DataError unless times rise."""
     opened_at_s, numbers = rows.opened_at_s, rows.numbers
     steps = np.diff(opened_at_s)
     if (steps <= 0).any():
@@ -183,7 +186,11 @@ def _check_times(rows: _Rows, unit: str, timeframe: Timeframe, now: datetime) ->
             f"{unit} {numbers[later]}: time {here} is before {utc_text(int(opened_at_s[later - 1]))} of {before}; "
             "sort the file by time, oldest first"
         )
-    _check_timeframe(steps, timeframe)
+
+
+def _check_closed(rows: _Rows, unit: str, timeframe: Timeframe, now: datetime) -> None:
+    """Raises DataError unless every candle has closed by `now`."""
+    opened_at_s, numbers = rows.opened_at_s, rows.numbers
     open_ = opened_at_s + timeframe.seconds > now.timestamp()
     if open_.any():
         first = int(np.argmax(open_))
@@ -194,27 +201,81 @@ def _check_times(rows: _Rows, unit: str, timeframe: Timeframe, now: datetime) ->
         )
 
 
-def _check_timeframe(steps: Ints, timeframe: Timeframe) -> None:
-    """Raises DataError if the usual step from candle to candle is not the timeframe asked for.
+def _timeframe_of(rows: _Rows, asked: Timeframe | None) -> Timeframe:
+    """The timeframe asked for, if the rows do not contradict it; None asks for the one that they tell.
 
-    A market whose session holds only a few candles has many longer steps, so a quarter of the right length is enough;
-    and a few steps over a weekend say nothing.
+    Raises DataError.
     """
-    if len(steps) == 0:
+    lengths, counts = np.unique(np.diff(rows.opened_at_s), return_counts=True)
+    steps = _Steps(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+    if asked is None:
+        return _told_timeframe(steps)
+    _check_timeframe(steps, asked)
+    return asked
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """How often each step from candle to candle occurs, by its seconds, shortest first."""
+
+    counts: Mapping[int, int]
+
+    @property
+    def total(self) -> int:
+        """How many there are: one fewer than candles."""
+        return sum(self.counts.values())
+
+    @property
+    def usual_s(self) -> int:
+        """The most frequent one; of several the shortest."""
+        return max(self.counts, key=lambda each: self.counts[each])
+
+    def agree_with(self, timeframe: Timeframe) -> bool:
+        """Most are of its length.
+
+        A market whose session holds only a few candles has many longer steps, so a quarter of the right length is
+        enough.
+        """
+        wanted, usual_s = self.counts.get(timeframe.seconds, 0), self.usual_s
+        return wanted == self.counts[usual_s] or (usual_s > timeframe.seconds and 4 * wanted >= self.total)
+
+    @property
+    def says(self) -> str:
+        """What a person sees."""
+        return f"{self.counts[self.usual_s]} of its {self.total} steps are {self.usual_s} s"
+
+    @property
+    def are_few(self) -> bool:
+        """So few that they may all be holes of shorter candles: a few steps over a weekend say nothing."""
+        return self.total < _STEPS_THAT_TELL
+
+
+def _told_timeframe(steps: _Steps) -> Timeframe:
+    """The shortest timeframe that the steps agree with: no candle opens before the one before it has ended.
+
+    Raises DataError where there is none.
+    """
+    if not steps.counts:
+        raise DataError("has one candle, and that does not tell its timeframe; name it with --timeframe")
+    told = next((each for each in Timeframe if steps.agree_with(each)), None)
+    if told is not None:
+        return told
+    known = ", ".join(each.value for each in Timeframe)
+    may_be_holes = steps.are_few and steps.usual_s > min(each.seconds for each in Timeframe)
+    what = "name it with --timeframe" if may_be_holes else "export it again as one of them"
+    raise DataError(f"does not tell its timeframe: {steps.says}, which is none of {known}; {what}")
+
+
+def _check_timeframe(steps: _Steps, timeframe: Timeframe) -> None:
+    """Raises DataError if the usual step from candle to candle is not the timeframe asked for."""
+    if not steps.counts or steps.agree_with(timeframe):
         return
-    lengths, counts = np.unique(steps, return_counts=True)
-    usual = int(lengths[np.argmax(counts)])
-    wanted = int(counts[lengths == timeframe.seconds].sum())
-    if wanted == counts.max() or (usual > timeframe.seconds and 4 * wanted >= len(steps)):
+    usual_s = steps.usual_s
+    known = next((each for each in Timeframe if each.seconds == usual_s), None)
+    if known is None and usual_s > timeframe.seconds and steps.are_few:
         return
-    known = next((each for each in Timeframe if each.seconds == usual), None)
-    if known is None and usual > timeframe.seconds and len(steps) < _STEPS_THAT_TELL:
-        return
-    seems = f"{known.value} candles: read it as {known.value}" if known else f"steps of {usual} s: export it again"
-    raise DataError(
-        f"was asked for as {timeframe.value}, but {int(counts.max())} of its {len(steps)} steps are {usual} s; "
-        f"it seems to have {seems}"
-    )
+    seems = f"{known.value} candles: read it as {known.value}" if known else f"steps of {usual_s} s: export it again"
+    raise DataError(f"was asked for as {timeframe.value}, but {steps.says}; it seems to have {seems}")
 
 
 _STEPS_THAT_TELL: Final = 5

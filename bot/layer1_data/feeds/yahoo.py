@@ -231,7 +231,7 @@ def _terms(instrument: Instrument) -> VenueTerms:
         tick=instrument.tick,
         quantity_step=instrument.quantity_step,
         min_quantity=instrument.min_quantity,
-        min_notional=Decimal(0),
+        min_notional=instrument.min_notional,
         contract_size=instrument.contract_size,
         is_open=True,
         says="not told",

@@ -8,7 +8,7 @@ import pytest
 
 from bot.commands.reconcile import answer_to, asked, is_clean, show
 from bot.dashboard.api.encoding import as_json
-from bot.differences import AnswerKind, Difference, DifferenceKind, Reconciliation
+from bot.differences import AnswerKind, ClassCounts, Difference, DifferenceKind, Reconciliation
 from bot.errors import UsageError
 from bot.instruments import OANDA
 from tests.builders import EUR_USD, START
@@ -73,6 +73,32 @@ def test_each_difference_is_shown_with_its_id_both_sides_and_its_answers(
 def test_a_clean_book_is_said_to_be_clean(capsys: pytest.CaptureFixture[str]) -> None:
     show(compared())
     assert "oanda: clean; 4 matched" in capsys.readouterr().out
+
+
+def test_each_class_is_told_with_its_count_and_what_is_not_compared_is_said_to_be_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    counted = ClassCounts(entries=1, exits=0, stops=2, positions=1, fills=3)
+    (told,) = compared(classes=counted)
+    assert told["matched"] == 4
+    assert told["classes"] == {
+        "entries": 1,
+        "exits": 0,
+        "stops": 2,
+        "positions": 1,
+        "fills": 3,
+        "balances": None,
+    }
+    show([told])
+    text = capsys.readouterr().out
+    assert "  matched: entries 1, exits 0, stops 2, positions 1; fills 3 new; balances not compared" in text
+
+
+def test_of_a_venue_that_did_not_answer_no_class_was_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    show(compared(complete=False, error="503", matched=0))
+    text = capsys.readouterr().out
+    assert "entries not compared, exits not compared, stops not compared, positions not compared" in text
+    assert "fills not compared; balances not compared" in text
 
 
 def test_an_answer_carries_the_fingerprint_of_what_was_shown() -> None:

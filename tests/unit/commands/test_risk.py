@@ -1,5 +1,6 @@
 """`botctl risk` prints what the daemon reports."""
 
+import re
 from decimal import Decimal
 
 import orjson
@@ -8,8 +9,8 @@ import pytest
 from bot.commands.risk import show
 from bot.dashboard.api.encoding import as_json
 from bot.database.memory import MemoryStores
-from bot.models import KillCause, KillLevel, KillState
-from tests.fakes.dashboard_day import NOW, fill_day, risk_of
+from bot.models import Direction, KillCause, KillLevel, KillState, OrderState
+from tests.fakes.dashboard_day import NOW, fill_day, open_position, risk_of, store
 
 
 async def shown(stores: MemoryStores, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -41,3 +42,16 @@ async def test_nothing_open_is_told_in_words(
     text = await shown(MemoryStores(), capsys, monkeypatch)
     assert "Kill switch: not pressed." in text
     assert "No exposure" in text
+
+
+async def test_what_is_open_and_the_worst_case_are_told_apart(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = MemoryStores()
+    await store(stores, open_position(1, "EUR_USD", "1.00", quantity="10000", risk="50"))
+    short = open_position(2, "EUR_USD", "1.00", quantity="0", risk="50", direction=Direction.SHORT)
+    await store(stores, short, state=OrderState.UNKNOWN, quantity=Decimal(10_000), filled_quantity=Decimal(0))
+    text = await shown(stores, capsys, monkeypatch)
+    assert re.search(r"currency +│ EUR +│ \+10,000\.00 +│ \+10,000\.00 +│ 2 ", text)
+    assert "Gross: 10,000.00 open now, worst case 20,000.00 USD." in text
+    assert "fate unknown: EUR_USD entry sell 10000: UNKNOWN" in text

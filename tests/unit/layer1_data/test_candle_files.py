@@ -29,7 +29,7 @@ GOOD_LINES = (
 NAMES = ("candles.csv", "candles.csv.gz", "candles.parquet")
 
 
-def read(path: Path, timeframe: Timeframe = Timeframe.H1, now: datetime = NOW) -> CandleSeries:
+def read(path: Path, timeframe: Timeframe | None = Timeframe.H1, now: datetime = NOW) -> CandleSeries:
     return read_candles(path, SYMBOL, timeframe, asset_class=AssetClass.CRYPTO, now=now)
 
 
@@ -386,6 +386,79 @@ def test_a_session_of_two_candles_a_day_is_read_although_its_nights_are_more_fre
 
 def test_two_daily_candles_around_a_weekend_are_too_few_to_doubt_the_timeframe(tmp_path: Path) -> None:
     assert len(read(written(tmp_path, HEADER, "2024-03-01,1,1,1,1,0", "2024-03-04,1,1,1,1,0"), Timeframe.D1)) == 2
+
+
+def opened(*steps_s: int) -> tuple[str, ...]:
+    """Lines of candles that lie so many seconds apart."""
+    instants = np.cumsum([START_S, *steps_s]).tolist()
+    return (HEADER, *(f"{each},1,1,1,1,0" for each in instants))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_whose_timeframe_nobody_names_is_read_as_what_its_rows_are(tmp_path: Path, name: str) -> None:
+    series = read(written(tmp_path, HEADER, *GOOD_LINES))
+    path = tmp_path / "out" / name
+    path.parent.mkdir()
+    write_candles(path, series)
+
+    assert read(path, None).timeframe is Timeframe.H1
+
+
+@pytest.mark.parametrize(
+    ("steps_s", "timeframe"),
+    [
+        *(([each.seconds] * 3, each) for each in Timeframe),
+        ([3_600], Timeframe.H1),
+        ([86_400, 259_200] * 4 + [86_400], Timeframe.D1),  # weekends
+        ([86_400] * 5 + [82_800, 90_000, 259_200], Timeframe.D1),  # clocks are changed
+        ([60] * 4 + [120] * 3 + [180, 300, 600], Timeframe.M1),  # minutes without a trade
+        ([14_400, 72_000] * 8, Timeframe.H4),  # a session of two candles
+        ([72_000, 14_400] * 8 + [72_000], Timeframe.H4),
+        ([300] * 6 + [60] * 4, Timeframe.M1),  # five minutes apart more often, and no 5m candle is followed so soon
+    ],
+)
+def test_holes_sessions_and_changed_clocks_do_not_hide_the_timeframe(
+    tmp_path: Path, steps_s: list[int], timeframe: Timeframe
+) -> None:
+    path = written(tmp_path, *opened(*steps_s))
+
+    assert read(path, None).timeframe is timeframe
+    assert read(path, timeframe).timeframe is timeframe  # what is worked out is never refused when it is named
+
+
+@pytest.mark.parametrize(
+    ("steps_s", "says"),
+    [
+        ([], "has one candle, and that does not tell its timeframe; name it with --timeframe"),
+        ([7_200] * 9, "9 of its 9 steps are 7200 s, which is none of 1m, 5m, 15m, 30m, 1h, 4h, 1d; export it again as"),
+        ([1] * 9, "9 of its 9 steps are 1 s, which is none of"),
+        ([259_200], "1 of its 1 steps are 259200 s, which is none of 1m, 5m, 15m, 30m, 1h, 4h, 1d; name it with"),
+    ],
+)
+def test_rows_that_do_not_tell_the_timeframe_are_refused_with_what_was_seen_and_what_to_do(
+    tmp_path: Path, steps_s: list[int], says: str
+) -> None:
+    path = written(tmp_path, *opened(*steps_s))
+
+    with pytest.raises(DataError) as refusal:
+        read(path, None)
+
+    assert str(refusal.value).startswith(f"{path}: ")
+    assert says in str(refusal.value)
+
+
+@given(
+    steps_s=st.lists(st.sampled_from([60, 120, 300, 3_600, 7_200, 14_400, 72_000, 82_800, 86_400]), max_size=12),
+)
+def test_what_rows_tell_is_a_timeframe_under_which_they_are_read_too(
+    tmp_path_factory: pytest.TempPathFactory, steps_s: list[int]
+) -> None:
+    path = written(tmp_path_factory.mktemp("rows"), *opened(*steps_s))
+    try:
+        told = read(path, None)
+    except DataError:
+        return
+    assert columns(read(path, told.timeframe)) == columns(told)
 
 
 @pytest.mark.parametrize("cut", [5, 40])

@@ -24,7 +24,7 @@ def terms(**changes: Any) -> VenueTerms:
         tick=BTC.tick,
         quantity_step=BTC.quantity_step,
         min_quantity=BTC.min_quantity,
-        min_notional=D(0),
+        min_notional=BTC.min_notional,
         contract_size=BTC.contract_size,
         is_open=True,
         says="TRADING",
@@ -55,6 +55,8 @@ def test_what_changes_the_worth_of_a_quantity_is_a_fault_with_both_values(change
         {"quantity_step": D("0.0001")},
         {"min_quantity": D("0.001")},
         {"min_quantity": D("0.000001")},
+        {"min_notional": D(10)},
+        {"min_notional": D(1)},
     ],
     ids=str,
 )
@@ -135,6 +137,7 @@ def test_what_a_venue_says_later_counts_instead_of_what_it_said_before() -> None
         ({"tick": D("0.05")}, "tick: venue 0.05, ours 0.01"),
         ({"quantity_step": D("0.0001")}, "quantity step: venue 0.0001, ours 0.00001"),
         ({"min_quantity": D("0.001")}, "least quantity: venue 0.001, ours 0.00001"),
+        ({"min_notional": D(10)}, "least notional: venue 10, ours 5"),
     ],
 )
 def test_what_a_late_description_demands_keeps_entries_out_until_a_start_takes_it_over(
@@ -151,7 +154,15 @@ def test_what_a_late_description_demands_keeps_entries_out_until_a_start_takes_i
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"tick": D("0.001")}, {"quantity_step": D("0.000001")}, {"min_quantity": D("0.000001")}], ids=str
+    "changes",
+    [
+        {},
+        {"tick": D("0.001")},
+        {"quantity_step": D("0.000001")},
+        {"min_quantity": D("0.000001")},
+        {"min_notional": D(1)},
+    ],
+    ids=str,
 )
 def test_a_late_description_that_our_orders_fit_opens_the_venue(changes: dict[str, Any]) -> None:
     descriptions = VenueDescriptions()

@@ -58,6 +58,13 @@ class NaivePosition:
             too_small = piece <= 0 or piece < self.plan.min_quantity
             if too_small or (remainder > 0 and remainder < self.plan.min_quantity):
                 piece = self.q
+            later = [self.s * self.stop, *(each.price for each in self.plan.targets[n:])]
+            whole_steps = remainder // self.plan.quantity_step * self.plan.quantity_step
+            if piece * self.plan.targets[n - 1].price < self.plan.min_notional:
+                piece = self.q
+            orders = [each for each in later if each > 0] or [self.plan.targets[n - 1].price]
+            if remainder > 0 and whole_steps * min(orders) < self.plan.min_notional:
+                piece = self.q
             self.closes.append((self.plan.target_reason or f"TARGET_{n}", self.s * self.levels[n - 1], piece))
             self.q -= piece
             self.hit = n

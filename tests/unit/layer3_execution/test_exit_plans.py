@@ -264,3 +264,17 @@ def test_a_stored_plan_keeps_its_reasons_and_one_stored_before_there_were_any_ha
     assert plan_from_json(written) == made
     older = {key: value for key, value in written.items() if key not in ("stop_reason", "target_reason")}
     assert plan_from_json(older) == replace(made, stop_reason="STOP", target_reason="")
+
+
+def test_a_plan_takes_the_least_notional_of_its_instrument_as_quantity_times_price() -> None:
+    contracts = replace(GOLD, min_notional=Decimal(50), contract_size=Decimal(10))
+    made = basket_plan(instrument=contracts, direction=Direction.LONG, basket=TWO_LEGS, exits=IN_POINTS)
+    assert made.min_notional == 5
+
+
+def test_a_stored_plan_keeps_its_least_notional_and_one_stored_before_there_was_any_has_none() -> None:
+    made = replace(scalper(ScalperExits()), min_notional=Decimal(5))
+    written = plan_to_json(made)
+    assert plan_from_json(written) == made
+    del written["min_notional"]
+    assert plan_from_json(written) == replace(made, min_notional=Decimal(0))

@@ -261,6 +261,45 @@ def test_a_rest_of_exactly_the_minimum_is_kept() -> None:
     assert closes(play_quotes(long, state_of(long), ["104"])[1]) == [("5", "104", "TARGET_1")]
 
 
+def test_a_piece_that_is_worth_too_little_at_its_target_closes_everything_there() -> None:
+    long = plan(min_notional=Decimal(209), targets=two_targets("104", "108", fractions=("0.2", "0.8")))
+    worth_208 = play_quotes(long, state_of(long), ["104"])[1]
+    worth_enough = play_quotes(replace(long, min_notional=Decimal(208)), state_of(long), ["104"])[1]
+    assert closes(worth_208) == [("10", "104", "TARGET_1")]
+    assert closes(worth_enough) == [("2", "104", "TARGET_1")]
+
+
+def test_a_rest_that_is_worth_too_little_at_its_stop_is_not_left() -> None:
+    """5 of 10 stay, behind a stop at 98: its order would be worth 490."""
+    long = plan(min_notional=Decimal(490))
+    assert closes(play_quotes(long, state_of(long), ["104"])[1]) == [("5", "104", "TARGET_1")]
+    long = plan(min_notional=Decimal("490.001"))
+    assert closes(play_quotes(long, state_of(long), ["104"])[1]) == [("10", "104", "TARGET_1")]
+
+
+def test_a_rest_of_a_short_must_be_worth_enough_at_its_last_target_which_is_lower_than_its_stop() -> None:
+    short = plan(Direction.SHORT, min_notional=Decimal(460))  # 5 at 92
+    assert closes(play_quotes(short, state_of(short), ["96"])[1]) == [("5", "96", "TARGET_1")]
+    short = plan(Direction.SHORT, min_notional=Decimal("460.001"))
+    assert closes(play_quotes(short, state_of(short), ["96"])[1]) == [("10", "96", "TARGET_1")]
+
+
+def test_a_rest_is_worth_its_whole_steps_because_no_more_can_be_sold() -> None:
+    """Of 9.6 the first target closes 5 for 520; of the 4.6 left 4 can be sold, worth 392 at 98 (all 4.6: 450.80)."""
+    shares = two_targets("104", "108", fractions=("0.6", "0.4"))
+    fits, misses = (plan(min_notional=Decimal(each), targets=shares) for each in (392, 393))
+    assert target_quantity(fits, state_of(fits, quantity="9.6"), 1) == 5
+    assert target_quantity(misses, state_of(misses, quantity="9.6"), 1) == Decimal("9.6")
+
+
+@pytest.mark.parametrize("stop", ["0", "-505"])
+def test_a_stop_that_is_no_price_is_no_order_and_splits_as_if_there_were_none(stop: str) -> None:
+    long = plan(stop=Decimal(stop), min_notional=Decimal(540))  # 5 at 108
+    assert target_quantity(long, state_of(long), 1) == 10  # the piece is worth 520
+    assert target_quantity(replace(long, min_notional=Decimal(520)), state_of(long), 1) == 5
+    assert target_quantity(replace(long, min_notional=Decimal(0)), state_of(long), 1) == 5
+
+
 def test_a_resting_target_filled_in_part_counts_as_hit_and_the_stop_is_for_what_is_left() -> None:
     long = plan()
     state, actions = on_target_fill(long, state_of(long), 1, Decimal(1))
@@ -436,6 +475,9 @@ def plans(draw: st.DrawFn, *, exactly_mirrored: bool = False) -> ExitPlan:
         tick=draw(st.sampled_from([Decimal("0.01"), Decimal("0.001"), Decimal("0.05")])),
         quantity_step=draw(st.sampled_from([Decimal(1), Decimal("0.3"), Decimal("0.01")])),
         min_quantity=draw(st.sampled_from([Decimal(0), Decimal(1), Decimal(4)])),
+        min_notional=Decimal(0)
+        if exactly_mirrored
+        else draw(st.sampled_from([Decimal(0), Decimal(100), Decimal(400)])),
         break_even_target=1 if targets and by_target else None,
         break_even_fraction=draw(st.one_of(st.none(), ratios)) if targets and not by_target else None,
         trail=draw(st.one_of(*trails)),
@@ -491,6 +533,37 @@ def test_the_four_quotes_of_a_candle_give_its_state_or_close_at_prices_that_are_
         assert sign * (filled - quoted) >= 0
     if state.quantity:
         assert candle_state == state
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    plan_=plans(),
+    prices=st.lists(near, min_size=1, max_size=8),
+    first=st.decimals(min_value=1, max_value=20, places=2),
+)
+def test_no_piece_and_no_rest_that_a_plan_asks_for_is_below_either_minimum(
+    plan_: ExitPlan, prices: list[Decimal], first: Decimal
+) -> None:
+    """Each order for it is valued at its own price: the piece at its target, the rest at its stop and later targets."""
+    state = ExitState.opened(plan_, entry=Decimal(100), quantity=first)
+    for price in prices:
+        before = state
+        state, actions = on_quote(plan_, state, price, START)
+        left, hit = before.quantity, before.targets_hit
+        for close in (each for each in actions if isinstance(each, Close) and each.reason.startswith("TARGET")):
+            left, hit = left - close.quantity, hit + 1
+            if not left:
+                break
+            target = plan_.targets[hit - 1]
+            sellable = left // plan_.quantity_step * plan_.quantity_step
+            assert 0 < close.quantity >= plan_.min_quantity <= left
+            assert close.quantity * target.price >= plan_.min_notional
+            assert all(
+                sellable * each >= plan_.min_notional
+                for each in (before.stop, *(later.price for later in plan_.targets[hit:]))
+            )
+        if not state.quantity:
+            return
 
 
 @settings(deadline=None, max_examples=400)

@@ -5,6 +5,7 @@ Each of these was first seen in a simulated seed.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -114,6 +115,23 @@ async def test_a_quote_from_before_the_entry_closes_nothing() -> None:
 
     # Assert
     assert [each.client_order_id for each in desk.broker.placed] == [ClientOrderId(approved_order().client_order_id)]
+
+
+async def test_an_entry_that_the_venue_dates_after_now_waits_for_no_quote() -> None:
+    # Arrange: IG does not promise that its instants are UTC; those of an account an hour ahead lie in the future
+    desk = Desk()
+    await desk.bought()
+    position = await desk.position()
+    ahead = desk.clock.now() + timedelta(hours=1)
+    await desk.tracker.change(position.id, lambda now: replace(now, opened_at=ahead))
+
+    # Act
+    desk.observe(104)
+    quoted_at = desk.clock.now()
+    await desk.guard.on_price(EUR_USD, bid=Decimal(104), ask=Decimal(104), quoted_at=quoted_at)
+
+    # Assert
+    assert [each.reason for each in await desk.exits()] == ["TARGET_1"]
 
 
 async def test_a_close_whose_intent_was_stored_unnoticed_gives_way_to_one_for_what_is_open_by_now() -> None:

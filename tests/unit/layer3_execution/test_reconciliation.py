@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from bot.differences import DifferenceKind
+from bot.differences import ClassCounts, DifferenceKind
 from bot.errors import DatabaseUnavailable
 from bot.instruments import Symbol
 from bot.layer3_execution.reconcile_report import ReconcileReport
@@ -44,6 +44,84 @@ async def test_an_agreeing_venue_is_clean() -> None:
     report = await desk.reconciler.run(BROKER)
     assert report.clean
     assert not [each for each in desk.journal if each.kind == "reconcile"]
+
+
+async def test_an_open_position_is_counted_with_its_stop_and_what_is_not_compared_is_not_counted() -> None:
+    desk = Desk()
+    await desk.bought()
+    report = await desk.reconciler.run(BROKER)
+    assert report.classes == ClassCounts(entries=0, exits=0, stops=1, positions=1, fills=0, balances=None)
+    assert report.matched == 2
+
+
+async def test_a_working_entry_and_a_working_exit_are_counted_apart() -> None:
+    desk = Desk()
+    desk.venue.pause(approved_order().symbol)
+    await desk.bought()
+    waiting = await desk.reconciler.run(BROKER)
+    assert waiting.classes == ClassCounts(entries=1, exits=0, stops=0, positions=0, fills=0)
+    desk.observe(100)
+    filled = await desk.reconciler.run(BROKER)
+    assert filled.classes == ClassCounts(entries=0, exits=0, stops=1, positions=1, fills=1)
+    desk.venue.pause(approved_order().symbol)
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
+    leaving = await desk.reconciler.run(BROKER)
+    assert leaving.classes == ClassCounts(entries=0, exits=1, stops=1, positions=1, fills=0)
+
+
+async def test_what_differs_is_not_counted_as_matched_also_when_it_was_looked_at_twice() -> None:
+    desk = await disagreeing(Decimal(7))
+    report = await desk.reconciler.run(BROKER)
+    assert (report.classes.positions, report.matched) == (0, 1)  # its stop rests as recorded
+
+
+async def test_an_order_that_the_venue_does_not_show_is_not_counted() -> None:
+    desk = Desk()
+    desk.venue.pause(approved_order().symbol)
+    await desk.bought()
+    del desk.venue._orders[ENTRY]
+    desk.venue._books[approved_order().symbol].orders.clear()
+    report = await desk.reconciler.run(BROKER)
+    assert kinds(report) == {ENTRY: K.LOST_ORDER}
+    assert report.classes.entries == 0
+
+
+async def test_an_order_of_unknown_fate_is_not_counted_also_where_the_venue_lists_it() -> None:
+    desk = Desk()
+    desk.venue.pause(approved_order().symbol)
+    desk.broker.place_faults.append(Fault.REPLY_LOST)
+    await desk.bought()
+    desk.broker.hidden_for = 1  # the look-up does not show it yet
+    report = await desk.reconciler.run(BROKER)
+    assert kinds(report) == {ENTRY: K.UNKNOWN_FATE}
+    assert report.classes.entries == 0
+    assert (await desk.reconciler.run(BROKER)).classes.entries == 1
+
+
+@pytest.mark.parametrize("stop", [None, ClientOrderId("foreign:stop"), ENTRY])
+async def test_a_stop_that_rests_for_nobody_we_know_is_not_counted(stop: ClientOrderId | None) -> None:
+    desk = Desk()
+    await desk.bought()
+    venue = await desk.at_venue()
+    assert venue is not None
+    desk.broker.stale_positions = (replace(venue, stop_order_id=stop),)
+    report = await desk.reconciler.run(BROKER)
+    assert (report.classes.positions, report.classes.stops) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("question", "compared"),
+    [
+        ("fills_since", ClassCounts()),
+        ("positions", ClassCounts(fills=0)),
+        ("open_orders", ClassCounts(fills=0, positions=1, stops=1)),
+    ],
+)
+async def test_classes_after_a_question_that_failed_are_not_compared(question: str, compared: ClassCounts) -> None:
+    desk = Desk()
+    await desk.bought()
+    desk.broker.failing.add(question)
+    assert (await desk.reconciler.run(BROKER)).classes == compared
 
 
 async def test_an_order_that_was_taken_although_its_reply_was_lost_is_adopted_with_fill_stop_and_position() -> None:

@@ -1,6 +1,7 @@
 """Protection while the venue answers no questions: time runs, and what can be done is done (rule: exits first)."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -30,10 +31,8 @@ async def bought_bare(venue: Mapping[str, Any]) -> Desk:
 async def attended(desk: Desk, seconds: int) -> None:
     for _ in range(seconds):
         desk.clock.advance(1)
-        try:
+        with suppress(BrokerUnavailable):
             await desk.guard.attend(BROKER)
-        except BrokerUnavailable:
-            pass
 
 
 @OWN_STOPS

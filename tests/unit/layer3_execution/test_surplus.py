@@ -9,7 +9,7 @@ import pytest
 
 from bot.layer1_data.broker_interface import DuplicateIds
 from bot.models import OrderState, leg_of
-from tests.builders import approved_order
+from tests.builders import approved_order, plan
 from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import ATTACHED, SPOT, TRADIER
 
@@ -171,3 +171,34 @@ async def test_a_surplus_that_the_venue_refuses_does_not_take_the_stop_away_all_
     refused = [each for each in await desk.exits() if each.state is OrderState.REJECTED]
     assert 3 <= len(refused) <= 8
     assert await stops(desk) == [Decimal(11)]
+
+
+@pytest.mark.parametrize(
+    ("minimum", "is_kept"),
+    [
+        ({"min_quantity": Decimal(2)}, True),
+        ({"min_notional": Decimal(101)}, True),
+        ({"min_notional": Decimal(100)}, False),
+    ],
+    ids=str,
+)
+async def test_a_surplus_that_is_too_little_to_be_sold_never_takes_a_stop_away_that_locks_it(
+    minimum: dict[str, Any], is_kept: bool
+) -> None:
+    desk = Desk(venue=SPOT)
+    approved = await desk.bought(plan=plan(**minimum))
+    (before,) = await desk.venue.protective_orders()
+
+    assert desk.venue.fill_more(approved.client_order_id)  # one more than the ten
+    for _ in range(10):
+        await desk.price(100)
+        await desk.guard.verify(BROKER)
+        desk.clock.advance(2)
+
+    told = [each for each in desk.incidents() if each.startswith("more was opened than ordered")]
+    assert await stops(desk) == [Decimal(11 if is_kept else 10)]
+    assert len(await desk.exits()) == (0 if is_kept else 1)
+    assert told == [
+        f"more was opened than ordered: {'too little to be closed alone' if is_kept else 'the surplus is closed'}"
+    ]
+    assert before.price == approved.plan.stop

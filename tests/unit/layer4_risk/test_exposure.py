@@ -9,7 +9,8 @@ import pytest
 
 from bot.config import RiskSettings
 from bot.instruments import BINANCE, OANDA, Currency, Symbol, default_registry
-from bot.layer4_risk.exposure import BrokerStake, Exposure, RiskReport, StakeView, risk_report
+from bot.layer4_risk.exposure import BrokerStake, RiskReport, StakeView, risk_report
+from bot.layer4_risk.net_exposure import Exposure
 from bot.models import (
     AccountState,
     ClientOrderId,
@@ -114,6 +115,10 @@ def report(*positions: Position, **changes: Any) -> RiskReport:
     return risk_report(replace(view, **changes), default_registry())
 
 
+def snapshot_of(equity: Decimal) -> PortfolioSnapshot:
+    return PortfolioSnapshot(at=START, equity=equity, balance=equity, open_positions=1, peak=D(10_000))
+
+
 def worst(rows: tuple[Exposure, ...] | Any) -> dict[str, Decimal]:
     return {each.name: each.worst for each in rows}
 
@@ -163,6 +168,31 @@ def test_an_exit_of_unknown_fate_has_closed_nothing_and_is_named() -> None:
     assert found.unknown_orders == ("EUR_USD exit sell 10000: UNKNOWN",)
 
 
+def test_a_pending_short_makes_no_worst_case_smaller() -> None:
+    waiting = euro(direction=Direction.SHORT, id=PositionId("p2"), quantity=D(0), first_quantity=D(0))
+    found = report(euro(), waiting, orders=(entry(waiting, OrderState.UNKNOWN, "10000"),))
+    assert worst(found.currencies) == {"EUR": D(11_000), "USD": D(-11_000)}
+    assert worst(found.groups) == {"usd": D(11_000)}
+    assert worst(found.strategies) == {"divergence": D(11_000)}
+    assert [(each.open, each.lowest, each.highest) for each in found.groups] == [(D(11_000), D(0), D(11_000))]
+
+
+def test_an_exit_of_unknown_fate_makes_no_worst_case_smaller() -> None:
+    held = euro()
+    closing = entry(held, OrderState.UNKNOWN, "10000", role=OrderRole.EXIT, side=Side.SELL)
+    assert report(held, orders=(closing,)).currencies == report(held).currencies
+
+
+def test_a_limit_in_money_tells_what_of_it_is_open_now() -> None:
+    part = euro(quantity=D(4_000), first_quantity=D(4_000))
+    seen = {"orders": (entry(part, OrderState.PARTIAL, "10000", "4000"),), "snapshot": snapshot_of(D(10_000))}
+    told = {each.name: (each.open, each.used) for each in report(part, **seen).limits if each.scope in (OANDA, "all")}
+    assert told["net EUR long"] == (D("0.44"), D("1.1"))
+    assert told["gross leverage"] == (D(4_400) / 9_800, D(11_000) / 9_800)
+    assert told["risk if all stops are hit"] == (D(20) / 9_800, D(50) / 9_800)
+    assert told["positions"] == (None, D(1))
+
+
 def test_what_is_lost_at_the_stops_is_counted_from_the_price_of_now_and_a_passed_stop_costs_nothing_more() -> None:
     found = report(euro(), bitcoin())
     assert found.risk_open == 50 + 100
@@ -170,8 +200,7 @@ def test_what_is_lost_at_the_stops_is_counted_from_the_price_of_now_and_a_passed
 
 
 def test_limits_say_used_against_allowed_for_each_broker() -> None:
-    snapshot = PortfolioSnapshot(at=START, equity=D(9_000), balance=D(9_000), open_positions=1, peak=D(10_000))
-    found = report(euro(), euro(id=PositionId("p2")), bitcoin(), snapshot=snapshot)
+    found = report(euro(), euro(id=PositionId("p2")), bitcoin(), snapshot=snapshot_of(D(9_000)))
     told = {(each.name, each.scope): (each.used, each.allowed) for each in found.limits}
     assert told == {
         ("positions", OANDA): (2, 5),
@@ -193,8 +222,8 @@ def test_limits_say_used_against_allowed_for_each_broker() -> None:
         ("correlated: crypto short", "all"): (1, 6),
         ("correlated: usd long", "all"): (2, 6),
         ("positions of a strategy", "divergence"): (3, 12),
-        ("net BTC", "all"): (D(6_000) / 9_000, 30),
-        ("net EUR", "all"): (D(22_000) / 9_000, 30),
+        ("net BTC short", "all"): (D(6_000) / 9_000, 30),
+        ("net EUR long", "all"): (D(22_000) / 9_000, 30),
         ("drawdown", "all"): (D("0.1"), D("0.15")),
     }
     assert {each.share for each in found.limits if each.name == "positions"} == {D("0.4"), D("0.5")}

@@ -9,8 +9,20 @@ import pytest
 from bot.differences import ForeignStake
 from bot.instruments import BINANCE, IG, OANDA, BrokerId, Symbol
 from bot.layer4_risk.usage import PastEntry
-from bot.models import ApprovedOrder, Direction, Position, PositionId, Refused, StrategyName, TaskId
+from bot.models import (
+    ApprovedOrder,
+    Direction,
+    OrderRole,
+    OrderState,
+    Position,
+    PositionId,
+    Refused,
+    Side,
+    StrategyName,
+    TaskId,
+)
 from tests.builders import approved_order, at, endorsed, position
+from tests.unit.layer4_risk.test_exposure import entry
 from tests.unit.layer4_risk.test_manager import manager, view
 
 D = Decimal
@@ -83,7 +95,7 @@ def test_each_limit_refuses_alone_with_value_bound_and_next_step(
 
 @pytest.mark.parametrize("minutes", [1, 60, 1_440])
 def test_a_window_ends_to_the_moment(minutes: int) -> None:
-    limits = {"max_entries_per_minute": 1, "max_turnover_hour": D("2.2"), "max_turnover_day": D("2.2")}
+    limits: dict[str, Any] = {"max_entries_per_minute": 1, "max_turnover_hour": D("2.2"), "max_turnover_day": D("2.2")}
     entry = entries(1, minutes_ago=minutes, notional=5_000)
     code = {1: "ENTRY_RATE", 60: "TURNOVER_HOUR", 1_440: "TURNOVER_DAY"}[minutes]
     refused = manager(**limits).decide(endorsed(), view(**entry))
@@ -96,6 +108,26 @@ def test_an_entry_that_makes_an_exceeded_exposure_smaller_is_not_refused_by_it()
     risk = manager(max_currency_exposure=5)
     assert isinstance(risk.decide(endorsed(Direction.LONG), view(**many)), Refused)
     assert isinstance(risk.decide(endorsed(Direction.SHORT), view(**many)), ApprovedOrder)
+
+
+def test_an_entry_of_unknown_fate_makes_no_room_and_neither_does_an_exit() -> None:
+    waiting = held(2, Direction.SHORT, broker_id=IG, quantity=D(0), first_quantity=D(0))
+    short = entry(waiting, OrderState.UNKNOWN, "10000")
+    closing = entry(held(1), OrderState.UNKNOWN, "10000", role=OrderRole.EXIT, side=Side.SELL)
+    seen = {"positions": (held(1, broker_id=IG), waiting), "orders": (short, closing)}
+    risk = manager(max_currency_exposure=3)
+    assert isinstance(risk.decide(endorsed(), view()), ApprovedOrder)
+    refused = risk.decide(endorsed(), view(**seen))
+    assert isinstance(refused, Refused)
+    assert refused.code == "CURRENCY_EXPOSURE"
+    assert "net EUR long at all: worst case 3.24 x equity of at most 3.00 x equity, open now 1.10 x" in refused.says
+
+
+def test_a_foreign_order_makes_no_room_and_a_foreign_position_does() -> None:
+    there = replace(foreign(broker_id=IG), direction=Direction.SHORT)
+    risk, ours = manager(max_currency_exposure=3), {"positions": (held(1, broker_id=IG),)}
+    assert isinstance(risk.decide(endorsed(), view(**ours, foreign=(there,))), ApprovedOrder)
+    assert isinstance(risk.decide(endorsed(), view(**ours, foreign=(replace(there, is_order=True),))), Refused)
 
 
 def test_currencies_are_measured_against_the_equity_of_all_brokers() -> None:
@@ -122,7 +154,7 @@ def test_entries_on_their_way_take_the_margin_that_they_will_need() -> None:
 
 
 def test_a_broker_without_limit_of_its_own_for_a_group_has_the_general_one() -> None:
-    settings = {"max_correlated_exposure": 1, "max_correlated_exposure_oanda": 2}
+    settings: dict[str, Any] = {"max_correlated_exposure": 1, "max_correlated_exposure_oanda": 2}
     assert isinstance(manager(**settings).decide(endorsed(), view(positions=(held(1),))), ApprovedOrder)
     assert isinstance(manager(max_correlated_exposure=1).decide(endorsed(), view(positions=(held(1),))), Refused)
 

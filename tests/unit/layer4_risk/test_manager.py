@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from bot.config import ExitSettings, RiskSettings
-from bot.instruments import Currency, default_registry
+from bot.instruments import Currency, InstrumentRegistry, default_registry
 from bot.layer3_execution.exit_plans import divergence_plan
 from bot.layer4_risk.conversion import Conversion
 from bot.layer4_risk.limits import RiskView
@@ -25,13 +25,13 @@ from bot.models import (
     Side,
     TaskId,
 )
-from tests.builders import START, endorsed, position, quote, signal
+from tests.builders import START, endorsed, instrument, position, quote, signal
 
 
-def manager(**risk: object) -> RiskManager:
+def manager(registry: InstrumentRegistry | None = None, **risk: object) -> RiskManager:
     settings = RiskSettings(**risk)  # type: ignore[arg-type]
     return RiskManager(
-        registry=default_registry(),
+        registry=registry or default_registry(),
         settings=settings,
         plan_of=partial(divergence_plan, settings=ExitSettings()),
         environment="d",
@@ -166,6 +166,15 @@ def test_an_account_too_small_for_the_minimum_is_refused_with_the_minimum() -> N
     assert isinstance(refused, Refused)
     assert refused.code == "SIZE_BELOW_MINIMUM"
     assert "minimum of 1" in refused.says
+
+
+def test_a_size_below_the_least_notional_is_refused_with_the_value_the_bound_and_what_to_do() -> None:
+    dear = InstrumentRegistry([instrument(min_notional=Decimal(50_000))])
+    refused = manager(dear).decide(endorsed(), view())
+    assert isinstance(refused, Refused)
+    assert refused.code == "SIZE_BELOW_MINIMUM"
+    assert "USD, and the venue takes no order below 50000 USD" in refused.says
+    assert refused.says.endswith("trade it with a larger account")
 
 
 @pytest.mark.parametrize("direction", list(Direction))

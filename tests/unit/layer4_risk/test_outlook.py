@@ -18,12 +18,14 @@ from bot.models import (
     KillCause,
     KillLevel,
     KillState,
+    OrderState,
     PortfolioSnapshot,
     Position,
     PositionId,
     TaskId,
 )
 from tests.builders import START, position
+from tests.unit.layer4_risk.test_exposure import entry
 
 D = Decimal
 REGISTRY = default_registry()
@@ -69,16 +71,7 @@ def found(*positions: Position, **changes: Any) -> Sequence[Obstacle]:
 
 def refused_by_gate(code: str, positions: Sequence[Position], settings: RiskSettings) -> set[tuple[str, str]]:
     """(direction, symbol) of every entry at OANDA that the gate refuses because of `code`, before it is sized."""
-    books = Books(
-        now=START,
-        settings=settings,
-        registry=REGISTRY,
-        currency="USD",
-        equity={OANDA: D(10_000)},
-        total_equity=D(10_000),
-        stakes=all_stakes(positions, ()),
-        entries=(),
-    )
+    books = _books(all_stakes(positions, ()), settings)
     entries = [(direction, each) for each in REGISTRY.of_broker(OANDA) for direction in Direction]
     return {
         (direction.value, each.symbol)
@@ -88,6 +81,19 @@ def refused_by_gate(code: str, positions: Sequence[Position], settings: RiskSett
             for check in stake_checks(books, _unsized(each, direction), sized=False)
         )
     }
+
+
+def _books(stakes: Sequence[Stake], settings: RiskSettings) -> Books:
+    return Books(
+        now=START,
+        settings=settings,
+        registry=REGISTRY,
+        currency="USD",
+        equity={OANDA: D(10_000)},
+        total_equity=D(10_000),
+        stakes=stakes,
+        entries=(),
+    )
 
 
 def _unsized(instrument: Instrument, direction: Direction) -> Stake:
@@ -146,6 +152,29 @@ def test_a_full_currency_refuses_what_adds_to_it_on_either_side() -> None:
     assert "EUR_USD" in longs
     assert longs.startswith("long ")
     assert "EUR_USD" not in shorts
+
+
+def test_a_currency_that_may_end_full_on_either_side_refuses_entries_of_both_as_the_gate_does() -> None:
+    settings = RiskSettings(max_currency_exposure=D(1))
+    long_euro = held("EUR_USD", 1, quantity=D(20_000))
+    short_euro = held("EUR_USD", 2, direction=Direction.SHORT, quantity=D(0), first_quantity=D(0))
+    waiting = entry(short_euro, OrderState.UNKNOWN, "30000")
+
+    told = found(long_euro, short_euro, settings=settings, orders=(waiting,))
+
+    entries = {each.says.partition(" at ")[0]: each.entries for each in told if each.code == "CURRENCY_EXPOSURE"}
+    bases = ", ".join(sorted(each.symbol for each in REGISTRY if each.base_currency == "EUR"))
+    quotes = ", ".join(sorted(each.symbol for each in REGISTRY if each.quote_currency == "EUR"))
+    assert entries == {
+        "net EUR long": f"long {bases}; short {quotes}",
+        "net EUR short": f"long {quotes}; short {bases}",
+    }
+    stakes = all_stakes((long_euro, short_euro), (waiting,))
+    for direction in Direction:
+        one = replace(_unsized(REGISTRY.get("EUR_USD"), direction), worst=D(direction.sign))
+        refusing = [each for each in stake_checks(_books(stakes, settings), one, sized=True) if not each.passed]
+        assert [each.code for each in refusing] == ["CURRENCY_EXPOSURE"]
+        assert f"net EUR {direction} at all: worst case" in refusing[0].says
 
 
 def test_what_is_not_known_is_full() -> None:

@@ -96,7 +96,7 @@ def positions_of(
 ) -> tuple[VenuePosition, ...]:
     """What our entries hold, cut to what is there; what is there beyond them is foreign, at the price of now.
 
-    `prices` are those of the symbols of which something foreign may lie there.
+    `prices` are those of the symbols of which something foreign may lie there. Dust is among it: `Leftovers` knows.
     """
     found: list[VenuePosition] = []
     left = dict(snapshot.balances)

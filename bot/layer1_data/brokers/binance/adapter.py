@@ -24,6 +24,7 @@ from bot.layer1_data.brokers.binance.errors import readable
 from bot.layer1_data.brokers.binance.fills import fill_of, read_cursor, written_cursor
 from bot.layer1_data.brokers.binance.from_binance import ZERO, rejection
 from bot.layer1_data.brokers.binance.ledger import SymbolLedger
+from bot.layer1_data.brokers.binance.leftovers import Leftovers
 from bot.layer1_data.brokers.binance.market import Market
 from bot.layer1_data.brokers.binance.orders import Orders
 from bot.layer1_data.brokers.binance.wire import Access, Wire
@@ -70,6 +71,7 @@ class BinanceBroker(BrokerInterface):
         self._market = Market(self._wire, instruments, currency)
         self._ledgers = {each.symbol: SymbolLedger(each, self._wire) for each in instruments}
         self._account = Account(self._wire, self._ledgers)
+        self._leftovers = Leftovers(self._market)
         self._orders = Orders(
             self._wire,
             self._account,
@@ -88,6 +90,7 @@ class BinanceBroker(BrokerInterface):
             stop_reserves=True,
             request_expires_after_s=receive_window_s + _ENGINE_TIMEOUT_S,
             allows_short=False,
+            foreign_is_balance=True,
         )
 
     @property
@@ -174,11 +177,14 @@ class BinanceBroker(BrokerInterface):
         )
 
     async def positions(self) -> Sequence[VenuePosition]:
-        """What our entries hold; what lies there beyond that is "foreign:<asset>", at the bid of now."""
+        """What our entries hold; what lies there beyond that is "foreign:<asset>", at the bid of now, if not dust."""
         snapshot = await self._account.snapshot()
         found = positions_of(self._ledgers.values(), snapshot, {})
         foreign = [each.symbol for each in found if each.entry_order_id.startswith(FOREIGN)]
-        return positions_of(self._ledgers.values(), snapshot, await self._bids(foreign)) if foreign else found
+        if not foreign:
+            return found
+        found = positions_of(self._ledgers.values(), snapshot, await self._bids(foreign))
+        return await self._leftovers.without_dust(found)
 
     async def open_orders(self) -> Sequence[VenueOrder]:
         return (await self._account.working()).orders

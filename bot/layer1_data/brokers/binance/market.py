@@ -24,13 +24,14 @@ _RATES_KEPT: Final = 1_000
 
 
 class Market:
-    """Asks; keeps only which order types each symbol has, and rates of past minutes, which do not change."""
+    """Asks; keeps only each symbol's order types and least notional, and rates of past minutes, which do not change."""
 
     def __init__(self, wire: Wire, instruments: Sequence[Instrument], account_currency: Currency) -> None:
         self._wire = wire
         self._instruments: Mapping[Symbol, Instrument] = {each.symbol: each for each in instruments}
         self._account_currency = account_currency
         self._order_types: dict[Symbol, frozenset[str]] = {}
+        self._min_notionals: dict[Symbol, Decimal] = {}
         self._rates: dict[tuple[str, datetime], Decimal] = {}
 
     def instrument(self, symbol: Symbol) -> Instrument:
@@ -52,7 +53,9 @@ class Market:
         with readable("exchangeInfo"):
             for row in told:
                 self._order_types[by_name[row["symbol"]].symbol] = frozenset(row["orderTypes"])
-            return tuple(from_binance.terms(row, by_name[row["symbol"]]) for row in told)
+            found = tuple(from_binance.terms(row, by_name[row["symbol"]]) for row in told)
+        self._min_notionals |= {each.symbol: each.min_notional for each in found}
+        return found
 
     async def order_types(self, instrument: Instrument) -> frozenset[str]:
         """What can be placed there, asked once; empty if that was not answered: no stop waits for it."""
@@ -60,6 +63,13 @@ class Market:
             with suppress(BrokerUnavailable):
                 await self.terms([instrument.symbol], priority=Priority.PROTECTION)
         return self._order_types.get(instrument.symbol, frozenset())
+
+    async def min_notional(self, symbol: Symbol) -> Decimal:
+        """The least worth of an order, in quote currency, asked once; zero if that was not answered."""
+        if symbol not in self._min_notionals:
+            with suppress(BrokerUnavailable):
+                await self.terms([symbol])
+        return self._min_notionals.get(symbol, Decimal(0))
 
     async def candles(
         self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int

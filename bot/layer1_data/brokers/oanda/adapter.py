@@ -211,7 +211,7 @@ class OandaBroker(BrokerInterface):
         )
 
     async def fills_since(self, cursor: str) -> tuple[Sequence[Fill], str]:
-        """The cursor is the number of the last transaction; orders that are not ours are named "foreign:<number>"."""
+        """The cursor is the number of the last transaction; what is not ours is "foreign:<order>/<trade>"."""
         return await read_fills(self._desk, self._names, cursor)
 
     async def check_connectivity(self) -> None:

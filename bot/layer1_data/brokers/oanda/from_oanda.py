@@ -267,8 +267,9 @@ def _by_number(things: Iterable[Json]) -> Sequence[Json]:
 def fills(transaction: Json, names: Names, closes: Mapping[str, ClientOrderId]) -> Iterator[Fill]:
     """One fill per trade that an ORDER_FILL touched; nothing of other transactions.
 
-    Orders that are not ours are named after the venue's number: they may have changed what is ours. `closes` has the
-    orders that the venue made for our closing of a trade, by their numbers.
+    Orders that are not ours may have changed what is ours: each of their fills is named after the venue's number and
+    the trade, because one of them can end several positions (a close-out). `closes` has the orders that the venue made
+    for our closing of a trade, by their numbers.
     """
     if transaction["type"] != "ORDER_FILL":
         return
@@ -281,7 +282,7 @@ def fills(transaction: Json, names: Names, closes: Mapping[str, ClientOrderId]) 
         yield Fill(
             broker_id=names.broker_id,
             venue_fill_id=f"{transaction['id']}/{part['tradeID']}",
-            client_order_id=_cause_of(transaction, names, closes),
+            client_order_id=_cause_of(transaction, part, names, closes),
             symbol=names.symbol(transaction["instrument"]),
             side=Side.BUY if number(transaction["units"]) > 0 else Side.SELL,
             quantity=abs(number(part["units"])),
@@ -292,10 +293,11 @@ def fills(transaction: Json, names: Names, closes: Mapping[str, ClientOrderId]) 
         )
 
 
-def _cause_of(transaction: Json, names: Names, closes: Mapping[str, ClientOrderId]) -> ClientOrderId:
+def _cause_of(transaction: Json, part: Json, names: Names, closes: Mapping[str, ClientOrderId]) -> ClientOrderId:
     number_of_order = str(transaction["orderID"])
     name = closes.get(number_of_order) or transaction.get("clientOrderID")  # whoever comments a trade may name anything
-    return names.ours({"clientExtensions": {"id": name}}) or ClientOrderId(f"{FOREIGN}{number_of_order}")
+    foreign = ClientOrderId(f"{FOREIGN}{number_of_order}/{part['tradeID']}")
+    return names.ours({"clientExtensions": {"id": name}}) or foreign
 
 
 def _fee(transaction: Json, part: Json) -> Decimal:

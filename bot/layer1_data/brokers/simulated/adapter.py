@@ -27,7 +27,9 @@ from bot.layer1_data.broker_interface import (
 )
 from bot.layer1_data.brokers.simulated.admission import (
     ADMITTED,
+    BELOW_NOTIONAL,
     entry_refusal,
+    is_below_notional,
     loose_stop_refusal,
     reduction_refusal,
     stop_refusal,
@@ -81,7 +83,9 @@ class SimulatedBroker(BrokerInterface):
     `cumulative_fills` a fill is named by its order and what that had filled by then. Without `allows_short` nothing is
     sold that is not held. `withheld_ratio` of each purchase that opens is kept as its fee, in what was bought: what can
     be sold is then less than the fill, and whoever asks for more than that is refused. Without `names_stops` the stop
-    that follows a position is a level of it: whoever cancels any stop of that position takes this one away.
+    that follows a position is a level of it: whoever cancels any stop of that position takes this one away. With
+    `stop_reserves` exits are ordinary sales, and an instrument's least notional holds for them too, as at Binance spot;
+    elsewhere they are reduce-only, and only entries must be worth that much.
 
     Raises StorageError from the constructor if the saved state cannot be used, and from the market side if a change
     cannot be saved (it is tried again with the next change).
@@ -326,7 +330,7 @@ class SimulatedBroker(BrokerInterface):
                 tick=each.tick,
                 quantity_step=each.quantity_step,
                 min_quantity=each.min_quantity,
-                min_notional=ZERO,
+                min_notional=each.min_notional,
                 contract_size=each.contract_size,
                 is_open=True,
                 says="simulated",
@@ -549,8 +553,16 @@ class SimulatedBroker(BrokerInterface):
         if book is not None and position is not None and book.withheld_ratio and order.quantity > position.quantity:
             refusal = refusal or _TOO_LITTLE
         if book is not None and position is not None and not refusal:
-            refusal = self._locked(book, order.entry_order_id, position.quantity - taken.quantity)
+            refusal = self._worth_too_little(book, taken) or self._locked(
+                book, order.entry_order_id, position.quantity - taken.quantity
+            )
         return self._admit(taken, book, refusal)
+
+    def _worth_too_little(self, book: Book, exit_: BookOrder) -> str:
+        """Where exits are ordinary sales, one counts at its limit or trigger, one at the market at the price of now."""
+        price = exit_.price or book.mid
+        small = price is not None and is_below_notional(book.instrument, exit_.quantity, price)
+        return BELOW_NOTIONAL if self._capabilities.stop_reserves and small else ADMITTED
 
     def _locked(self, book: Book, entry_order_id: ClientOrderId, free: Decimal) -> str:
         """Where stops lock what they would sell, only what they and working exits leave `free` can be sold beside."""
@@ -571,7 +583,9 @@ class SimulatedBroker(BrokerInterface):
         if not book.stops_follow:
             refusal = loose_stop_refusal(taken, position, book, taken.quantity, stop)
             if position is not None and not refusal:
-                refusal = self._locked(book, claimed.entry_order_id, position.quantity - taken.quantity)
+                refusal = self._worth_too_little(book, taken) or self._locked(
+                    book, claimed.entry_order_id, position.quantity - taken.quantity
+                )
             return self._admit(taken, book, refusal)
         refusal = stop_refusal(position, book.instrument, stop)
         if position is not None and position.stop is not None:

@@ -10,6 +10,7 @@ from bot.layer1_data.brokers.simulated.matching import Book, is_beyond
 from bot.models import ApprovedOrder, OrderKind, ReduceOrder, Side
 
 ADMITTED: Final = ""
+BELOW_NOTIONAL: Final = "BELOW_NOTIONAL"
 
 
 def entry_refusal(order: ApprovedOrder, book: Book, *, rate: Decimal | None, free_margin: Decimal) -> str:
@@ -23,6 +24,8 @@ def entry_refusal(order: ApprovedOrder, book: Book, *, rate: Decimal | None, fre
         return "PRECISION"
     if book.at is None:
         return "NO_PRICE"
+    if is_below_notional(instrument, order.quantity, _expected_price(order, book)):
+        return BELOW_NOTIONAL
     if not _stop_protects(order, book):
         return "STOP_ON_WRONG_SIDE"
     if rate is None:
@@ -69,6 +72,11 @@ def loose_stop_refusal(
     if book.standing and is_beyond(order.side, stop, book.bid, book.ask):
         return WOULD_TRIGGER
     return ADMITTED
+
+
+def is_below_notional(instrument: Instrument, quantity: Decimal, price: Decimal) -> bool:
+    """An order at `price` is worth less than the venue takes: Binance -1013 NOTIONAL."""
+    return instrument.notional(quantity, price) < instrument.min_notional
 
 
 def needed_margin(instrument: Instrument, quantity: Decimal, price: Decimal, rate: Decimal) -> Decimal:

@@ -138,13 +138,26 @@ def test_a_fill_of_the_old_form_takes_the_price_of_the_whole() -> None:
     assert fill.price == D("1.10000")
 
 
-@pytest.mark.parametrize(("known", "name"), [({}, "foreign:11"), ({"11": ClientOrderId("TBc")}, "TBc")])
+@pytest.mark.parametrize(("known", "name"), [({}, "foreign:11/5"), ({"11": ClientOrderId("TBc")}, "TBc")])
 def test_a_fill_without_our_id_is_foreign_unless_we_know_its_order(known: dict[str, ClientOrderId], name: str) -> None:
     raw = FILL | {"clientOrderID": "somebody", "tradeReduced": {"tradeID": "5", "units": "-150"}}
 
     (fill,) = from_oanda.fills(raw, NAMES, known)
 
     assert fill.client_order_id == name
+
+
+def test_what_one_foreign_order_closes_of_several_trades_has_a_name_for_each() -> None:
+    parts = {
+        "clientOrderID": "",
+        "reason": "MARKET_ORDER_MARGIN_CLOSEOUT",
+        "tradesClosed": [{"tradeID": each, "units": "-75", "price": "1.10001"} for each in ("3", "5")],
+    }
+
+    told = list(from_oanda.fills(FILL | parts, NAMES, {}))
+
+    assert [each.client_order_id for each in told] == ["foreign:11/3", "foreign:11/5"]
+    assert [each.cause for each in told] == ["margin closeout", "margin closeout"]
 
 
 def test_a_trailing_stop_protects_at_the_value_it_has_reached() -> None:

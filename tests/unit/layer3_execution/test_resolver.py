@@ -1,0 +1,64 @@
+"""Orders of unknown fate are asked for between comparisons: soon, one question each, ever more seldom."""
+
+from bot.models import OrderState
+from tests.builders import approved_order
+from tests.fakes.awkward_broker import Fault
+from tests.unit.layer3_execution.desk import BROKER, Desk
+
+ENTRY = approved_order().client_order_id
+
+
+async def bought_without_an_answer(*faults: Fault) -> Desk:
+    desk = Desk()
+    desk.broker.place_faults.extend(faults)
+    await desk.bought()
+    desk.broker.asked.clear()
+    return desk
+
+
+async def test_an_order_whose_reply_was_lost_is_known_within_seconds() -> None:
+    desk = await bought_without_an_answer(Fault.REPLY_LOST)
+    assert (await desk.order(ENTRY)).state is OrderState.UNKNOWN
+    desk.clock.advance(5)
+
+    is_known = await desk.reconciler.resolve(BROKER)
+
+    assert (is_known, (await desk.order(ENTRY)).state) == (True, OrderState.FILLED)
+
+
+async def test_what_was_sent_a_moment_ago_is_not_asked_for_yet() -> None:
+    desk = await bought_without_an_answer(Fault.REPLY_LOST)
+    desk.clock.advance(4)
+
+    assert not await desk.reconciler.resolve(BROKER)
+    assert desk.broker.asked == []
+
+
+async def test_where_every_fate_is_known_nothing_is_asked() -> None:
+    desk = Desk()
+    await desk.bought()
+    desk.broker.asked.clear()
+    desk.clock.advance(60)
+
+    assert not await desk.reconciler.resolve(BROKER)
+    assert desk.broker.asked == []
+
+
+async def test_an_order_that_was_never_there_is_asked_for_ever_more_seldom_until_that_is_proven() -> None:
+    # Arrange
+    desk = await bought_without_an_answer(Fault.REQUEST_LOST)
+
+    # Act
+    asked_at = []
+    for second in range(180):
+        before = desk.broker.asked.count("find_order")
+        await desk.reconciler.resolve(BROKER)
+        if desk.broker.asked.count("find_order") > before:
+            asked_at.append(second)
+        desk.clock.advance(1)
+
+    # Assert
+    assert (await desk.order(ENTRY)).state is OrderState.NOT_PLACED
+    assert asked_at[:6] == [5, 7, 9, 11, 13, 15]
+    assert 10 < len(asked_at) < 25
+    assert 120 <= asked_at[-1] - asked_at[0] < 131
