@@ -337,6 +337,7 @@ class Reconciler:
         found = await self._broker_of(order.broker_id).find_order(order.client_order_id)
         now = self._book.order(order.client_order_id)
         if now is None or (found is not None and not found.state.is_terminal):
+            self._absent.pop(order.client_order_id, None)
             return
         if found is None and not await self._has_position(now) and self._absence_is_final(now):
             self._absent.pop(order.client_order_id, None)

@@ -55,7 +55,7 @@ class AwkwardBroker(DelegatingBroker):
         self.hold_fills = False
         self.repeat_fills = False
         self.reverse_fills = False
-        self.left_out: set[ClientOrderId] = set()  # of the list of resting stops; a question by name finds them
+        self.left_out: set[ClientOrderId] = set()  # of the lists of what works; a question by name finds it
         self.stale_positions: Sequence[VenuePosition] | None = None
         self.placed: list[ApprovedOrder | ReduceOrder] = []
         self.stops_placed: list[ClientOrderId] = []
@@ -114,6 +114,10 @@ class AwkwardBroker(DelegatingBroker):
     async def protective_orders(self) -> Sequence[VenueOrder]:
         """Some are left out, as by a list that is cut short."""
         return [each for each in await super().protective_orders() if each.client_order_id not in self.left_out]
+
+    async def open_orders(self) -> Sequence[VenueOrder]:
+        """Some are left out here, too."""
+        return [each for each in await super().open_orders() if each.client_order_id not in self.left_out]
 
     async def positions(self) -> Sequence[VenuePosition]:
         """A cached answer may be older than the fills."""

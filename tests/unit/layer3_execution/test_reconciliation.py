@@ -673,3 +673,20 @@ async def test_what_was_counted_of_an_absent_order_is_forgotten_when_it_is_resol
     found.broker.hidden_for = 1
     await rounds(found, 2)
     assert found.reconciler._absent == {}
+
+
+async def test_clean_answers_without_an_order_count_only_since_it_was_last_found() -> None:
+    # Arrange: the list of what works is cut short, and questions by name miss it now and then, hours apart
+    desk = Desk()
+    desk.venue.pause(approved_order().symbol)
+    await desk.bought()
+    desk.broker.left_out.add(ENTRY)
+
+    # Act
+    for hidden in (1, 1, 0, 1, 0, 1):
+        desk.broker.hidden_for = hidden
+        await desk.reconciler.run(BROKER)
+        desk.clock.advance(3_600)
+
+    # Assert
+    assert (await desk.order(ENTRY)).state is OrderState.WORKING
