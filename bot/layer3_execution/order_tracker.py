@@ -77,6 +77,11 @@ class OrderTracker:
         for order in await self._store.unfinished_orders():
             self._book.put_order(order)
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """A commit got no answer: the store may know more than the book."""
+        return bool(self._doubted)
+
     async def recall(self, is_in_flight: Callable[[ClientOrderId], bool]) -> None:
         """Read back whatever a lost answer leaves in doubt, and take what the store has and the book lacks: an intent
         whose commit was never confirmed to its sender."""

@@ -33,6 +33,7 @@ from bot.models import (
 
 PROTECT_WITHIN_S: Final = 10.0
 _LOOK_AGAIN_S: Final = 30.0  # whatever else keeps the monitor
+_LEFTOVERS_FOR_S: Final = 120.0  # what was taken for gone may show when its position has ended: it would open another
 _LOOK_BESIDE_S: Final = 3.0  # at the others while one waits for its venue; at a stop that may be too large
 
 
@@ -90,6 +91,7 @@ class PositionGuard:
         engine.make_room = self._stops.make_room
         self._slow: defaultdict[BrokerId, list[asyncio.Task[Any]]] = defaultdict(list)  # begun, and not waited for
         self._looked_s: dict[BrokerId, float] = {}
+        self._open_s: dict[BrokerId, float] = {}  # when something was open there last, as far as this process knows
         self._not_as_wanted: set[PositionId] = set()
 
     async def stop(self) -> None:
@@ -170,8 +172,13 @@ class PositionGuard:
         if self.unprotected.is_open(broker_id) or self._surplus.waits(broker_id) or self._may_need_stops(broker_id):
             return not self._slow[broker_id] or since_s >= _LOOK_BESIDE_S
         ours = [each for each in self._book.positions() if each.broker_id == broker_id]
+        if ours or broker_id not in self._open_s:
+            self._open_s[broker_id] = now_s
+        is_over = now_s - self._open_s[broker_id] >= _LEFTOVERS_FOR_S
+        if not ours and (is_over or self._broker_of(broker_id).capabilities.keeps_stops):
+            return False
         soon = any(self._is_too_large(each) for each in ours)
-        return bool(ours) and since_s >= (_LOOK_BESIDE_S if soon else _LOOK_AGAIN_S)
+        return since_s >= (_LOOK_BESIDE_S if soon else _LOOK_AGAIN_S)
 
     def _is_too_large(self, position: Position) -> bool:
         """Its stop, perhaps: the venue shows less of it, has not taken a stop of the right size yet, or may still take

@@ -108,11 +108,13 @@ class Reconciler:
         return report
 
     async def resolve(self, broker_id: BrokerId) -> bool:
-        """Between comparisons: ask for each order of unknown fate that is due; True if one of them is known by now.
+        """Between comparisons: ask for each order of unknown fate that is due; True if more is known of one by now.
 
         Raises BrokerError when the venue does not answer.
         """
-        doubted = [each for each in self._book.orders() if is_unresolved(each)]
+        if self._tracker.is_in_doubt:
+            await self._tracker.recall(self._engine.is_in_flight)
+        doubted = [each for each in self._book.orders() if is_unresolved(each) or each.state is OrderState.INTENT]
         self._asked.keep_only([each.position_id for each in doubted])
         due = [each for each in doubted if each.broker_id == broker_id and self._is_due(each)]
         if not due:
@@ -126,7 +128,7 @@ class Reconciler:
         if report.resolved:
             await self._tracker.collect(broker_id)  # what it has filled needs its stop
         left = [self._book.order(each.client_order_id) for each in due]
-        return any(each is None or not is_unresolved(each) for each in left)
+        return any(each is None or each.state is not before.state for each, before in zip(left, due, strict=True))
 
     def _is_due(self, order: Order) -> bool:
         if self._engine.is_in_flight(order.client_order_id) or self._asked.is_early(order.position_id):

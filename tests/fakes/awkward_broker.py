@@ -117,7 +117,7 @@ class AwkwardBroker(DelegatingBroker):
 
     async def open_orders(self) -> Sequence[VenueOrder]:
         """Some are left out here, too."""
-        return [each for each in await super().open_orders() if each.client_order_id not in self.left_out]
+        return tuple(each for each in await super().open_orders() if each.client_order_id not in self.left_out)
 
     async def positions(self) -> Sequence[VenuePosition]:
         """A cached answer may be older than the fills."""

@@ -310,7 +310,7 @@ ABLATIONS: Final = (
         "one writer of a position at a time", Seams(tracker=WritesWithoutLock), ("I9", "I8", "I10", "P5"), "B4,D3"
     ),
     Ablation("a close decided twice has one name", Seams(engine=NamesEachAttemptAnew), ("I2", "I6")),
-    Ablation("no entry before truth", Seams(risk=EntersUnreconciled), ("I14",), "N8,P1,P2,P4"),
+    Ablation("no entry before truth", Seams(risk=EntersUnreconciled), ("I14",), "N8,N9,P1,P2,P4"),
     Ablation("worst-case exposure", Seams(risk=CountsOnlyWhatIsOpen), ("I5", "I3"), "N1,N3"),
     Ablation("kill switch before each entry", Seams(kill=IsDeafToTheKillSwitch), ("I11",)),
     Ablation("quotes are screened", Seams(screen=BelievesEveryQuote), ("I15", "P5")),
@@ -320,7 +320,7 @@ ABLATIONS: Final = (
     Ablation("the chain of ids is recorded", Seams(tracker=ForgetsNewIds), ("I8",), "B9,B4"),
     Ablation("an old id ends nothing", Seams(guard=EndsWithTheOldId), ("I10",), "B9,B17,B4"),
     Ablation("one close lives at a time", Seams(engine=ClosesBesideALivingClose), ("I2",)),
-    Ablation("a surplus is waited for", Seams(guard=TakesWhatIsNotShownForMeant), ("I8",), "N4,N14,B7,B18"),
+    Ablation("a surplus is waited for", Seams(guard=TakesWhatIsNotShownForMeant), ("I7", "I8"), "N4,N14,B7,B18"),
     Ablation("what others did is told", Seams(reconciler=IgnoresWhatOthersDid), ("I16",), "B11c,B12,B22"),
     Ablation(
         "lost intents are found",

@@ -1,8 +1,13 @@
 """Orders of unknown fate are asked for between comparisons: soon, one question each, ever more seldom."""
 
+from contextlib import suppress
+
+from bot.clock import ManualClock
+from bot.errors import CommitUnknown
 from bot.models import OrderState
-from tests.builders import approved_order
+from tests.builders import START, approved_order
 from tests.fakes.awkward_broker import Fault
+from tests.fakes.slow_orders import SlowOrders
 from tests.unit.layer3_execution.desk import BROKER, Desk
 
 ENTRY = approved_order().client_order_id
@@ -62,3 +67,34 @@ async def test_an_order_that_was_never_there_is_asked_for_ever_more_seldom_until
     assert asked_at[:6] == [5, 7, 9, 11, 13, 15]
     assert 10 < len(asked_at) < 25
     assert 120 <= asked_at[-1] - asked_at[0] < 131
+
+
+class LosesTheSecondAnswer(SlowOrders):
+    """The commit right before the first byte is done, and nobody hears of it."""
+
+    writes = 0
+
+    async def _committed(self) -> None:
+        self.writes += 1
+        self.lost_commits = int(self.writes == 2)
+        await super()._committed()
+
+
+async def test_an_order_that_counts_as_sent_since_a_commit_without_an_answer_is_asked_for_too() -> None:
+    # Arrange
+    clock = ManualClock(START)
+    desk = Desk(orders=LosesTheSecondAnswer(clock, lambda: 0), clock=clock)
+    with suppress(CommitUnknown):
+        await desk.bought()
+    known = desk.book.order(ENTRY)
+    assert known is not None
+    assert (known.state, (await desk.order(ENTRY)).state) == (OrderState.INTENT, OrderState.SENDING)
+
+    # Act
+    for _ in range(130):
+        desk.clock.advance(1)
+        await desk.reconciler.resolve(BROKER)
+
+    # Assert
+    assert (await desk.order(ENTRY)).state is OrderState.NOT_PLACED
+    assert desk.book.orders() == ()

@@ -88,3 +88,25 @@ async def test_the_time_without_a_stop_begins_before_it_is_taken_away_to_make_ro
     await attended(desk, 2)
     assert [each.quantity for each in await desk.broker.venue.protective_orders()] == [Decimal(10)]
     assert len(desk.book.orders_of((await desk.position()).id, OrderRole.EXIT)) == 0
+
+
+async def test_a_stop_that_was_taken_for_gone_and_shows_after_its_position_has_ended_is_taken_away_soon() -> None:
+    # Arrange: the venue hides a stop, another one is placed, and the position is closed with that
+    desk = Desk(venue=TRADIER)
+    await desk.bought()
+    (hidden,) = desk.broker.stops_placed
+    desk.broker.left_out.add(hidden)
+    desk.broker.hidden_for = 1
+    desk.clock.advance(6)
+    await desk.guard.verify(BROKER)
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "OPERATOR_CLOSE")
+    await desk.tracker.collect(BROKER)
+    await attended(desk, 5)
+    desk.broker.left_out.clear()
+    assert [each.client_order_id for each in await desk.broker.venue.protective_orders()] == [hidden]
+
+    # Act
+    await attended(desk, 31)
+
+    # Assert
+    assert await desk.broker.venue.protective_orders() == ()
