@@ -22,7 +22,8 @@ UNPROTECTED_S: Final = 60.0  # 30 s of trying, and a close that takes its time-o
 SURPLUS_S: Final = 60.0
 BELIEVED_S: Final = 30.0  # that a venue shows less than our record, because somebody else has changed it
 LOST_S: Final = 4.0  # what a request costs that did not arrive: it is asked again after 3 s, with the next look
-NOTICED_S: Final = 60.0  # twice that where no comparison has ended since: each lost request takes 10 s of it
+COMPARED_S: Final = 10.0  # what a comparison takes; it is the monitor's turn that sees what others did
+NOTICED_S: Final = 60.0  # as much again where no comparison has ended since: each lost request takes 10 s of it
 REFUSED_S: Final = 25.0  # until another attempt, at the latest
 
 
@@ -153,7 +154,8 @@ def foreign_is_noticed(checks: Checks) -> str | None:
             checks.compared_before.pop(broker_id, None)
             continue
         is_new = report is not checks.compared_before.setdefault(broker_id, report)
-        if _waited(checks, checks.unnoticed, name, broker_id) > (NOTICED_S if is_new else 2 * NOTICED_S):
+        within_s = max(NOTICED_S, checks.world.scenario.monitor_s + COMPARED_S)
+        if _waited(checks, checks.unnoticed, name, broker_id) > (within_s if is_new else within_s + NOTICED_S):
             return f"{broker_id} was changed by somebody else, and no difference is told"
     return None
 
