@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 from weakref import WeakValueDictionary
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
@@ -21,6 +22,8 @@ from bot.layer3_execution.order_tracker import OrderTracker, Recorder
 from bot.layer3_execution.positions import marked
 from bot.layer3_execution.stops import StopKeeper
 from bot.models import Direction, ExitPlan, Position, PositionId, TrailKind
+
+_CLOCKS_DIFFER_BY: Final = timedelta(minutes=15)  # at most; zones differ by half an hour or more
 
 
 class PriceWatch:
@@ -136,9 +139,10 @@ class PriceWatch:
 
 
 def _is_older(quoted_at: datetime | None, position: Position, now: datetime) -> bool:
-    """The quote is from before the opening. One that a venue dates after now proves nothing: IG does not say in which
-    zone its instants are, and in local time all quotes of the next hours would be older."""
-    return quoted_at is not None and quoted_at < position.opened_at <= now
+    """The quote is from before the opening. One that a venue dates far after now proves nothing: IG does not say in
+    which zone its instants are, and in local time all quotes of the next hours would be older. Clocks differ by less.
+    """
+    return quoted_at is not None and quoted_at < position.opened_at < now + _CLOCKS_DIFFER_BY
 
 
 def with_stop(position: Position, stop: Decimal) -> Position:

@@ -14,7 +14,7 @@ from bot.models import (
     OrderState,
     Position,
 )
-from bot.simulation.checks_at_tick import surplus_stops
+from bot.simulation.checks_at_tick import is_dust, surplus_stops
 from bot.simulation.disturbances import STRANGER
 from bot.simulation.ports import at_once
 
@@ -65,6 +65,8 @@ def _venues_differ(checks: Checks) -> str | None:
         if held != {name: each.quantity for name, each in theirs.items()}:
             return f"{broker_id} has {[(n, p.quantity) for n, p in theirs.items()]}, we have {held}"
         for name, position in theirs.items():
+            if position.stop_price is None and is_dust(checks, position):
+                continue
             if position.stop_price is None:
                 return f"{name} has no stop"
             if abs(position.stop_price - ours[name].stop_price) >= ours[name].plan.tick:

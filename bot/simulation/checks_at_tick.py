@@ -10,6 +10,7 @@ from bot.instruments import BrokerId
 from bot.models import (
     ClientOrderId,
     OrderRole,
+    VenuePosition,
     leg_of,
 )
 from bot.simulation.ports import at_once
@@ -32,7 +33,8 @@ def protected_in_time(checks: Checks) -> str | None:
     for broker_id, line in checks.world.lines.items():
         for position in () if line.venue.is_flat else at_once(line.venue.positions()):
             name = position.entry_order_id
-            if position.stop_price is not None or name in checks.foreign or _is_quarantined(checks, name):
+            is_left_alone = name in checks.foreign or _is_quarantined(checks, name) or is_dust(checks, position)
+            if position.stop_price is not None or is_left_alone:
                 checks.unprotected.pop(name, None)
                 continue
             checks.seen["ticks without a stop"] += 1
@@ -41,6 +43,13 @@ def protected_in_time(checks: Checks) -> str | None:
                 if waited > UNPROTECTED_S:
                     return f"{name} had no stop for {waited:.0f} s and nothing closes it"
     return None
+
+
+def is_dust(checks: Checks, position: VenuePosition) -> bool:
+    """Left of an order that was filled by more than it asked for (B7): the venue takes neither stop nor sale of it."""
+    instrument = checks.world.instruments[position.symbol]
+    worth = position.quantity * position.average_price
+    return checks.world.scenario.kind.stop_reserves and worth < instrument.min_notional
 
 
 def _is_quarantined(checks: Checks, entry: ClientOrderId) -> bool:

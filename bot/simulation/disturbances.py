@@ -125,6 +125,7 @@ class Disturbances:
             name = position.entry_order_id
             if position.stop_order_id is not None and (tape.fires("B1") or tape.fires("B11")):
                 at_once(venue.cancel(position.stop_order_id))
+                checks.unprotected.pop(name, None)  # it has rested until now
             if tape.fires("B14"):
                 venue.raise_minimum(position.symbol, position.quantity * Decimal("0.7"))
             if tape.fires("B7") and venue.fill_more(name):

@@ -134,6 +134,21 @@ async def test_an_entry_that_the_venue_dates_after_now_waits_for_no_quote() -> N
     assert [each.reason for each in await desk.exits()] == ["TARGET_1"]
 
 
+async def test_a_quote_from_before_the_entry_closes_nothing_also_where_the_clock_of_the_venue_is_ahead() -> None:
+    # Arrange
+    desk = Desk()
+    await desk.bought()
+    position, ahead = await desk.position(), desk.clock.now() + timedelta(minutes=2)
+    await desk.tracker.change(position.id, lambda now: replace(now, opened_at=ahead))
+
+    # Act
+    quoted_at = ahead - timedelta(seconds=1)
+    await desk.guard.on_price(EUR_USD, bid=Decimal(104), ask=Decimal(104), quoted_at=quoted_at)
+
+    # Assert
+    assert await desk.exits() == []
+
+
 async def test_a_close_whose_intent_was_stored_unnoticed_gives_way_to_one_for_what_is_open_by_now() -> None:
     # Arrange: the intent to close 5 is stored, its answer was lost, and since then 5 more have filled
     desk, orders = slow_desk()
