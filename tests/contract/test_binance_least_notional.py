@@ -12,7 +12,7 @@ from bot.layer1_data.venue_terms import refreshed
 from bot.layer3_execution.exit_plans import divergence_plan
 from bot.models import Direction, Order, OrderRole, OrderState
 from tests.contract.test_binance_faults import BTC, entry
-from tests.contract.test_binance_order_path import TradingDesk
+from tests.contract.test_binance_order_path import TradingDesk, opened
 
 D = Decimal
 _STOP, _TARGETS = D(49_000), (D(51_000), D(53_000))  # half of it closes at the first target
@@ -20,12 +20,8 @@ _STOP, _TARGETS = D(49_000), (D(51_000), D(53_000))  # half of it closes at the 
 
 @pytest_asyncio.fixture
 async def small() -> AsyncIterator[TradingDesk]:
-    made = TradingDesk()
-    made.url = await made.venue.start(matching=False)
-    made.price("50000", "50010")
-    await made.restart()
-    yield made
-    await made.close()
+    async with opened() as made:
+        yield made
 
 
 async def buy(desk: TradingDesk, quantity: str) -> None:

@@ -1,49 +1,32 @@
 """Our own order path over Binance: what spot does differently (fees in the coin, stops that lock it) ends in order."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any
 
 import pytest_asyncio
 
-from bot.config import Settings
-from bot.database.memory import MemoryStores
 from bot.differences import Answer, AnswerKind, AnswerState, Difference
-from bot.instruments import BINANCE, InstrumentRegistry, Symbol
-from bot.models import CandleSeries, ClientOrderId, JournalEntry, OrderState, PositionId, SignalId, Timeframe
-from bot.wiring.core import TradingCore, trading_core
-from tests.builders import series
+from bot.instruments import BINANCE
+from bot.models import ClientOrderId, OrderState, PositionId, SignalId
+from bot.wiring.core import TradingCore
+from tests.contract.order_path import OrderPath
 from tests.contract.test_binance_faults import BOUGHT, BTC, Desk, entry
 from tests.fakes.binance import Fault
 
 
-class TradingDesk(Desk):
+class TradingDesk(Desk, OrderPath):
     """The desk with the real order path over its broker; a restart keeps the stores and the venue."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.stores = MemoryStores()
-        self.journal: list[JournalEntry] = []
+        Desk.__init__(self)
+        OrderPath.__init__(self)
         self.core: TradingCore
 
     async def restart(self) -> None:
         """A new process."""
         self.broker = self.connect(instruments=(BTC,))
-        self.core = trading_core(
-            settings=Settings(),
-            registry=InstrumentRegistry([BTC]),
-            clock=self.clock,
-            stores=self.stores,
-            journal=self,
-            candles=self,
-            broker_of=lambda _: self.broker,
-            quote_of=lambda symbol: self.broker.quote(symbol),
-            entries_blocked=lambda *_: "",
-            strategies=["divergence"],
-            environment="p",
-        )
-        await self.core.tracker.load()
-        await self.core.answers.load()
+        self.core = await self.begun(self.broker, BTC, self.clock)
 
     async def differences(self) -> list[Difference]:
         """What one comparison finds that nobody has answered."""
@@ -71,27 +54,24 @@ class TradingDesk(Desk):
         """Somebody else pays bitcoins in."""
         self.venue.book.wallet.add("BTC", Decimal(quantity))
 
-    async def record(self, written: JournalEntry) -> None:
-        """The journal."""
-        self.journal.append(written)
 
-    def series(self, symbol: Symbol, timeframe: Timeframe) -> CandleSeries:
-        """No candles: outcomes are not what is tested here."""
-        return series([], symbol=symbol, timeframe=timeframe)
-
-    def incidents(self) -> list[Any]:
-        """What the incidents were about."""
-        return [each.data["what"] for each in self.journal if each.kind == "incident"]
-
-
-@pytest_asyncio.fixture
-async def trading() -> AsyncIterator[TradingDesk]:
+@asynccontextmanager
+async def opened() -> AsyncIterator[TradingDesk]:
+    """At 50,000, and nothing trades by itself."""
     made = TradingDesk()
     made.url = await made.venue.start(matching=False)
     made.price("50000", "50010")
     await made.restart()
-    yield made
-    await made.close()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest_asyncio.fixture
+async def trading() -> AsyncIterator[TradingDesk]:
+    async with opened() as made:
+        yield made
 
 
 async def test_an_entry_is_protected_for_what_the_fee_left_of_it_and_its_stop_ends_it(trading: TradingDesk) -> None:

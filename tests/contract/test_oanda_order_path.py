@@ -9,12 +9,9 @@ import pytest
 import pytest_asyncio
 
 from bot.clock import ManualClock
-from bot.config import Settings
-from bot.database.memory import MemoryStores
-from bot.instruments import InstrumentRegistry, Symbol, default_registry
-from bot.models import ORDER_ID_PREFIX, CandleSeries, ClientOrderId, JournalEntry, OrderState, PositionId, Timeframe
-from bot.wiring.core import trading_core
-from tests.builders import series
+from bot.instruments import Symbol, default_registry
+from bot.models import ORDER_ID_PREFIX, ClientOrderId, OrderState, PositionId
+from tests.contract.order_path import OrderPath
 from tests.contract.test_broker_contract import entry
 from tests.contract.test_oanda_faults import EUR_USD, MONDAY, adapter
 from tests.fakes.oanda.server import FakeOanda
@@ -26,34 +23,20 @@ FIRST: Final = f"{ORDER_ID_PREFIX}p0000000000000001"
 SECOND: Final = f"{ORDER_ID_PREFIX}p0000000000000002"
 
 
-class TradingDesk:
+class TradingDesk(OrderPath):
     """One account that holds both directions, and the real order path over the adapter."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.clock = ManualClock(MONDAY)
         self.market = FakeMarket(default_registry())
         self.market.pin("EUR_USD", "1.10000", "1.10010")
         self.venue = FakeOanda(self.market, self.clock)
-        self.stores = MemoryStores()
-        self.journal: list[JournalEntry] = []
 
     async def open(self) -> None:
         """Nothing moves by itself."""
         self.broker = adapter(await self.venue.start(by_itself=False), order_id_prefix=ORDER_ID_PREFIX)
-        self.core = trading_core(
-            settings=Settings(),
-            registry=InstrumentRegistry([EUR_USD]),
-            clock=self.clock,
-            stores=self.stores,
-            journal=self,
-            candles=self,
-            broker_of=lambda _: self.broker,
-            quote_of=lambda symbol: self.broker.quote(symbol),
-            entries_blocked=lambda *_: "",
-            strategies=["divergence"],
-            environment="p",
-        )
-        await self.core.tracker.load()
+        self.core = await self.begun(self.broker, EUR_USD, self.clock)
 
     async def close(self) -> None:
         await self.broker.close()
@@ -73,14 +56,6 @@ class TradingDesk:
         fields = {"instrument": "EUR_USD", "units": str(-units), "timeInForce": "FOK", "positionFill": "REDUCE_ONLY"}
         order, _ = book.new_order("MARKET", reason, **fields)
         book.execute(order, self.market.quote(Symbol("EUR_USD"), self.clock.now())[0], f"MARKET_ORDER_{reason}")
-
-    async def record(self, written: JournalEntry) -> None:
-        """The journal."""
-        self.journal.append(written)
-
-    def series(self, symbol: Symbol, timeframe: Timeframe) -> CandleSeries:
-        """No candles: outcomes are not what is tested here."""
-        return series([], symbol=symbol, timeframe=timeframe)
 
 
 @pytest_asyncio.fixture

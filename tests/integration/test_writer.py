@@ -172,7 +172,9 @@ async def test_a_writer_that_nobody_follows_is_watched_until_it_gives_back(datab
     async with databases.fresh() as dsn:
         async with WriterLock(dsn, SystemClock()).held() as lock:
             watching = asyncio.create_task(lock.watch())
+            assert not watching.done()
         await watching
+        assert not lock.is_held
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 10, 30, 100, 300, 1000, 3000])

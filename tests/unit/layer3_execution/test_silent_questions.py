@@ -36,21 +36,12 @@ async def attended(desk: Desk, seconds: int) -> None:
 
 
 @OWN_STOPS
-async def test_a_fill_that_cannot_be_read_keeps_no_stop_from_being_placed(venue: Mapping[str, Any]) -> None:
-    desk = await bought_bare(venue)
-    desk.broker.failing.add("fills_since")
-
-    await attended(desk, 5)
-
-    assert [each.quantity for each in await desk.broker.venue.protective_orders()] == [Decimal(10)]
-
-
-@OWN_STOPS
-async def test_what_has_no_stop_is_protected_though_the_venue_does_not_say_what_is_open(
-    venue: Mapping[str, Any],
+@pytest.mark.parametrize("question", ["fills_since", "positions"])
+async def test_no_question_that_gets_no_answer_keeps_a_stop_from_being_placed(
+    venue: Mapping[str, Any], question: str
 ) -> None:
     desk = await bought_bare(venue)
-    desk.broker.failing.add("positions")
+    desk.broker.failing.add(question)
 
     await attended(desk, 5)
 
