@@ -71,7 +71,8 @@ class LastResort:
             now = self._book.position(position.id)
             if now is None:
                 return  # what was taken away had closed it
-            untold = max(at_venue - position.quantity, Decimal(0))
+            told = now.first_quantity - position.first_quantity  # by fills that were read since the venue said it
+            untold = max(at_venue - position.quantity - told, Decimal(0))
             order = await self._engine.reduce(now, now.quantity + untold, None, UNPROTECTED)
         finally:
             self._closing.discard(position.id)

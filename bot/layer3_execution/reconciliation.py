@@ -28,6 +28,7 @@ from bot.models import (
     ORDER_ID_PREFIX,
     ClientOrderId,
     Order,
+    OrderKind,
     OrderRole,
     OrderState,
     PositionId,
@@ -108,13 +109,14 @@ class Reconciler:
         return report
 
     async def resolve(self, broker_id: BrokerId) -> bool:
-        """Between comparisons: ask for each order of unknown fate that is due; True if more is known of one by now.
+        """Between comparisons: ask for each order of unknown fate that is due, and for each close at market that should
+        have ended by now: no other one is sent before. True if more is known of one by now.
 
         Raises BrokerError when the venue does not answer.
         """
         if self._tracker.is_in_doubt:
             await self._tracker.recall(self._engine.is_in_flight)
-        doubted = [each for each in self._book.orders() if is_unresolved(each) or each.state is OrderState.INTENT]
+        doubted = [each for each in self._book.orders() if _is_asked_for(each)]
         self._asked.keep_only([each.position_id for each in doubted])
         due = [each for each in doubted if each.broker_id == broker_id and self._is_due(each)]
         if not due:
@@ -124,7 +126,10 @@ class Reconciler:
         report = ReconcileReport(broker_id, compared_at=self._clock.now())
         await self._tracker.collect(broker_id)
         for each in due:
-            await self._settle_as_it_is_now(each.client_order_id, report)
+            if is_acknowledged(each):
+                await self._look_up_missing(each, report)
+            else:
+                await self._settle_as_it_is_now(each.client_order_id, report)
         if report.resolved:
             await self._tracker.collect(broker_id)  # what it has filled needs its stop
         left = [self._book.order(each.client_order_id) for each in due]
@@ -353,3 +358,8 @@ class Reconciler:
         event = OrderEvent.EXPIRED if found.state is OrderState.EXPIRED else OrderEvent.CANCELED
         await self._end(now, event, f"{found.state.value} at the venue")
         report.resolved.append(order.client_order_id)
+
+
+def _is_asked_for(order: Order) -> bool:
+    closes = order.role is OrderRole.EXIT and order.kind is OrderKind.MARKET
+    return is_unresolved(order) or order.state is OrderState.INTENT or (closes and is_acknowledged(order))

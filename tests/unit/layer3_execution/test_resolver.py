@@ -1,6 +1,7 @@
 """Orders of unknown fate are asked for between comparisons: soon, one question each, ever more seldom."""
 
 from contextlib import suppress
+from decimal import Decimal
 
 from bot.clock import ManualClock
 from bot.errors import CommitUnknown
@@ -9,6 +10,7 @@ from tests.builders import START, approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.fakes.slow_orders import SlowOrders
 from tests.unit.layer3_execution.desk import BROKER, Desk
+from tests.unit.layer3_execution.venues import TRADIER
 
 ENTRY = approved_order().client_order_id
 
@@ -98,3 +100,39 @@ async def test_an_order_that_counts_as_sent_since_a_commit_without_an_answer_is_
     # Assert
     assert (await desk.order(ENTRY)).state is OrderState.NOT_PLACED
     assert desk.book.orders() == ()
+
+
+async def test_a_close_that_the_venue_cut_down_to_what_it_held_then_holds_up_the_next_one_for_seconds_only() -> None:
+    # Arrange: 8 of 10 are there when a close of 10 arrives, and the entry goes on filling
+    desk = Desk(liquidity=Decimal(4), venue=TRADIER)
+    await desk.bought()
+    await desk.price(100)
+    cut = await desk.engine.reduce(await desk.position(), Decimal(10), None, "OPERATOR_CLOSE")
+    for _ in range(3):
+        await desk.price(100)
+    assert (await desk.position()).quantity == 2
+    assert (await desk.order(cut.client_order_id)).state is OrderState.PARTIAL
+
+    # Act
+    desk.clock.advance(5)
+    is_known = await desk.reconciler.resolve(BROKER)
+    next_close = await desk.engine.reduce(await desk.position(), Decimal(2), None, "OPERATOR_CLOSE")
+    await desk.price(100)
+
+    # Assert
+    assert (is_known, (await desk.order(cut.client_order_id)).state) == (True, OrderState.CANCELED)
+    assert next_close.client_order_id != cut.client_order_id
+    assert await desk.at_venue() is None
+
+
+async def test_a_close_that_works_still_is_asked_for_and_left_alone() -> None:
+    desk = Desk(liquidity=Decimal(4), venue=TRADIER)
+    await desk.bought()
+    for _ in range(2):
+        await desk.price(100)
+    close = await desk.engine.reduce(await desk.position(), Decimal(10), None, "OPERATOR_CLOSE")
+    desk.clock.advance(5)
+
+    is_known = await desk.reconciler.resolve(BROKER)
+
+    assert (is_known, (await desk.order(close.client_order_id)).state) == (False, OrderState.PARTIAL)

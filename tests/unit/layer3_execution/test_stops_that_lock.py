@@ -200,3 +200,29 @@ async def test_a_position_whose_stop_is_being_replaced_waits_for_no_answer_about
     # Assert
     assert before == [Decimal(10)], "the first one, while nothing is heard of the second"
     assert await resting(desk) == [Decimal(10), Decimal(6)]
+
+
+async def test_a_fill_read_while_the_lock_is_taken_away_is_not_counted_twice_in_the_close() -> None:
+    # Arrange: the venue holds 9, fills tell of 6, and no list shows the stop that locks those
+    desk = await open_desk(liquidity=Decimal(3))
+    await desk.price(100)
+    (stop,) = await desk.venue.protective_orders()
+    assert stop.client_order_id is not None
+    desk.broker.left_out.add(stop.client_order_id)
+    desk.broker.hold_fills = True
+    desk.observe(100)
+
+    async def fills_are_told_with_the_cancel() -> None:
+        if desk.broker.cancelled[-1:] == [stop.client_order_id]:
+            desk.broker.while_placing, desk.broker.hold_fills = None, False
+            await desk.tracker.collect(BROKER)
+
+    desk.broker.while_placing = fills_are_told_with_the_cancel
+
+    # Act
+    for _ in range(4):
+        desk.clock.advance(3)
+        await look_again(desk)
+
+    # Assert
+    assert [each.quantity for each in await desk.exits()][:1] == [Decimal(9)]
