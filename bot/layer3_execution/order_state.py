@@ -1,4 +1,4 @@
-"""The states of an order and every allowed move between them (docs/order-safety.md).
+"""The states of an order and every allowed move between them (docs/order-safety.md, docs/decisions/0014).
 
 A pair that is not in the table is a bug and raises: it is never silently ignored, and no fact of the venue is dropped.
 """
@@ -23,7 +23,6 @@ class OrderEvent(StrEnum):
     PART_FILL = "part_fill"
     FULL_FILL = "full_fill"
     CANCEL_SENT = "cancel_sent"
-    REPLACE_SENT = "replace_sent"
     CANCELED = "canceled"
     EXPIRED = "expired"
     STALE = "stale"
@@ -34,7 +33,6 @@ class OrderEvent(StrEnum):
 E = OrderEvent
 
 _LIVE: Final = (S.WORKING, S.TRIGGERED, S.PARTIAL)
-_PENDING: Final = (S.CANCEL_PENDING, S.REPLACE_PENDING)
 _ENDED_UNFILLED: Final = (S.CANCELED, S.EXPIRED, S.NOT_PLACED, S.REJECTED)
 _LATE_WORDS: Final = (E.REJECT, E.NO_ANSWER, E.CANCELED, E.EXPIRED, E.NEGATIVE_EVIDENCE)
 
@@ -54,9 +52,10 @@ def _table() -> dict[tuple[S, E], S]:
         (S.PARTIAL, E.NEGATIVE_EVIDENCE): S.CANCELED,  # keeps its fills; never REJECTED
         (S.CANCEL_PENDING, E.ACK): S.CANCEL_PENDING,  # the answer to its placing came late: the cancel is under way
         (S.CANCEL_PENDING, E.CANCEL_SENT): S.CANCEL_PENDING,  # sent again: the first one got no answer
-        (S.REPLACE_PENDING, E.ACK): S.WORKING,  # with its new terms
-        (S.REPLACE_PENDING, E.REPLACE_SENT): S.REPLACE_PENDING,
-        (S.REPLACE_PENDING, E.CANCEL_SENT): S.CANCEL_PENDING,
+        (S.CANCEL_PENDING, E.PART_FILL): S.CANCEL_PENDING,  # still waits for the venue's word
+        (S.CANCEL_PENDING, E.NO_ANSWER): S.CANCEL_PENDING,
+        (S.CANCEL_PENDING, E.NEGATIVE_EVIDENCE): S.CANCEL_PENDING,
+        (S.CANCEL_PENDING, E.REJECT): S.WORKING,  # the cancel was refused: as before
         (S.FILLED, E.ACK): S.FILLED,  # the fill was read before the answer to our call
         (S.FILLED, E.PART_FILL): S.FILLED,  # read again, or more than was ordered: the store tells which
         (S.FILLED, E.FULL_FILL): S.FILLED,
@@ -64,16 +63,12 @@ def _table() -> dict[tuple[S, E], S]:
     for state in (S.SENDING, S.UNKNOWN):
         table |= {(state, E.ACK): S.WORKING, (state, E.REJECT): S.REJECTED, (state, E.NO_ANSWER): S.UNKNOWN}
         table[state, E.CANCEL_SENT] = state  # by its id, in case it has arrived; its fate is as unknown as before
-    for state in (S.SENDING, S.UNKNOWN, *_LIVE, *_PENDING):
+    for state in (S.SENDING, S.UNKNOWN, *_LIVE, S.CANCEL_PENDING):
         table |= {(state, E.CANCELED): S.CANCELED, (state, E.EXPIRED): S.EXPIRED, (state, E.FULL_FILL): S.FILLED}
     for state in (S.SENDING, S.UNKNOWN, *_LIVE):
         table[state, E.PART_FILL] = S.PARTIAL
-    for state in _PENDING:  # still waits for the venue's word
-        table |= {(state, E.PART_FILL): state, (state, E.NO_ANSWER): state, (state, E.NEGATIVE_EVIDENCE): state}
-        table[state, E.REJECT] = S.WORKING  # the change was refused: as before
     for state in _LIVE:
-        table |= {(state, E.ACK): state, (state, E.NO_ANSWER): state}
-        table |= {(state, E.CANCEL_SENT): S.CANCEL_PENDING, (state, E.REPLACE_SENT): S.REPLACE_PENDING}
+        table |= {(state, E.ACK): state, (state, E.NO_ANSWER): state, (state, E.CANCEL_SENT): S.CANCEL_PENDING}
     for state in (S.INTENT, S.DENIED, *_ENDED_UNFILLED):  # ended or never sent here, and there all the same: facts win
         table |= {(state, E.PART_FILL): S.PARTIAL, (state, E.FULL_FILL): S.FILLED, (state, E.LATE_ARRIVAL): S.WORKING}
     for state in (S.FILLED, *_ENDED_UNFILLED):  # what else is told of it comes too late to matter

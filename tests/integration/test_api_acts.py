@@ -111,6 +111,7 @@ async def test_one_position_has_its_orders_fills_and_journal(world: ApiWorld) ->
     story = (await world.get(f"/api/positions/{escaped(POSITION)}")).data
 
     assert (story["position"]["id"], story["position"]["is_open"]) == (POSITION, True)
+    assert story["state"] == "OPEN_PROTECTED"
     assert {each["role"] for each in story["orders"]} == {"entry", "stop"}
     assert [each["client_order_id"] for each in story["fills"]] == [ENTRY]
 

@@ -173,6 +173,7 @@ async def test_a_position_tells_its_figures_plan_fills_stops_orders_and_journal(
     for expected in (
         "EUR_USD ▼ short divergence 1h at oanda",
         "Open since 2025-03-04 07:00 UTC",
+        "CLOSING All of it is being closed.",
         "Open result −22.36 USD −0.22 R, before costs",
         "The stop rests at the venue at 1.08960, moved from 1.09496; it closes whatever is left.",
         "Target 1 at 1.06027 closes 50 % of the first quantity: reached.",

@@ -11,6 +11,8 @@ from bot.dashboard.api.operations import Asked, Call
 from bot.dashboard.api.pages import Page, page_of
 from bot.dashboard.api.problems import Problem
 from bot.dashboard.audit import audit
+from bot.dashboard.position_states import state_in
+from bot.layer3_execution.position_state import PositionState
 from bot.layer3_execution.trading_desk import Handled
 from bot.models import Direction, Fill, JournalEntry, Order, Position, PositionId
 from bot.reports import Before, TradeFilter, TradeResult
@@ -45,9 +47,11 @@ class Positions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionStory:
-    """One position with all that became of it. `journal` has what names it, newest first."""
+    """One position with all that became of it. `state` follows from its orders, the newest comparison and the kill
+    switch; `journal` has what names it, newest first."""
 
     position: PositionFigures
+    state: PositionState
     orders: Sequence[Order]
     fills: Sequence[Fill]
     journal: Sequence[JournalEntry]
@@ -86,6 +90,7 @@ async def position(call: Call, asked: OnePosition) -> PositionStory:
     ids = [each.client_order_id for each in orders]
     return PositionStory(
         position=PositionFigures.of(found),
+        state=state_in(call.parts, found, orders),
         orders=orders,
         fills=await store.fills_of(name),
         journal=await call.parts.stores.journal.about(name, ids, _ENTRIES),

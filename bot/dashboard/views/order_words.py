@@ -16,7 +16,6 @@ STATE_WORDS: Final[Mapping[OrderState, str]] = {
     OrderState.WORKING: "The venue has it, and it rests there.",
     OrderState.TRIGGERED: "Its stop price was reached; the venue is filling it.",
     OrderState.PARTIAL: "A part is filled, the rest still works.",
-    OrderState.REPLACE_PENDING: "The venue was asked for new terms; until it agrees the old ones hold.",
     OrderState.CANCEL_PENDING: "The venue was asked to cancel it. A fill can still come first.",
     OrderState.FILLED: "Done: all of it was filled.",
     OrderState.CANCELED: "Ended without the rest being filled: cancelled.",

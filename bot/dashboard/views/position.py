@@ -8,6 +8,7 @@ from typing import Final
 from bot.dashboard.api.encoding import encoded
 from bot.dashboard.pages import Context, Page, Query, Section
 from bot.dashboard.parts import DashboardParts
+from bot.dashboard.position_states import STATE_WORDS, state_in
 from bot.dashboard.views.order_words import TROUBLED, OrderStory
 from bot.dashboard.views.plan_words import plan_words
 from bot.dashboard.views.rows import PositionRow
@@ -65,7 +66,7 @@ async def position_plan(parts: DashboardParts, query: Query) -> Context:
 
 
 async def position_orders(parts: DashboardParts, query: Query) -> Context:
-    """Its fills, and its orders with the way each took; besides, what of them the chart shows."""
+    """Its state, its fills, and its orders with the way each took; besides, what of them the chart shows."""
     found = await _position(parts, query)
     orders, fills = parts.stores.orders, await parts.stores.orders.fills_of(found.id)
     rows = await orders.orders_of(found.id)
@@ -75,8 +76,11 @@ async def position_orders(parts: DashboardParts, query: Query) -> Context:
         "fills": [_mark(each, roles) for each in fills],
         "stops": [(_s(at), float(to)) for at, to, _ in stops],
     }
+    state = state_in(parts, found, rows)
     return {
         "position": found,
+        "state": state.value,
+        "state_words": STATE_WORDS[state],
         "stories": [OrderStory(order=each, events=await orders.order_events(each.client_order_id)) for each in rows],
         "fills": [(each, roles[each.client_order_id]) for each in fills],
         "stops": stops,
