@@ -15,12 +15,14 @@ from bot.clock import ManualClock
 from bot.errors import BrokerUnavailable, OrderFateUnknown, StorageError
 from bot.instruments import BINANCE, AssetClass, BrokerId, Currency, Instrument, Spread, Symbol
 from bot.interfaces import VenueStateStore
-from bot.layer1_data.brokers.simulated.adapter import ORDERS_KEPT, SimulatedBroker
+from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.brokers.simulated.entries import BookOrder
 from bot.layer1_data.brokers.simulated.ledger import FILLS_KEPT, Ledger
 from bot.layer1_data.brokers.simulated.matching import Book
 from bot.layer1_data.brokers.simulated.memory import VenueMemory
 from bot.layer1_data.brokers.simulated.state import FileVenueState, MemoryVenueState
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
+from bot.layer1_data.brokers.simulated.venue import ORDERS_KEPT
 from bot.models import (
     ApprovedOrder,
     ClientOrderId,
@@ -358,7 +360,7 @@ async def test_a_market_order_between_candles_rests_and_fills_at_the_next_open()
     market.broker.pause(market.symbol)
 
     assert await market.enter() is OrderState.WORKING
-    assert not market.broker.is_idle(market.symbol)
+    assert not market.broker.is_flat
     assert market.at("101")
     assert await market.prices() == [("e", D(10), D(101))]
 
@@ -468,8 +470,8 @@ async def test_a_stop_ends_the_targets_and_a_last_target_ends_the_stop() -> None
 
     assert (await stopped.state_of("t"), await stopped.state_of("e-stop")) == (OrderState.CANCELED, OrderState.FILLED)
     assert (await won.state_of("t"), await won.state_of("e-stop")) == (OrderState.FILLED, OrderState.CANCELED)
-    assert stopped.broker.is_idle(stopped.symbol)
-    assert won.broker.is_idle(won.symbol)
+    assert stopped.broker.is_flat
+    assert won.broker.is_flat
 
 
 async def test_resting_targets_shrink_to_what_is_left_and_can_never_flip_the_position() -> None:
@@ -512,7 +514,7 @@ async def test_a_triggered_stop_goes_on_at_the_market_until_everything_is_closed
     market.at("99")
 
     assert (await market.prices())[-2:] == [("e-stop", D(6), D(97)), ("e-stop", D(4), D(99))]
-    assert market.broker.is_idle(market.symbol)
+    assert market.broker.is_flat
 
 
 async def test_an_entry_whose_position_was_stopped_out_does_not_fill_on() -> None:
@@ -654,7 +656,7 @@ async def test_every_change_is_saved_before_the_answer_and_an_idle_price_is_not_
 
 def test_the_saved_list_of_fills_is_bounded_like_the_one_in_memory() -> None:
     store, orders = MemoryVenueState(), dict[ClientOrderId, BookOrder]()
-    book = Book(PLAIN, orders, None)
+    book = Book(PLAIN, orders, VenueTraits())
     book.observe(D(100), D(100), START, gap=True)
     order = BookOrder(
         client_order_id=ClientOrderId("e"),

@@ -7,10 +7,11 @@ from bot.instruments import Instrument
 from bot.layer1_data.broker_interface import WOULD_TRIGGER
 from bot.layer1_data.brokers.simulated.entries import ZERO, BookOrder, BookPosition
 from bot.layer1_data.brokers.simulated.matching import Book, is_beyond
-from bot.models import ApprovedOrder, OrderKind, ReduceOrder, Side
+from bot.models import ApprovedOrder, OrderKind, OrderRole, ReduceOrder, Side
 
 ADMITTED: Final = ""
-BELOW_NOTIONAL: Final = "BELOW_NOTIONAL"
+_BELOW_NOTIONAL: Final = "BELOW_NOTIONAL"
+_TOO_LITTLE: Final = "INSUFFICIENT_BALANCE"
 
 
 def entry_refusal(order: ApprovedOrder, book: Book, *, rate: Decimal | None, free_margin: Decimal) -> str:
@@ -24,8 +25,8 @@ def entry_refusal(order: ApprovedOrder, book: Book, *, rate: Decimal | None, fre
         return "PRECISION"
     if book.at is None:
         return "NO_PRICE"
-    if is_below_notional(instrument, order.quantity, _expected_price(order, book)):
-        return BELOW_NOTIONAL
+    if _is_below_notional(instrument, order.quantity, _expected_price(order, book)):
+        return _BELOW_NOTIONAL
     if not _stop_protects(order, book):
         return "STOP_ON_WRONG_SIDE"
     if rate is None:
@@ -35,8 +36,9 @@ def entry_refusal(order: ApprovedOrder, book: Book, *, rate: Decimal | None, fre
     return ADMITTED
 
 
-def reduction_refusal(order: ReduceOrder, position: BookPosition | None, instrument: Instrument) -> str:
+def reduction_refusal(order: ReduceOrder, book: Book) -> str:
     """Why the venue rejects a reduction. One below the minimum is let through only if it closes all that is left."""
+    instrument, position = book.instrument, book.positions.get(order.entry_order_id)
     if position is None:
         return "POSITION_NOT_FOUND"
     if order.side is not Side.closing(position.direction):
@@ -47,20 +49,46 @@ def reduction_refusal(order: ReduceOrder, position: BookPosition | None, instrum
         return "PRICE_MISSING"
     if not _is_precise(instrument, order.quantity, order.limit_price):
         return "PRECISION"
-    return ADMITTED
+    return _TOO_LITTLE if book.traits.withheld_ratio and order.quantity > position.quantity else ADMITTED
+
+
+def sale_refusal(order: BookOrder, book: Book) -> str:
+    """Why an exit or stop, which is good otherwise, is rejected where exits are ordinary sales (`stop_reserves`).
+
+    It is worth too little at its limit or trigger, at the market at the price of now; or too little is left to sell,
+    because stops and working exits lock what they would sell.
+    """
+    if not book.traits.stop_reserves:
+        return ADMITTED
+    price = order.price or book.mid
+    if price is not None and _is_below_notional(book.instrument, order.quantity, price):
+        return _BELOW_NOTIONAL
+    name = order.entry_order_id
+    exits = [each for each in book.orders.values() if each.entry_order_id == name and each.role is OrderRole.EXIT]
+    locked = sum((each.left for each in (*book.stops_of(name), *exits)), ZERO)
+    return _TOO_LITTLE if locked > book.positions[name].quantity - order.quantity else ADMITTED
+
+
+def new_stop_refusal(stop: BookOrder, book: Book) -> str:
+    """Why the venue rejects one more protective stop: of those that follow their position there is one at most."""
+    if not book.traits.stop_follows_position:
+        return loose_stop_refusal(stop, book, stop.quantity, stop.price) or sale_refusal(stop, book)
+    position = book.positions.get(stop.entry_order_id)
+    if position is not None and position.stop is not None:
+        return "STOP_EXISTS"
+    return stop_refusal(position, book.instrument, stop.price)
 
 
 def stop_refusal(position: BookPosition | None, instrument: Instrument, stop: Decimal) -> str:
-    """Why the venue rejects a protective stop."""
+    """Why the venue rejects a price of a protective stop that follows its position."""
     if position is None:
         return "POSITION_NOT_FOUND"
     return ADMITTED if _is_precise(instrument, ZERO, stop) else "PRECISION"
 
 
-def loose_stop_refusal(
-    order: BookOrder, position: BookPosition | None, book: Book, quantity: Decimal, stop: Decimal
-) -> str:
+def loose_stop_refusal(order: BookOrder, book: Book, quantity: Decimal, stop: Decimal) -> str:
     """Why the venue rejects a stop that is an order of its own: Binance -2021 where it would trigger at once."""
+    position = book.positions.get(order.entry_order_id)
     if position is None:
         return "POSITION_NOT_FOUND"
     if order.side is not Side.closing(position.direction):
@@ -74,7 +102,7 @@ def loose_stop_refusal(
     return ADMITTED
 
 
-def is_below_notional(instrument: Instrument, quantity: Decimal, price: Decimal) -> bool:
+def _is_below_notional(instrument: Instrument, quantity: Decimal, price: Decimal) -> bool:
     """An order at `price` is worth less than the venue takes: Binance -1013 NOTIONAL."""
     return instrument.notional(quantity, price) < instrument.min_notional
 

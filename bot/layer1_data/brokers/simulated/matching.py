@@ -11,6 +11,7 @@ from typing import Final
 
 from bot.instruments import Instrument, Rounding
 from bot.layer1_data.brokers.simulated.entries import ZERO, BookOrder, BookPosition, Execution, Sweep
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import ClientOrderId, Direction, OrderKind, OrderRole, OrderState, Side
 
 _SMALLEST: Final = Decimal("1e-8")  # of what is withheld
@@ -22,22 +23,13 @@ class Book:
     `standing` says that the last observed point is a price one can trade at now: not before the first observation,
     not between candles (`pause`), not between a candle's range and its close. `loose` are the protective stops of a
     venue where they do not follow their position: reduce-only orders that stay as they are until they fill or end.
-    `withheld_ratio` of what an entry buys is kept as the fee. `dust` is what that has left of ended positions, less
-    than a step of each, and `dust_cost` what it was bought for.
+    `dust` is what a fee kept in what was bought has left of ended positions, less than a step of each, and `dust_cost`
+    what it was bought for. `liquidity` and `extra_slippage_ratio` may change at any time.
     """
 
-    def __init__(
-        self,
-        instrument: Instrument,
-        registry: dict[ClientOrderId, BookOrder],
-        liquidity: Decimal | None,
-        *,
-        stops_follow: bool = True,
-        exits_end: bool = True,
-        withheld_ratio: Decimal = ZERO,
-    ) -> None:
+    def __init__(self, instrument: Instrument, registry: dict[ClientOrderId, BookOrder], traits: VenueTraits) -> None:
         self.instrument = instrument
-        self.withheld_ratio = withheld_ratio
+        self.traits = traits
         self.dust = self.dust_cost = ZERO
         self.bid = ZERO
         self.ask = ZERO
@@ -46,11 +38,9 @@ class Book:
         self.orders: dict[ClientOrderId, BookOrder] = {}
         self.positions: dict[ClientOrderId, BookPosition] = {}
         self.loose: dict[ClientOrderId, BookOrder] = {}
-        self.stops_follow = stops_follow
-        self._exits_end = exits_end
         self.extra_slippage_ratio = ZERO
         self._registry = registry
-        self.liquidity = None if liquidity is None else instrument.round_quantity(liquidity)
+        self.liquidity = None if traits.liquidity is None else instrument.round_quantity(traits.liquidity)
         self._budget = self.liquidity
         self._gap = True
         self._range: Sweep | None = None
@@ -64,9 +54,16 @@ class Book:
     def stops_of(self, entry_order_id: ClientOrderId) -> list[BookOrder]:
         """What rests to protect one position."""
         position = self.positions.get(entry_order_id)
-        if self.stops_follow:
+        if self.traits.stop_follows_position:
             return [position.stop] if position is not None and position.stop is not None else []
         return [each for each in self.loose.values() if each.entry_order_id == entry_order_id]
+
+    @property
+    def stops(self) -> list[BookOrder]:
+        """All that rests to protect something."""
+        if self.traits.stop_follows_position:
+            return [each.stop for each in self.positions.values() if each.stop is not None]
+        return list(self.loose.values())
 
     @property
     def mid(self) -> Decimal | None:
@@ -117,6 +114,8 @@ class Book:
         A limit fills now if the standing price has reached it, or, where it reduces a position that was open before
         the candle's range, if that range had.
         """
+        if order.role is OrderRole.STOP:
+            return self._accept_stop(order, at)
         self.orders[order.client_order_id] = order
         self._done = []
         order.armed = self.standing
@@ -129,6 +128,12 @@ class Book:
             if order.role is OrderRole.EXIT and position is not None and position.in_range:
                 self._fill_if_reached(order, self._range, at)
         return self._done
+
+    def _accept_stop(self, stop: BookOrder, at: datetime) -> list[Execution]:
+        if self.traits.stop_follows_position:
+            return self.move_stop(self.positions[stop.entry_order_id], stop, stop.price, at)
+        self.rest_loose(stop)
+        return []
 
     def move_stop(self, position: BookPosition, stop: BookOrder, price: Decimal, at: datetime) -> list[Execution]:
         """Rest `stop` at `price` for all of `position`.
@@ -279,9 +284,9 @@ class Book:
 
     def _withheld(self, order: BookOrder, quantity: Decimal) -> Decimal:
         """What the venue keeps of a purchase, to its eighth place."""
-        if not self.withheld_ratio or order.role is not OrderRole.ENTRY or order.side is Side.SELL:
+        if not self.traits.withheld_ratio or order.role is not OrderRole.ENTRY or order.side is Side.SELL:
             return ZERO
-        return (quantity * self.withheld_ratio).quantize(_SMALLEST)
+        return (quantity * self.traits.withheld_ratio).quantize(_SMALLEST)
 
     def _fillable(self, order: BookOrder, position: BookPosition | None) -> Decimal:
         quantity = order.quantity - order.filled
@@ -329,7 +334,7 @@ class Book:
             entry_order_id=order.entry_order_id,
         )
         self._registry[order.attached_id] = stop
-        if self.stops_follow:
+        if self.traits.stop_follows_position:
             position.stop = stop
         else:
             self.rest_loose(stop)
@@ -347,7 +352,7 @@ class Book:
             position.stop.quantity = position.stop.filled + position.quantity
         for order in [each for each in self.orders.values() if each.entry_order_id == position.entry_order_id]:
             if position.quantity == ZERO:
-                if self._exits_end or order.role is not OrderRole.EXIT:
+                if self.traits.exits_end_with_position or order.role is not OrderRole.EXIT:
                     self.cancel(order, "POSITION_CLOSED")
             elif order.role is OrderRole.EXIT:
                 order.quantity = min(order.quantity, order.filled + position.quantity)

@@ -106,7 +106,7 @@ class VenueMemory:
             book = self._books[order.symbol]
             if order.role is not OrderRole.STOP:
                 book.orders[order.client_order_id] = order
-            elif not book.stops_follow:
+            elif not book.traits.stop_follows_position:
                 book.rest_loose(order)
         for plain in state["positions"]:
             position = position_of(plain, self._orders)
