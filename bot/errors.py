@@ -80,6 +80,10 @@ class KeyRefused(BrokerUnavailable):
     """The venue does not let our key in. Nothing was done; stops rest there, entries wait, and a person has to act."""
 
 
+class EntryRefused(BrokerUnavailable):
+    """By the last word before its bytes: the kill switch was pressed, or it took too long. Nothing was sent."""
+
+
 class OrderFateUnknown(BrokerError):
     """An order may or may not have been taken. Never send again: record UNKNOWN and reconcile."""
 

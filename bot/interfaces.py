@@ -158,7 +158,7 @@ class OrderStore(Protocol):
     together. Every write is durable when the call returns."""
 
     async def check_writer(self) -> None:
-        """Before a request that no commit comes before: a stop is moved.
+        """Before each request that changes something at a venue.
 
         Raises NotTheWriter once this process knows that it has lost the writer lock. Asks nobody, because a database
         that is slow must not hold a stop up.

@@ -1,6 +1,7 @@
 """Acts on the kill switch while the daemon runs: hears of a press at once, and works until what it asks for is done.
 
-Heard: PostgreSQL's word on a connection of its own, a look at file and database each second, and each monitor run.
+Heard: PostgreSQL's word on a connection of its own, a look at the file ten times a second, at file and database each
+second, and with each monitor run.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from bot.layer4_risk.kill_switch import KillSwitch
 from bot.models import KillLevel
 
 LOOK_EVERY_S: Final = 1.0
+FILE_EVERY_S: Final = 0.1  # one failing open: cheap
 _PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)  # between turns that left something; the last one for ever
 
 
@@ -89,7 +91,13 @@ class KillWatch:
     async def _tick(self) -> None:
         while True:
             self._woken.set()
-            await self._clock.sleep(LOOK_EVERY_S)
+            if not self._switch.has_file:
+                await self._clock.sleep(LOOK_EVERY_S)
+                continue
+            for _ in range(round(LOOK_EVERY_S / FILE_EVERY_S)):
+                await self._clock.sleep(FILE_EVERY_S)
+                if self._switch.file_presses():
+                    break
 
     async def _hear(self, news: KillNews) -> None:
         while True:

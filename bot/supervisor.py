@@ -62,7 +62,7 @@ _LOCKED_OUT_PAUSE_S: Final = 10.0  # venues suspend who knocks again and again
 _TRIED_AGAIN_AFTER_S: Final = 900.0  # where only orders are refused, nothing but an order shows that it is over
 _PROTECTION_EVERY: Final = timedelta(seconds=1)
 _RESOLVER_EVERY: Final = timedelta(seconds=2)
-_ANSWERED_AFTER_S: Final = 10.0  # a comparison that got no answer is tried again
+_ANSWERED_AFTER_S: Final = 10.0  # a comparison or a cancel that got no answer is tried again
 _SETTLED_AFTER_S: Final = 30.0  # what it saw may be explained by then: a fill on its way, an order without an answer
 _ANSWERS_EVERY: Final = timedelta(seconds=2)
 _UNREAD_RUNS_MAX: Final = 3  # of the monitor, without an answer to what an account is worth
@@ -121,28 +121,39 @@ class SupervisorParts:
 class EntryGate:
     """Which entries may leave: none at a broker before its first clean reconciliation (invariant I14), none while it
     does not answer or refuses our key, and afterwards none of a symbol about which our record and the venue differ, or
-    that the venue counts otherwise than we do."""
+    that the venue counts otherwise than we do. None anywhere while the writer lock is away, and then none until a
+    comparison that began when it was back."""
 
     reports: dict[BrokerId, ReconcileReport] = field(default_factory=dict)
     opened: set[BrokerId] = field(default_factory=set)
     keys: RefusedKeys = field(default_factory=RefusedKeys)
     descriptions: VenueDescriptions = field(default_factory=VenueDescriptions)
+    begun_s: dict[BrokerId, float] = field(default_factory=dict)
+    is_writer: bool = True
+    writer_since_s: float = 0.0
 
-    def note(self, report: ReconcileReport) -> None:
-        """The newest comparison of one broker."""
+    def note(self, report: ReconcileReport, begun_s: float = 0.0) -> None:
+        """The newest comparison of one broker, and when it began."""
         self.reports[report.broker_id] = report
+        self.begun_s[report.broker_id] = begun_s
         if report.clean:
             self.opened.add(report.broker_id)
 
+    def is_overtaken(self, broker_id: BrokerId) -> bool:
+        """The writer lock was away since its last comparison began."""
+        return self.begun_s.get(broker_id, 0.0) < self.writer_since_s
+
     def blocked(self, broker_id: BrokerId, symbol: Symbol | None = None) -> str:
         """Why entries of `symbol` (None: of any) are blocked at a broker; empty if they are not."""
+        if not self.is_writer:
+            return f"{broker_id}: the writer lock is away, nothing is sent"
         if refusal := self.keys.refusal(broker_id):
             return f"{broker_id} refuses our key: {refusal.why}"
         return self._unreconciled(broker_id, symbol) or self.descriptions.blocked(broker_id, symbol)
 
     def _unreconciled(self, broker_id: BrokerId, symbol: Symbol | None) -> str:
         report = self.reports.get(broker_id)
-        if report is None:
+        if report is None or self.is_overtaken(broker_id):
             return f"{broker_id} is not reconciled yet"
         if report.clean:
             return ""
@@ -276,7 +287,7 @@ class Supervisor:
         """Between monitor runs: what became of orders that got no answer. Usually there is nothing.
 
         Once the fate of one is known it is compared at once, because what was not known blocks entries; a comparison
-        that was not answered, or saw what evidence may settle, is repeated.
+        that was not answered, that saw what evidence may settle, or that the writer lock was away after, is repeated.
         Raises BotError when something failed in a way that no venue's silence explains.
         """
         name = broker.broker_id
@@ -376,6 +387,12 @@ class Supervisor:
         self._tasks[key] = sorted(others + running, key=lambda each: each.id)
         self._parts.feed.subscribe(task.symbol, task.timeframe)
 
+    def note_writer(self, *, is_held: bool) -> None:
+        """The writer lock is away, or it is back: then each venue is compared with the next turn of its resolver."""
+        self._gate.is_writer = is_held
+        if is_held:
+            self._gate.writer_since_s = self._parts.clock.monotonic()
+
     def note_problem(self, job: str, text: str) -> None:
         """The scheduler tells of a missed or failed run."""
         self._note_error(f"{job}: {text}")
@@ -419,6 +436,7 @@ class Supervisor:
             "entries_blocked": blocked,
             "keys_refused": [each.broker_id for each in self._parts.router if self._gate.keys.refusal(each.broker_id)],
             "equity_not_current": not_current,
+            "writer_lock": "held" if self._gate.is_writer else "away",
             "kill": self._parts.kill.known().level.value,
             "missed_runs": dict(missed),
             "unprotected_s": {
@@ -517,28 +535,31 @@ class Supervisor:
             await self._reconcile(broker)
 
     def _is_to_be_compared_again(self, broker_id: BrokerId) -> bool:
-        """The last comparison was not answered, or saw what evidence may settle by now.
-
-        Both block entries: the next one does not wait for the monitor.
+        """The writer lock was away since the last comparison, or that was not answered, or saw what evidence may settle
+        by now: all keep entries out. Or the rest of an entry is to be cancelled. The next one does not wait for the
+        monitor.
         """
         report = self._gate.reports.get(broker_id)
         if report is None:
             return False
-        waits = any(each.is_open and not each.answers for each in report.differences)
-        if report.complete and not waits:
-            return False
+        if self._gate.is_overtaken(broker_id):
+            return True
         since_s = self._parts.clock.monotonic() - self._compared_s.get(broker_id, 0.0)
-        return since_s >= (_SETTLED_AFTER_S if report.complete else _ANSWERED_AFTER_S)
+        if not report.complete or self._parts.book.rests(broker_id):
+            return since_s >= _ANSWERED_AFTER_S
+        return since_s >= _SETTLED_AFTER_S and any(each.is_open and not each.answers for each in report.differences)
 
     async def _reconcile(self, broker: BrokerInterface) -> None:
         """Compare, and let the gate know; a comparison that failed leaves it closed."""
         before, refusal = self._gate.reports.get(broker.broker_id), self._gate.keys.refusal(broker.broker_id)
+        begun_s = self._parts.clock.monotonic()
         report = ReconcileReport(broker.broker_id, complete=False, error="reconciliation failed, see the log")
         try:
+            await self._parts.tracker.give_up_rests(broker.broker_id)
             report = await self._parts.reconciler.run(broker.broker_id)
         finally:
             self._compared_s[broker.broker_id] = self._parts.clock.monotonic()
-            self._gate.note(report)
+            self._gate.note(report, begun_s)
         if report.complete and refusal is not None:
             await self._let_in(broker.broker_id, refusal)
         if not report.clean and (before is None or before.clean):

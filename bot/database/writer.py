@@ -8,7 +8,7 @@ before letting go of it, so an unchanged one proves that nobody else was writer 
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -59,6 +59,8 @@ class WriterLock:
         self._epoch: int | None = None
         self._lost = ""
         self._lost_at_s = 0.0
+        self.told: Callable[[], None] | None = None
+        """Called when it was lost, and when it is back; must not fail."""
 
     @property
     def is_held(self) -> bool:
@@ -171,6 +173,7 @@ class WriterLock:
         self._lost = ""
         lasted_s = self._clock.monotonic() - self._lost_at_s
         logger.warning("writer lock is back after {:.1f} s, in epoch {} as before; sends go on", lasted_s, self._epoch)
+        self._tell()
 
     async def _look(self) -> None:
         if self._connection is None:
@@ -189,6 +192,11 @@ class WriterLock:
         if self._epoch is not None:
             logger.error("writer lock lost: {}; nothing is sent until it is taken back", why)
         self._let_go()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.told is not None:
+            self.told()
 
     def _let_go(self) -> None:
         """At once: what asyncpg still wants to ask or to cancel on it ends, too."""

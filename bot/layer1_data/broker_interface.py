@@ -5,7 +5,7 @@ A venue's no is an answer (an `OrderAck` with state REJECTED), not an error. Sil
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -31,6 +31,14 @@ from bot.models import (
 
 # What every adapter says, whatever its venue's words are, when a stop was refused because the price is beyond it.
 WOULD_TRIGGER: Final = "WOULD_TRIGGER"
+
+
+LastWord = Callable[[], Awaitable[None]]
+"""Whether an order may still leave. Raises EntryRefused if it may not."""
+
+
+async def nothing_against() -> None:
+    """The last word about what only reduces."""
 
 
 class DuplicateIds(StrEnum):
@@ -184,9 +192,11 @@ class BrokerInterface(ABC):
         """Balance and equity now."""
 
     @abstractmethod
-    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
+    async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         """Send one order exactly once; an entry carries its protective stop where the venue attaches it.
 
+        `last_word` is asked when the order has waited for its turn, a quote or a login and its bytes are the next to
+        leave; what it raises goes through, and nothing is sent.
         Raises OrderFateUnknown when no usable answer came after sending, BrokerUnavailable when nothing was sent.
         """
 

@@ -7,16 +7,18 @@ once. The door knows the request by the name of its method.
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from bot.instruments import BrokerId, Symbol
 from bot.layer1_data.broker_interface import (
     BrokerCapabilities,
     BrokerInterface,
+    LastWord,
     RateBudget,
     VenueIdentity,
     VenueOrder,
     VenueTerms,
+    nothing_against,
 )
 from bot.models import (
     AccountState,
@@ -30,6 +32,9 @@ from bot.models import (
     Timeframe,
     VenuePosition,
 )
+
+CHANGES: Final = frozenset({"place", "place_stop", "amend_stop", "resize_stop", "cancel"})
+"""The requests that change something at the venue; all others are questions."""
 
 T = TypeVar("T")
 
@@ -91,8 +96,8 @@ class DelegatingBroker(BrokerInterface):
 
     # ------------------------------------------------------------------------------------------------------ orders
 
-    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
-        return await self._through("place", lambda: self._broker.place(order))
+    async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
+        return await self._through("place", lambda: self._broker.place(order, last_word))
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
         return await self._through("place_stop", lambda: self._broker.place_stop(position, stop_order_id, stop))

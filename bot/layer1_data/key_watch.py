@@ -8,10 +8,9 @@ from bot.errors import KeyRefused
 from bot.instruments import BrokerId
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import BrokerInterface
-from bot.layer1_data.delegating_broker import DelegatingBroker
+from bot.layer1_data.delegating_broker import CHANGES, DelegatingBroker
 from bot.models import OrderAck, OrderState
 
-_ORDERS: Final = frozenset({"place", "place_stop", "amend_stop", "resize_stop", "cancel"})
 _PRICES: Final = frozenset({"candles", "quote"})  # of one instrument, which may be forbidden by itself
 T = TypeVar("T")
 
@@ -61,7 +60,7 @@ class KeyWatch(DelegatingBroker):
             answer = await send()
         except KeyRefused as error:
             if call not in _PRICES:
-                self._note(str(error), of_order=call in _ORDERS)
+                self._note(str(error), of_order=call in CHANGES)
             raise
         if isinstance(answer, OrderAck) and answer.state is not OrderState.REJECTED:
             known = self._keys.refusal(self.broker_id)

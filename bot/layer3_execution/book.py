@@ -62,6 +62,13 @@ class Book:
             each for each in self._orders.values() if each.position_id == position_id and role in (None, each.role)
         )
 
+    def rests(self, broker_id: BrokerId) -> tuple[Order, ...]:
+        """Part-filled entries at a broker that still work although their position has ended."""
+        entries = [each for each in self._orders.values() if each.role is OrderRole.ENTRY and each.filled_quantity]
+        return tuple(
+            each for each in entries if each.broker_id == broker_id and each.position_id not in self._positions
+        )
+
     def brokers(self) -> tuple[BrokerId, ...]:
         """Brokers with something live, in order of appearance."""
         found: dict[BrokerId, None] = {}

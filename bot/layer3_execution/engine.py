@@ -12,11 +12,11 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import takewhile
 from operator import attrgetter
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from loguru import logger
 
-from bot.errors import BrokerUnavailable, CommitUnknown, NotFound, OrderFateUnknown
+from bot.errors import BrokerUnavailable, CommitUnknown, EntryRefused, NotFound, OrderFateUnknown
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
@@ -48,6 +48,7 @@ from bot.models import (
 
 Legs = tuple[Order, ...]  # an entry, and its stop where that travels with it
 T = TypeVar("T")
+_LAST_WORD_S: Final = 0.5
 Send = Callable[[BrokerInterface, Order], Awaitable[OrderAck]]
 
 
@@ -95,8 +96,7 @@ class ExecutionEngine:
             for leg in legs:
                 self._book.put_order(leg)
             if self._clock.now() > approved.valid_until:
-                cause = f"not sent by {approved.valid_until:%H:%M:%S} UTC"
-                return await self._drop(legs, OrderEvent.STALE, cause)
+                return await self._drop(legs, OrderEvent.STALE, _too_late(approved))
             return await self._send_entry(legs, approved)
 
     async def _intended(self, legs: Legs, position: Position, approved: ApprovedOrder) -> bool:
@@ -197,9 +197,7 @@ class ExecutionEngine:
         """Give a resting stop what is left to protect, and its price. Empty if the venue agreed, else its words.
 
         Raises BrokerUnavailable or OrderFateUnknown: what rests is then read back before anything else is done.
-        NotTheWriter, and nothing is sent, where another daemon may trade on this database by now.
         """
-        await self._store.check_writer()
         ack = await self._broker_of(stop.broker_id).resize_stop(stop.client_order_id, quantity, price)
         if ack.state is OrderState.REJECTED:
             return ack.reason or "REJECTED"
@@ -211,7 +209,9 @@ class ExecutionEngine:
     async def _once(self, row: Order, send: Send) -> Order:
         """Store the intent, then send what is stored; whoever comes second gets what the first one has."""
         with self._sending(row):
-            if not await self._store.record_intent((row,), signal_id=None):
+            with self._tracker.doubting(row.position_id):
+                is_new = await self._store.record_intent((row,), signal_id=None)
+            if not is_new:
                 row = await self._store.order(row.client_order_id)
                 if row.state is not OrderState.INTENT or self._in_flight[row.client_order_id] > 1:
                     return row  # else its commit was never confirmed to us, and nothing was sent
@@ -220,7 +220,6 @@ class ExecutionEngine:
 
     async def move_stop(self, position: Position, stop: Decimal) -> str:
         """Put a stop that follows its position at `stop`. Answers and raises as `resize_stop`."""
-        await self._store.check_writer()
         ack = await self._broker_of(position.broker_id).amend_stop(position.entry_order_id, stop)
         if ack.state is OrderState.REJECTED:
             return ack.reason or "REJECTED"
@@ -235,14 +234,14 @@ class ExecutionEngine:
         for stop in attached:
             await self._tracker.move(stop, OrderEvent.SEND, "attached to the entry")
         broker = self._broker_of(entry.broker_id)
-        if refusal := await self._entry_refusal(entry.broker_id):  # the last word: nothing is awaited before the send
-            return await self._never_left(legs, refusal)
         try:
-            ack = await broker.place(approved)
+            ack = await broker.place(approved, lambda: self._last_word(approved))
         except OrderFateUnknown as error:
             for stop in attached:
                 await self._tracker.move(stop, OrderEvent.NO_ANSWER, str(error))
             return await self._tracker.move(entry, OrderEvent.NO_ANSWER, str(error))
+        except EntryRefused as error:
+            return await self._never_left(legs, str(error))
         except BrokerUnavailable as error:
             return await self._never_left(legs, f"venue not reached: {error}")
         if ack.state is OrderState.REJECTED:
@@ -250,6 +249,18 @@ class ExecutionEngine:
         for stop in attached:
             await self._tracker.move(stop, OrderEvent.ACK, "attached")
         return await self._acknowledged(entry, ack)
+
+    async def _last_word(self, approved: ApprovedOrder) -> None:
+        """Asked by the adapter when the bytes of the entry are the next to leave: an exit may stand behind them."""
+        try:
+            async with asyncio.timeout(_LAST_WORD_S):
+                refusal = await self._entry_refusal(approved.broker_id)
+        except TimeoutError:
+            refusal = f"whether it may leave was not answered within {_LAST_WORD_S:g} s"
+        if refusal:
+            raise EntryRefused(refusal)
+        if self._clock.now() > approved.valid_until:
+            raise EntryRefused(_too_late(approved))
 
     async def _send(self, row: Order, send: Send) -> Order:
         row = await self._tracker.move(row, OrderEvent.SEND, row.reason)
@@ -337,6 +348,10 @@ def is_acknowledged(order: Order) -> bool:
     return (
         order.state not in (OrderState.INTENT, OrderState.SENDING, OrderState.UNKNOWN) and not order.state.is_terminal
     )
+
+
+def _too_late(approved: ApprovedOrder) -> str:
+    return f"not sent by {approved.valid_until:%H:%M:%S} UTC"
 
 
 def _is_living_close(order: Order) -> bool:

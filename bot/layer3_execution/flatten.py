@@ -6,10 +6,12 @@ until it answers that nothing is left (`bot/kill_watch.py`).
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Final
 
 from bot.errors import BotError
 from bot.instruments import BrokerId
+from bot.joined_reading import JoinedReading
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
@@ -38,6 +40,7 @@ class Flattener:
         self._tracker = tracker
         self._broker_of = broker_of
         self._record = never_failing(record)
+        self._fills: dict[BrokerId, JoinedReading[int]] = {}
 
     def is_flat(self) -> bool:
         """Nothing is open, and no entry can open anything any more."""
@@ -88,7 +91,7 @@ class Flattener:
         if entry.state in _CANCELLABLE:
             entry = await self._tracker.move(entry, OrderEvent.CANCEL_SENT, reason)
         ack = await self._broker_of(entry.broker_id).cancel(name)
-        await self._tracker.collect(entry.broker_id)  # a fill can overtake the cancel: facts first
+        await self._collect(entry.broker_id)  # a fill can overtake the cancel: facts first
         now = self._book.order(name)
         if now is None:
             return ""
@@ -103,6 +106,11 @@ class Flattener:
             await self._engine.abandon(ended, reason)
         await self._record("flatten", now.task_id, {"what": "entry cancelled", "order": name, "symbol": now.symbol})
         return ""
+
+    async def _collect(self, broker_id: BrokerId) -> None:
+        """Apply what was filled up to now. Raises BotError."""
+        read = partial(self._tracker.collect, broker_id)
+        await self._fills.setdefault(broker_id, JoinedReading(read)).next()
 
 
 def _sentences(answers: Sequence[str | BaseException]) -> Sequence[str]:

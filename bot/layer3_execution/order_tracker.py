@@ -140,7 +140,7 @@ class OrderTracker:
         moved = replace(moved, updated_at=self._clock.now())
         new_terms = {} if terms is None else {"quantity": moved.quantity, "price": moved.price}
         try:
-            with self._doubting(moved.position_id):
+            with self.doubting(moved.position_id):
                 await self._store.transition(
                     moved.client_order_id,
                     expected=current.state,
@@ -184,12 +184,12 @@ class OrderTracker:
             if current is None:
                 return None
             changed = change(current)
-            with self._doubting(position_id):
+            with self.doubting(position_id):
                 await self._store.save_position(changed)
             return self._remembered(changed, current)
 
     @contextmanager
-    def _doubting(self, position_id: PositionId) -> Iterator[None]:
+    def doubting(self, position_id: PositionId) -> Iterator[None]:
         """A write whose answer is lost may have happened: until it is read back, the book may be older than the store.
 
         To write from such a book would take back a fill that is stored.
@@ -219,6 +219,12 @@ class OrderTracker:
             changed = with_extremes_of(changed, latest)
         self._book.put_position(changed)
         return changed
+
+    async def give_up_rests(self, broker_id: BrokerId) -> None:
+        """What still works of an entry whose position has ended would open it again: the comparison that follows
+        cancels it at the venue. Until that says so it counts as open risk."""
+        for entry in self._book.rests(broker_id):
+            await self.move(entry, OrderEvent.CANCEL_SENT, "its position has ended")
 
     async def collect(self, broker_id: BrokerId) -> int:
         """Read and apply the fills that are new at one venue; answer how many. Raises BrokerUnavailable."""
@@ -265,7 +271,7 @@ class OrderTracker:
                 if await self._recall(order.position_id):
                     order = await self._store.order(fill.client_order_id)
                 before = self._book.position(order.position_id) or await self._store.position(order.position_id)
-                with self._doubting(order.position_id):
+                with self.doubting(order.position_id):
                     moved, after = await self._recorded(fill, order, before)
                 if moved is order:
                     return False
@@ -302,11 +308,11 @@ class OrderTracker:
         """Nothing is left to protect or reduce: the venue drops what was attached, and so do we.
 
         What is being sent at this moment is left to its sender, who will hear the venue's answer; a stop that the
-        venue does not drop, to whoever cancels it there.
+        venue does not drop, and the rest of the entry, to whoever cancels it there.
         """
         dropped = self._broker_of(position.broker_id).capabilities.stop_follows_position
         for order in self._book.orders_of(position.id):
-            if order.role is OrderRole.STOP and not dropped:
+            if order.role is OrderRole.ENTRY or (order.role is OrderRole.STOP and not dropped):
                 continue
             if order.state not in (OrderState.INTENT, OrderState.SENDING):
                 await self.move(order, OrderEvent.CANCELED, "position closed")

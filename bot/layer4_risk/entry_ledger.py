@@ -1,4 +1,4 @@
-"""Approved entries: those that are not in the book yet, and those of the last day. Deciding is one at a time.
+"""Approved entries: those that are not in the book yet, and those of the last days. Deciding is one at a time.
 
 Between a decision and its stored intent nothing may be decided on the same room: a decision and its reservation are
 made under one lock, and the reservation counts at full size until the engine has answered.
@@ -8,15 +8,16 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from bot.interfaces import OrderStore
-from bot.layer4_risk.stakes import of_approved
-from bot.layer4_risk.usage import DAY, PastEntry
+from bot.layer4_risk.stakes import PastEntry, of_approved, of_stored
+from bot.layer4_risk.usage import DAY
 from bot.models import ApprovedOrder, OrderRole, PositionId
 
 _ROWS_READ: Final = 2_000  # of orders, at the first decision: more than a day of them at the greatest rate that fills
+_KEPT_FOR: Final = timedelta(days=7)  # throttles look back a day, but a rest may work at a venue that is away longer
 
 
 class EntryLedger:
@@ -48,9 +49,8 @@ class EntryLedger:
     def reserve(self, order: ApprovedOrder, now: datetime) -> None:
         """It counts from now on, whatever becomes of it. To be called while deciding."""
         self._reserved[order.position_id] = order
-        stake = of_approved(order)
         self._entries.append(
-            PastEntry(at=now, broker_id=order.broker_id, strategy=order.strategy, notional=abs(stake.worst))
+            PastEntry(at=now, stake=of_approved(order), position_id=order.position_id, quantity=order.quantity)
         )
 
     def settle(self, order: ApprovedOrder) -> None:
@@ -66,23 +66,17 @@ class EntryLedger:
         return tuple(self._reserved.values())
 
     def entries(self, now: datetime) -> tuple[PastEntry, ...]:
-        """Those of the last 24 h, oldest first."""
-        while self._entries and self._entries[0].at <= now - DAY:
+        """Those of the last days, oldest first."""
+        while self._entries and self._entries[0].at <= now - _KEPT_FOR:
             self._entries.popleft()
         return tuple(self._entries)
 
     async def _stored(self, now: datetime) -> list[PastEntry]:
         found = []
         for order in reversed(await self._store.recent_orders(_ROWS_READ)):
-            if order.role is OrderRole.ENTRY and order.created_at > now - DAY:
-                position = await self._store.position(order.position_id)
-                notional = order.quantity * position.entry_price * position.value_per_point
+            if order.role is OrderRole.ENTRY and (order.created_at > now - DAY or not order.state.is_terminal):
+                stake = of_stored(order, await self._store.position(order.position_id))
                 found.append(
-                    PastEntry(
-                        at=order.created_at,
-                        broker_id=order.broker_id,
-                        strategy=position.strategy,
-                        notional=notional,
-                    )
+                    PastEntry(at=order.created_at, stake=stake, position_id=order.position_id, quantity=order.quantity)
                 )
         return found

@@ -13,8 +13,8 @@ from bot.differences import ForeignStake
 from bot.instruments import BrokerId, InstrumentRegistry
 from bot.layer4_risk.daily_loss import loss_ratio
 from bot.layer4_risk.net_exposure import Exposure, net_exposures
-from bot.layer4_risk.stakes import ZERO, Stake, all_stakes
-from bot.layer4_risk.usage import EVERYWHERE, Books, PastEntry, UsedLimit, used_limits
+from bot.layer4_risk.stakes import ZERO, PastEntry, Stake, all_stakes
+from bot.layer4_risk.usage import EVERYWHERE, Books, UsedLimit, used_limits
 from bot.models import (
     AccountState,
     ApprovedOrder,
@@ -79,7 +79,7 @@ class RiskReport:
 
 def risk_report(view: StakeView, registry: InstrumentRegistry) -> RiskReport:
     """The report over `view`; positions of instruments that are not registered count under their own symbol."""
-    stakes = all_stakes(view.positions, view.orders, view.reserved, view.foreign)
+    stakes = all_stakes(view.positions, view.orders, view.reserved, view.foreign, view.entries)
     return RiskReport(
         at=view.at,
         currency=view.settings.account_currency,

@@ -56,6 +56,17 @@ class KillSwitch:
         """Somebody pressed FLATTEN; also while a HALT holds besides."""
         return any(each.level is KillLevel.FLATTEN for each in self.latches())
 
+    @property
+    def has_file(self) -> bool:
+        """Somebody could press by a file."""
+        return self._file is not None
+
+    def file_presses(self) -> bool:
+        """The file says something that was not known; it holds from now on."""
+        before = len(self._unstored)
+        self._read_file()
+        return len(self._unstored) > before
+
     async def state(self, broker_id: BrokerId | None = None) -> KillState:
         """What holds now. Nothing is awaited after the last look. Raises DatabaseUnavailable if nothing is known."""
         try:

@@ -12,8 +12,8 @@ from bot.instruments import Instrument, InstrumentRegistry
 from bot.layer4_risk.conversion import Conversion
 from bot.layer4_risk.daily_loss import loss_ratio
 from bot.layer4_risk.market_checks import market_checks
-from bot.layer4_risk.stakes import Stake, all_stakes
-from bot.layer4_risk.usage import Books, PastEntry, UsedLimit, used_limits
+from bot.layer4_risk.stakes import PastEntry, Stake, all_stakes
+from bot.layer4_risk.usage import Books, UsedLimit, used_limits
 from bot.models import (
     AccountState,
     ApprovedOrder,
@@ -22,6 +22,7 @@ from bot.models import (
     KillState,
     LimitCheck,
     Order,
+    OrderRole,
     Position,
     Quote,
 )
@@ -47,7 +48,7 @@ class RiskView:
     """All that a decision may look at, taken at one instant.
 
     `positions` are open or pending; `orders` those that have not ended; `reserved` what was approved and is not among
-    the positions yet; `foreign` what nobody here made; `entries` those of the last 24 h. `quote` is None where the
+    the positions yet; `foreign` what nobody here made; `entries` those of the last days. `quote` is None where the
     venue gave none.
     `entries_blocked` says why no entry is allowed; empty if they are. `total_equity`: of all brokers, if known.
     `allows_short`: the venue sells what is not held.
@@ -79,7 +80,7 @@ class RiskView:
             currency=settings.account_currency if self.account is None else self.account.currency,
             equity=equity,
             total_equity=self.total_equity or next(iter(equity.values()), None),
-            stakes=all_stakes(self.positions, self.orders, self.reserved, self.foreign),
+            stakes=all_stakes(self.positions, self.orders, self.reserved, self.foreign, self.entries),
             entries=self.entries,
         )
 
@@ -137,11 +138,13 @@ def signal_fresh(case: LimitCase) -> LimitCheck:
 
 
 def one_per_task(case: LimitCase) -> LimitCheck:
-    """A task holds one position at a time."""
-    ours = {each.id for each in case.view.positions if each.task_id == case.signal.task_id}
-    ours |= {each.position_id for each in case.view.reserved if each.task_id == case.signal.task_id}
+    """A task holds one position at a time; one that has closed may be opened again by the rest of its entry."""
+    task_id, view = case.signal.task_id, case.view
+    ours = {each.id for each in view.positions if each.task_id == task_id}
+    ours |= {each.position_id for each in view.reserved if each.task_id == task_id}
+    ours |= {each.position_id for each in view.orders if each.task_id == task_id and each.role is OrderRole.ENTRY}
     used = len(ours) + 1
-    says = f"{used} positions of task {case.signal.task_id}, limit 1; wait until the one before has ended"
+    says = f"{used} positions of task {task_id}, limit 1; wait until the one before has ended"
     return _check("TASK_HAS_POSITION", Decimal(used), Decimal(1), says)
 
 

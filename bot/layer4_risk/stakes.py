@@ -1,12 +1,14 @@
 """What is at stake: each thing that is open or may become so, at full size. Pure.
 
 In the worst case every order that can still open something (approved, being sent, of unknown fate, working, being
-cancelled) fills whole, and no order of unknown fate has closed anything (RELIABILITY I5).
+cancelled) fills whole, whatever became of its position, and no order of unknown fate has closed anything
+(RELIABILITY I5).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -49,17 +51,40 @@ class Stake:
         return {instrument.base_currency: 1, instrument.quote_currency: -1}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastEntry:
+    """An entry that was approved, whatever became of it: `stake` is what it adds when all of `quantity` fills.
+
+    Without a position it is only asked about.
+    """
+
+    at: datetime
+    stake: Stake
+    position_id: PositionId | None = None
+    quantity: Decimal = ZERO
+
+    def rest(self, quantity: Decimal) -> Stake:
+        """What `quantity` of it may still add."""
+        whole = self.stake
+        worst, risk = (each * quantity / self.quantity for each in (whole.worst, whole.risk_worst))
+        return replace(whole, worst=worst, risk_worst=risk)
+
+
 def all_stakes(
     positions: Sequence[Position],
     orders: Iterable[Order],
-    reserved: Iterable[ApprovedOrder] = (),
+    reserved: Sequence[ApprovedOrder] = (),
     foreign: Iterable[ForeignStake] = (),
+    entries: Iterable[PastEntry] = (),
 ) -> tuple[Stake, ...]:
-    """Every stake once: an approved order whose position is there already is counted as that."""
+    """Every stake once: an approved order whose position is there already is counted as that. A rest whose position has
+    ended is counted by what was approved of it, one of `entries`."""
     rests, there = _still_to_open(orders), {each.id for each in positions}
+    alone = rests.keys() - there - {each.position_id for each in reserved}
     return (
         *(_of_position(each, rests.get(each.id, ZERO)) for each in positions),
         *(of_approved(each) for each in reserved if each.position_id not in there),
+        *(each.rest(rests[each.position_id]) for each in entries if each.position_id in alone),
         *(_of_foreign(each) for each in foreign),
     )
 
@@ -76,6 +101,20 @@ def of_approved(order: ApprovedOrder) -> Stake:
         worst=order.quantity * order.decided_price * order.value_per_point * direction.sign,
         risk_open=ZERO,
         risk_worst=order.risk_amount,
+    )
+
+
+def of_stored(order: Order, position: Position) -> Stake:
+    """What an entry was to add that our record tells of."""
+    return Stake(
+        broker_id=position.broker_id,
+        symbol=position.symbol,
+        direction=position.direction,
+        strategy=position.strategy,
+        open=ZERO,
+        worst=order.quantity * position.entry_price * position.value_per_point * position.direction.sign,
+        risk_open=ZERO,
+        risk_worst=position.risk_amount,
     )
 
 

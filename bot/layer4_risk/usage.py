@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from bot.config import RiskSettings
 from bot.instruments import BrokerId, InstrumentRegistry, counted_as
 from bot.layer4_risk.net_exposure import net_exposures
-from bot.layer4_risk.stakes import ZERO, Stake
+from bot.layer4_risk.stakes import ZERO, PastEntry, Stake
 from bot.models import Direction
 
 EVERYWHERE: Final = "all"
@@ -73,16 +73,6 @@ class UsedLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastEntry:
-    """An entry that was approved, whatever became of it; `notional` in account currency."""
-
-    at: datetime
-    broker_id: BrokerId
-    strategy: str
-    notional: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
     """All that limits are measured on. `equity` of a broker that never answered is missing; `total` over all."""
 
@@ -97,8 +87,8 @@ class Books:
 
     def with_entry(self, stake: Stake) -> "Books":
         """As they would be if `stake` were approved now."""
-        entry = PastEntry(at=self.now, broker_id=stake.broker_id, strategy=stake.strategy, notional=abs(stake.worst))
-        return replace(self, stakes=(*self.stakes, stake), entries=(*self.entries, entry))
+        asked = PastEntry(at=self.now, stake=stake)
+        return replace(self, stakes=(*self.stakes, stake), entries=(*self.entries, asked))
 
 
 def used_limits(books: Books, brokers: Sequence[BrokerId]) -> tuple[UsedLimit, ...]:
@@ -132,14 +122,14 @@ def _at_broker(books: Books, broker_id: BrokerId) -> Iterator[UsedLimit]:
     at_stops_open = _over(sum((each.risk_open for each in ours), ZERO), equity)
     allowed_risk = settings.max_open_risk_ratio
     yield row("OPEN_RISK", "risk if all stops are hit", at_stops, allowed_risk, "share", open_=at_stops_open)
-    recent = [each for each in books.entries if each.broker_id == broker_id]
+    recent = [each for each in books.entries if each.stake.broker_id == broker_id]
     count = len(_since(recent, books.now - MINUTE))
     yield row("ENTRY_RATE", "entries in a minute", count, settings.max_entries_per_minute, "entries")
     for span, name, code, allowed in (
         (HOUR, "turnover in an hour", "TURNOVER_HOUR", settings.max_turnover_hour),
         (DAY, "turnover in 24 h", "TURNOVER_DAY", settings.max_turnover_day),
     ):
-        turned = sum((each.notional for each in _since(recent, books.now - span)), ZERO)
+        turned = sum((abs(each.stake.worst) for each in _since(recent, books.now - span)), ZERO)
         yield row(code, name, _over(turned, equity), allowed, "x equity")
 
 
@@ -152,7 +142,7 @@ def _everywhere(books: Books) -> Iterator[UsedLimit]:
         allowed = settings.max_positions_per_strategy
         yield _row("STRATEGY_POSITIONS", "positions of a strategy", count, allowed, "positions", scope=strategy)
     recent = _since(books.entries, books.now - MINUTE)
-    for (strategy,), count in _counted(recent, lambda each: (each.strategy,)):
+    for (strategy,), count in _counted(recent, lambda each: (each.stake.strategy,)):
         allowed = settings.max_entries_per_minute_strategy
         yield _row("STRATEGY_RATE", "entries in a minute", count, allowed, "entries", scope=strategy)
     yield from _currencies(books)

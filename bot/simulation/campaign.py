@@ -36,6 +36,8 @@ def result_of(world: World) -> SeedResult:
         "seeds with a crash": int(world.crashes > 0),
         "crashes": world.crashes,
         "process starts": world.starts,
+        "new versions": world.deployments,
+        "transactions cut": world.database.cut,
         "second daemons": world.second_starts,
         "steps": world.loop.steps,
         "orders": len(checks.orders._orders),

@@ -55,6 +55,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "O1": Fault("a person presses the kill switch while all this goes on", 0.001, 0.01, "tick"),
     "N7": Fault("the connection is reset in the middle of an answer", 0.02, 0.3, "order request"),
     "N13": Fault("429: banned for up to 75 s, whatever is open", 0.001, 0.01, "tick and venue"),
+    "N13w": Fault("an entry waits up to 15 s for its turn in the request budget", 0.05, 0.6, "entry"),
     "B7": Fault("an entry fills by a tenth more than it asked for", 0.002, 0.02, "tick and position"),
     "B8": Fault("a second delivery is answered with: that id exists", 0.02, 0.3, "order request"),
     "B14": Fault("the least quantity is raised above what a target sells", 0.002, 0.02, "tick and position"),
@@ -81,6 +82,11 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "B15": Fault("a spot venue takes its fee in what was bought: less can be sold than was filled", 0.5, 1.0, "world"),
     "B9": Fault("a changed order goes on under a new id, and its old id has ended", 0.1, 0.9, "change of a stop"),
     "B20": Fault("the venue takes a fill back: a trade bust", 0.001, 0.01, "tick and venue with fills"),
+    "M5": Fault("a venue counts an instrument otherwise: contract, tick, step, money", 0.2, 0.8, "start of a process"),
+    "D11": Fault("the connection of the writer lock is lost for up to 10 s", 0.002, 0.03, "tick"),
+    "D12": Fault("SIGTERM while a transaction hangs: its task is cancelled inside it", 0.0005, 0.01, "write"),
+    "C5": Fault("the session day ends 70 s after the beginning", 0.5, 1.0, "world"),
+    "P9": Fault("a new version: SIGTERM or kill -9, and the next process has other settings", 0.001, 0.01, "tick"),
 }
 
 DEFAULT_FAULTS: Final = tuple(name for name, fault in FAULTS.items() if fault.holds)

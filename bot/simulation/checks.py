@@ -18,6 +18,8 @@ from bot.models import (
     ORDER_ID_PREFIX,
     ApprovedOrder,
     ClientOrderId,
+    KillCause,
+    KillLevel,
     KillState,
     Order,
     OrderRole,
@@ -27,7 +29,7 @@ from bot.models import (
     leg_of,
 )
 from bot.simulation.checks_at_end import AT_END, disagreement
-from bot.simulation.checks_at_send import ON_SEND, Sent, logical, stop_beyond_the_market
+from bot.simulation.checks_at_send import ON_SEND, Sent, lock_is_held, logical, stop_beyond_the_market
 from bot.simulation.checks_at_tick import ON_TICK
 from bot.simulation.checks_at_write import (
     ended_by_its_old_id,
@@ -36,6 +38,7 @@ from bot.simulation.checks_at_write import (
     latch_lifted_by_nobody,
     overfilled,
     position_is_not_its_fills,
+    released_within_the_day,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +76,7 @@ class Checks:
         self.surplus_seen_by: dict[ClientOrderId, int] = {}  # the process that it is counted for
         self.lost: Counter[ClientOrderId] = Counter()  # requests about a stop, lost while too much rested
         self.latches: list[KillState] = []
+        self.overdue: dict[ClientOrderId, float] = {}
         self.waited_for_absence = False
         self.overfilled: set[ClientOrderId] = set()  # by the venue's mistake (B7)
         self.told_beyond: set[ClientOrderId] = set()  # the venue said that the price is beyond its stop (B2)
@@ -95,6 +99,7 @@ class Checks:
             line.watch.refused_stop = self._refused_stop
             line.watch.doubled = self.doubled.add
             line.watch.moving_stop = self._moving_stop
+            line.watch.resizing_stop = self._resizing_stop
             line.watch.cancelling = self._cancelling
             line.watch.told_absent = self._told_absent
             line.watch.told_bad_quote = self.bad_quotes.append
@@ -149,7 +154,7 @@ class Checks:
         """When all agrees again."""
         for invariant, check in AT_END:
             self._hold(invariant, check(self))
-        if self.world.crashes:
+        if self.world.crashes or self.world.deployments:
             self.checked["I17"] += 1
 
     def disagreement(self) -> str | None:
@@ -169,6 +174,7 @@ class Checks:
             self.violate(invariant, says)
 
     def _sending(self, broker_id: BrokerId, name: ClientOrderId, request: Any) -> None:
+        self._hold("I13", lock_is_held(self, name))
         event = Sent(broker_id, name, request)
         for invariant, check in ON_SEND:
             self._hold(invariant, check(self, event))
@@ -189,10 +195,16 @@ class Checks:
 
     def _moving_stop(self, broker_id: BrokerId, entry: ClientOrderId, stop: Decimal) -> None:
         self.seen["stops moved"] += 1
+        self._hold("I13", lock_is_held(self, entry))
         self._hold("I15", stop_beyond_the_market(self, entry, stop))
+
+    def _resizing_stop(self, name: ClientOrderId) -> None:
+        self.seen["stops resized"] += 1
+        self._hold("I13", lock_is_held(self, name))
 
     def _cancelling(self, broker_id: BrokerId, name: ClientOrderId) -> None:
         self.seen["cancels sent"] += 1
+        self._hold("I13", lock_is_held(self, name))
         self._hold("I16", None if name.startswith(ORDER_ID_PREFIX) else f"foreign order {name} is cancelled")
 
     def _lost(self, name: ClientOrderId) -> None:
@@ -216,8 +228,11 @@ class Checks:
             self._hold("I4", ended_without_evidence(self, values[0], named["expected"], named["state"]))
         elif name == "set":
             self._hold("I12", latch_lifted_by_nobody(values[0]))
+            self._hold("I12", released_within_the_day(self, values[0]))
 
     def _after_write(self, name: str, values: tuple[Any, ...], named: dict[str, Any], answer: Any) -> None:
+        if name == "set" and values[0].cause is KillCause.DAILY_LOSS:
+            self.seen["daily losses ended" if values[0].level is KillLevel.NONE else "daily losses"] += 1
         if name == "record_fill" and answer:
             self.seen["fills"] += 1
             self.averages.setdefault(named["position"].id, []).append(named["position"].entry_price)

@@ -20,6 +20,7 @@ from bot.simulation.ports import at_once
 
 if TYPE_CHECKING:
     from bot.simulation.checks import Checks
+    from bot.supervisor import EntryGate
 
 CENT: Final = Decimal("0.000001")
 
@@ -34,7 +35,7 @@ def disagreement(checks: Checks) -> str | None:
     if bot is None:
         return "no process is running"
     for broker_id in world.lines:
-        if (blocked := bot.gate.blocked(broker_id)) and not checks.needs_a_person(broker_id):
+        if (blocked := _entries_blocked(checks, bot.gate, broker_id)) and not checks.needs_a_person(broker_id):
             return f"entries are blocked: {blocked}"
     stored = {each.id: _essence(each) for each in checks.orders._open.values()}
     if stored != {each.id: _essence(each) for each in bot.book.positions()}:
@@ -49,6 +50,28 @@ def disagreement(checks: Checks) -> str | None:
         if each.state not in (OrderState.WORKING, OrderState.PARTIAL) and each.broker_id not in checks.touched
     }
     return f"orders hang: {odd}" if odd else latch_is_known(checks) or surplus_is_gone(checks) or _venues_differ(checks)
+
+
+def _entries_blocked(checks: Checks, gate: EntryGate, broker_id: BrokerId) -> str:
+    """Why entries still wait there. What its venue counts otherwise than we do (M5) waits for a person, and only that;
+    what has another least quantity by now (B14) for a start."""
+    line, report = checks.world.lines[broker_id], gate.reports.get(broker_id)
+    alike = [
+        each.symbol
+        for each in checks.world.registry.of_broker(broker_id)
+        if each.symbol not in line.described.odd and line.venue.least_quantity(each.symbol) == each.min_quantity
+    ]
+    if report is None or not report.clean:
+        return gate.blocked(broker_id)
+    return next(filter(None, (gate.blocked(broker_id, each) for each in alike)), "")
+
+
+def odd_is_kept_out(checks: Checks) -> str | None:
+    """I15: what a venue counts otherwise than we do stays blocked, also when all else is well."""
+    bot = checks.world.bot
+    odd = [(broker_id, each) for broker_id, line in checks.world.lines.items() for each in line.described.odd]
+    opened = [f"{symbol} of {name}" for name, symbol in odd if bot is not None and not bot.gate.blocked(name, symbol)]
+    return f"counted otherwise by the venue, and may be opened: {', '.join(sorted(opened))}" if opened else None
 
 
 def _essence(position: Position) -> tuple[object, ...]:
@@ -184,5 +207,6 @@ AT_END: Final[tuple[tuple[str, Look], ...]] = (
     ("I9", cash_is_conserved),
     ("I10", events_tell_the_state),
     ("I10", flags_have_fills),
+    ("I15", odd_is_kept_out),
     ("I16", foreign_is_left_alone),
 )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bot.simulation.checks import Checks
 
 REPLACED_S: Final = 3.0  # a send that was stored before another daemon took over
+LOST_LOCK_S: Final = 1.0  # until a process knows that it has lost the writer lock
 _STOP_REASONS: Final = ("STOP", "BREAKEVEN")
 
 
@@ -104,6 +105,18 @@ def sent_by_the_living(checks: Checks, sent: Sent) -> str | None:
     return f"{sent.name} is sent by process {process}"
 
 
+def lock_is_held(checks: Checks, name: ClientOrderId) -> str | None:
+    """I13: a second after a process has lost the writer lock nothing leaves it, of whatever kind, until it is back. A
+    process that stood still meanwhile may end the send that it had begun."""
+    world, lost = checks.world, checks.world.database.lost_lock
+    now = world.loop.time()
+    if lost is None or lost.process != PROCESS.get() or world.awake_since > lost.lost_at:
+        return None
+    if not lost.lost_at + LOST_LOCK_S < now < lost.back_at:
+        return None
+    return f"a request about {name} leaves {now - lost.lost_at:.1f} s after the writer lock was lost"
+
+
 def reconciled_before(checks: Checks, sent: Sent) -> str | None:
     """I14: this process has compared this venue completely before its first entry there."""
     bot = checks.world.bot
@@ -123,6 +136,14 @@ def decided_on_a_good_quote(checks: Checks, sent: Sent) -> str | None:
     if not any(price == (ask if buys else bid) for _, bid, ask in recent):
         return f"{sent.name} was decided at {price}, which was no price of the last 120 s"
     return None
+
+
+def counted_alike(checks: Checks, sent: Sent) -> str | None:
+    """I15: nothing is opened in what its venue counts otherwise than we do: each start asks it, and waits for it."""
+    symbol, odd = sent.request.symbol, checks.world.lines[sent.broker_id].described.odd
+    if not isinstance(sent.request, ApprovedOrder) or symbol not in odd or PROCESS.get() != checks.world.process:
+        return None
+    return f"{sent.name} opens {symbol}, which {sent.broker_id} counts otherwise than we do"
 
 
 def in_whole_steps(checks: Checks, sent: Sent) -> str | None:
@@ -197,6 +218,7 @@ ON_SEND: Final[tuple[tuple[str, OnSend], ...]] = (
     ("I13", sent_by_the_living),
     ("I14", reconciled_before),
     ("I15", decided_on_a_good_quote),
+    ("I15", counted_alike),
     ("I15", in_whole_steps),
     ("I15", exit_has_a_reason),
     ("I16", waits_for_a_person),

@@ -13,6 +13,7 @@ from bot.models import (
     VenuePosition,
     leg_of,
 )
+from bot.simulation.checks_at_write import daily_losses
 from bot.simulation.ports import at_once
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ BELIEVED_S: Final = 30.0  # that a venue shows less than our record, because som
 LOST_S: Final = 4.0  # what a request costs that did not arrive: it is asked again after 3 s, with the next look
 COMPARED_S: Final = 10.0  # what a comparison takes; it is the monitor's turn that sees what others did
 NOTICED_S: Final = 60.0  # as much again where no comparison has ended since: each lost request takes 10 s of it
+ENDED_S: Final = 40.0  # after the monitor's turn, in which an account is read: some of what comes before gets no answer
 REFUSED_S: Final = 25.0  # until another attempt, at the latest
 
 
@@ -152,6 +154,21 @@ def latches_hold(checks: Checks) -> str | None:
     return f"gone without a person: {lost[0]}" if lost else None
 
 
+def a_new_day_begins(checks: Checks) -> str | None:
+    """I12: when the session day has ended (C5), its loss keeps entries out no longer than the next account takes."""
+    world, today = checks.world, checks.world.venue_clock.now().date()
+    if today == world.scenario.starts_at.date():
+        return None
+    ended = [each.broker_id for each in daily_losses(checks) if each.broker_id and each.at.date() < today]
+    for broker_id in world.lines:
+        name = ClientOrderId(broker_id)
+        if broker_id not in ended or world.clock.step:
+            checks.overdue.pop(name, None)
+        elif _waited(checks, checks.overdue, name, broker_id) > world.scenario.monitor_s + ENDED_S:
+            return f"{broker_id}: the daily loss of the day before still keeps entries out"
+    return None
+
+
 def foreign_is_noticed(checks: Checks) -> str | None:
     """I16: what somebody else changed is told as a difference, until a person has answered or it is gone."""
     bot = checks.world.bot
@@ -183,5 +200,6 @@ ON_TICK: Final[tuple[tuple[str, Look], ...]] = (
     ("I6", protected_in_time),
     ("I7", not_over_protected),
     ("I12", latches_hold),
+    ("I12", a_new_day_begins),
     ("I16", foreign_is_noticed),
 )

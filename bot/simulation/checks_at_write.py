@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +10,7 @@ from bot.layer3_execution.order_state import TRANSITIONS
 from bot.models import (
     ClientOrderId,
     Fill,
+    KillCause,
     KillLevel,
     KillState,
     Order,
@@ -89,6 +91,23 @@ def overfilled(checks: Checks, fill: Fill, order: Order) -> str | None:
     if name in checks.overfilled or order.role is OrderRole.STOP or order.filled_quantity <= times * order.quantity:
         return None
     return f"{order.client_order_id}: {order.filled_quantity} filled of {order.quantity}"
+
+
+def daily_losses(checks: Checks) -> Sequence[KillState]:
+    """The limits of the day that hold now."""
+    return [each for each in at_once(checks.world.stores.kills.active()) if each.cause is KillCause.DAILY_LOSS]
+
+
+def released_within_the_day(checks: Checks, state: KillState) -> str | None:
+    """I12: what was lost in a session day keeps entries out until that day has ended, by the clock of the process (C5).
+
+    The day of a simulation is that of the settings: from midnight to midnight, UTC.
+    """
+    if state.level is not KillLevel.NONE or state.cause is not KillCause.DAILY_LOSS or state.by != "daemon":
+        return None
+    today = checks.world.clock.now().date()
+    held = [each for each in daily_losses(checks) if each.broker_id == state.broker_id and each.at.date() >= today]
+    return f"{held[0].says} is lifted on the same day" if held else None
 
 
 def latch_lifted_by_nobody(state: KillState) -> str | None:

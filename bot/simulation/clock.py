@@ -5,22 +5,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 START: Final = datetime(2026, 3, 3, 14, 0, 50, tzinfo=UTC)
+BEFORE_MIDNIGHT: Final = datetime(2026, 3, 3, 23, 58, 50, tzinfo=UTC)
 
 
 class LoopClock:
     """`interfaces.Clock` on a loop. `step` is how wrong the wall clock is; monotonic time never is."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, start: datetime = START) -> None:
         self._loop = loop
+        self._start = start
         self.step = timedelta(0)
         self._at_s = -1.0
-        self._at = START
+        self._at = start
 
     def now(self) -> datetime:
         """Wall time."""
         at_s = self._loop.time()
         if at_s != self._at_s:  # many ask at the same instant
-            self._at_s, self._at = at_s, START + timedelta(seconds=at_s)
+            self._at_s, self._at = at_s, self._start + timedelta(seconds=at_s)
         return self._at + self.step
 
     def monotonic(self) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from bot.instruments import Rounding
 from bot.models import ClientOrderId, KillCause, KillLevel, KillState, Side
+from bot.simulation.checks_at_send import LOST_LOCK_S
 from bot.simulation.line import VenueLine
 from bot.simulation.ports import at_once
 
@@ -57,6 +58,13 @@ class Disturbances:
             if not line.venue.is_flat:
                 self._venue(line)
 
+    def start(self) -> None:
+        """What a new life of the process finds changed."""
+        tape, world = self._tape, self._world
+        if tape.fires("M5"):
+            symbol = tape.dice("M5/which").choice(list(world.instruments))
+            world.line_of(symbol).described.distort(symbol)
+
     def _clock(self) -> None:
         tape, clock = self._tape, self._world.clock
         if tape.fires("C1"):
@@ -76,6 +84,12 @@ class Disturbances:
             world.suspend(tape.amount("P8", 30.0, 90.0))
         if tape.fires("D10"):
             world.start_second(tape.amount("D10", 1.0, 10.0))
+        if tape.fires("D11"):
+            known_after_s = tape.amount("D11", 0.0, LOST_LOCK_S)
+            world.lose_lock(known_after_s=known_after_s, back_after_s=known_after_s + tape.amount("D11", 0.5, 10.0))
+        if tape.fires("P9"):
+            dice = tape.dice("P9/what")
+            world.deploy(world.scenario.with_other_settings(dice), with_notice=dice.random() < 0.5)
 
     def _person(self) -> None:
         """A person is likelier to press while an entry works: that is when a cancel and a fill can race."""

@@ -15,11 +15,15 @@ from bot.instruments import Symbol
 from bot.layer1_data.broker_interface import (
     WOULD_TRIGGER,
     DuplicateIds,
+    LastWord,
     VenueOrder,
+    VenueTerms,
+    nothing_against,
 )
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.delegating_broker import DelegatingBroker
 from bot.models import (
+    ApprovedOrder,
     Candle,
     ClientOrderId,
     Fill,
@@ -35,6 +39,7 @@ from bot.simulation.ports import Boundaries, Unforeseen, Wire, at_once
 from bot.simulation.tape import Tape
 from bot.simulation.told_orders import ToldOrders
 from bot.simulation.told_prices import CandleBook, ToldPrices
+from bot.simulation.told_terms import ToldTerms
 from bot.simulation.watch import Request, Watch
 
 T = TypeVar("T")
@@ -62,6 +67,7 @@ class VenueLine(DelegatingBroker):
         self.banned_until = self.closed_until = 0.0
         self.told = ToldOrders(venue, loop=loop, tape=tape, watch=self.watch)
         self.prices = ToldPrices(venue.broker_id, loop=loop, tape=tape, watch=self.watch)
+        self.described = ToldTerms(tape)
         self._clock = clock
         self._loop = loop
         self._tape = tape
@@ -71,7 +77,13 @@ class VenueLine(DelegatingBroker):
 
     # ------------------------------------------------------------------------------------------------------- orders
 
-    async def place(self, order: Request) -> OrderAck:
+    async def place(self, order: Request, last_word: LastWord = nothing_against) -> OrderAck:
+        """As the contract says. N13w: an entry waits for its turn in the request budget, or behind other requests."""
+        if isinstance(order, ApprovedOrder) and self._tape.fires("N13w"):
+            turn = self._wire.waiting()
+            self._wire.later(self._tape.amount("N13w", 0.5, 15.0), self._wire.answer, turn, None)
+            await turn
+        await last_word()
         self.watch.sending(self.broker_id, order.client_order_id, order)
         return await self._request(order.client_order_id, lambda: self._placed(order))
 
@@ -91,6 +103,7 @@ class VenueLine(DelegatingBroker):
         return await self._request(entry_order_id, lambda: self._changed(self.venue.amend_stop(entry_order_id, stop)))
 
     async def resize_stop(self, stop_order_id: ClientOrderId, quantity: Decimal, stop: Decimal) -> OrderAck:
+        self.watch.resizing_stop(stop_order_id)
         send = self.venue.resize_stop
         return await self._request(stop_order_id, lambda: self._changed(send(stop_order_id, quantity, stop)))
 
@@ -243,6 +256,9 @@ class VenueLine(DelegatingBroker):
         if failed is not None:
             raise failed
         return value  # type: ignore[no-any-return]
+
+    async def terms(self, symbols: Sequence[Symbol]) -> Sequence[VenueTerms]:
+        return await self._ask("terms", lambda: self.described.told(at_once(self.venue.terms(symbols))))
 
     async def candles(
         self, symbol: Symbol, timeframe: Timeframe, *, since: datetime | None, limit: int

@@ -4,11 +4,14 @@ What is asked lives on in the world when the process that asked is dead: a reque
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from dataclasses import dataclass
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from bot.errors import BotError, CommitUnknown, DatabaseUnavailable, NotTheWriter
+from bot.models import OrderState
+from bot.scheduler import STOP_GRACE_S
 from bot.simulation.loop import PROCESS, WORLD, SimulatedLoop
 from bot.simulation.tape import Tape
 
@@ -104,10 +107,30 @@ def is_write(method: str) -> bool:
     return method.startswith(_WRITES)
 
 
+_BEFORE_A_REQUEST: Final = (OrderState.SENDING, OrderState.CANCEL_PENDING)
+
+
+def _comes_before_a_request(method: str, named: Mapping[str, Any]) -> bool:
+    """A write in whose transaction a real database is asked whether this is still the writer."""
+    return method == "record_intent" or (method == "transition" and named["state"] in _BEFORE_A_REQUEST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostLock:
+    """The connection on which a process holds the writer lock has ended (D11). The process knows after a moment, and
+    then takes the lock back: nobody else was writer meanwhile. Virtual seconds."""
+
+    process: int
+    lost_at: float
+    known_at: float
+    back_at: float
+
+
 class Database:
     """The one database behind all store ports: up, down (D2), slow (D3), without a connection (D4), read only (D6).
 
-    `writer` is the process that holds the lock: what another one writes is refused.
+    `writer` is the process that holds the lock: what another one writes is refused. While that process has lost the
+    lock (D11), it may write what has happened, and nothing that comes before a request.
     """
 
     def __init__(self, loop: SimulatedLoop, tape: Tape, boundaries: Boundaries) -> None:
@@ -120,18 +143,36 @@ class Database:
         self.crowded_until = 0.0
         self.read_only_until = 0.0
         self.writer = WORLD
+        self.cut = 0
+        self.on_hang: Callable[[], None] = lambda: None
+        self.lost_lock: LostLock | None = None
         self.is_fenced = True
         self.before_write: Callable[[str, tuple[Any, ...], dict[str, Any]], None] = lambda *_: None
         self.after_write: Callable[[str, tuple[Any, ...], dict[str, Any], Any], None] = lambda *_: None
 
     @property
     def is_down(self) -> bool:
-        """Nothing is answered, or nothing can be stored."""
-        return self._loop.time() < max(self.down_until, self.crowded_until, self.read_only_until)
+        """Nothing is answered, nothing can be stored, or nothing may be sent."""
+        until = max(self.down_until, self.crowded_until, self.read_only_until)
+        return self.is_lock_away or self._loop.time() < until
+
+    @property
+    def is_lock_away(self) -> bool:
+        """Of the process that is the writer."""
+        lost = self.lost_lock
+        return lost is not None and lost.process == self.writer and self._loop.time() < lost.back_at
+
+    def lose_lock(self, *, known_after_s: float, back_after_s: float) -> None:
+        """Of the process that has it."""
+        now = self._loop.time()
+        self.lost_lock = LostLock(
+            process=self.writer, lost_at=now, known_at=now + known_after_s, back_at=now + back_after_s
+        )
 
     def heal(self) -> None:
         """Faults off."""
         self.down_until = self.slow_until = self.crowded_until = self.read_only_until = 0.0
+        self.lost_lock = None
 
     async def read(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One question. The dice say whether others run before it, after it, both or neither."""
@@ -156,15 +197,23 @@ class Database:
         """One transaction."""
         await self._boundaries.cross()
         await self._arrive()
+        if _comes_before_a_request(name, named):
+            self.check_writer()
         if self._tape.fires("D5"):
             raise DatabaseUnavailable("the database did not do it: could not serialize access; nothing was stored")
         lost = self._tape.fires("D1")
         if lost and self._tape.dice("D1/when").random() < 0.5:
             raise CommitUnknown("the connection was lost during a commit; read the row back by its key")
+        hangs = self._tape.fires("D12")
+        is_done = hangs and self._tape.dice("D12/when").random() < 0.5
+        if hangs and not is_done:
+            await self._hang()
         self.before_write(name, values, named)
         answer = await method(*values, **named)
         self.after_write(name, values, named, answer)
         await yielded()
+        if is_done:
+            await self._hang()
         if lost:
             raise CommitUnknown("the connection was lost during a commit; read the row back by its key")
         await self._boundaries.cross()
@@ -177,10 +226,17 @@ class Database:
         await self._connected()
         if self._loop.time() < self.read_only_until:
             raise DatabaseUnavailable("the database did not do it: read-only transaction; nothing was stored")
-        self.check_writer()
+        self._check_not_replaced()
 
     def check_writer(self) -> None:
-        """Raises NotTheWriter where another process has taken over."""
+        """Raises NotTheWriter where another process has taken over, and while this one knows that it lost the lock."""
+        self._check_not_replaced()
+        lost = self.lost_lock
+        is_ours = self.is_fenced and lost is not None and lost.process == PROCESS.get()
+        if is_ours and lost is not None and lost.known_at <= self._loop.time() < lost.back_at:
+            raise NotTheWriter("the connection that holds the writer lock ended; nothing is sent without it")
+
+    def _check_not_replaced(self) -> None:
         if self.is_fenced and PROCESS.get() not in (WORLD, self.writer):
             raise NotTheWriter("another daemon has taken over this database; nothing was stored")
 
@@ -190,6 +246,15 @@ class Database:
             raise DatabaseUnavailable("the database was not asked: no connection became free; asking again is safe")
         if self._loop.time() < self.down_until:
             raise DatabaseUnavailable(_DOWN_TEXT)
+
+    async def _hang(self) -> None:
+        """Longer than a process that is told to stop waits for its jobs: it cancels what stands here."""
+        self.on_hang()
+        try:
+            await self._wait(self._tape.amount("D12", STOP_GRACE_S, 2 * STOP_GRACE_S))
+        except asyncio.CancelledError:
+            self.cut += 1
+            raise
 
     async def _wait(self, seconds: float) -> None:
         pause: asyncio.Future[None] = self._loop.create_future()

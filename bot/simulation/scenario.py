@@ -1,15 +1,21 @@
 """One seed's world before anything goes wrong: venues, symbols, speeds, and where the process will die."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from bot.instruments import Symbol
 from bot.layer1_data.broker_interface import DuplicateIds
+from bot.simulation.clock import BEFORE_MIDNIGHT, START
 from bot.simulation.tape import Tape, Throws
 
 LIVENESS_S: Final = 60.0
+_MONITOR_S: Final = (3.0, 5.0, 10.0, 120.0)
+_ANALYSIS_S: Final = (3.0, 7.0)
+_MAX_POSITIONS: Final = (1, 2, 2, 5)
 PRESUMED_S: Final = 140.0  # what absence needs, on top, where an order may never have arrived
 
 _SYMBOLS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -107,6 +113,7 @@ class Scenario:
     kind: VenueKind
     numbers: frozenset[int] | None
     crashes: tuple[Crash, ...]
+    starts_at: datetime = START
 
     @classmethod
     def drawn(cls, seed: int, *, faults: Throws | None = None, numbers: frozenset[int] | None = None) -> "Scenario":
@@ -121,13 +128,23 @@ class Scenario:
             symbols=tuple(Symbol(each) for venue in sorted(venues) for each in _SYMBOLS[venue][:many]),
             safety_s=float(dice.choice((75, 75, 135))),
             tick_s=dice.choice((1.0, 1.9, 3.1)),
-            monitor_s=dice.choice((3.0, 5.0, 10.0, 120.0)),
-            analysis_s=dice.choice((3.0, 7.0)),
-            max_positions=dice.choice((1, 2, 2, 5)),
+            monitor_s=dice.choice(_MONITOR_S),
+            analysis_s=dice.choice(_ANALYSIS_S),
+            max_positions=dice.choice(_MAX_POSITIONS),
             fills_in_parts=tape.fires("B4"),
             kind=_kind(tape),
             numbers=numbers,
             crashes=_crashes(tape),
+            starts_at=BEFORE_MIDNIGHT if tape.fires("C5") else START,
+        )
+
+    def with_other_settings(self, dice: random.Random) -> "Scenario":
+        """What may be set otherwise in the next life of the process."""
+        return replace(
+            self,
+            monitor_s=dice.choice(_MONITOR_S),
+            analysis_s=dice.choice(_ANALYSIS_S),
+            max_positions=dice.choice(_MAX_POSITIONS),
         )
 
 

@@ -6,6 +6,7 @@ What is tried here is what follows a signal. The rules that judge real ones have
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -28,7 +29,6 @@ from bot.models import (
     Verdict,
     decimal_of,
 )
-from bot.simulation.clock import START
 from bot.simulation.tape import Tape
 
 SEEDED: Final = StrategyName("seeded")
@@ -47,17 +47,18 @@ class SeededStrategy:
 
     name: Final = SEEDED
 
-    def __init__(self, tape: Tape, symbols: Sequence[str], numbers: frozenset[int] | None) -> None:
+    def __init__(self, tape: Tape, symbols: Sequence[str], numbers: frozenset[int] | None, starts_at: datetime) -> None:
         self._tape = tape
         self._symbols = list(symbols)
         self._numbers = numbers
+        self._starts_at = starts_at
         self.spoken: set[int] = set()
         self.is_silent = False
 
     def signals(self, task: StrategyTask, features: FeatureSet, instrument: Instrument) -> Sequence[EntrySignal]:
         """Mostly one signal."""
         chance = random.Random(f"{self._tape.seed}/{task.id}/{features.closed_at.isoformat()}")
-        minute = round((features.closed_at - START).total_seconds() / 60)
+        minute = round((features.closed_at - self._starts_at).total_seconds() / 60)
         number = minute * len(self._symbols) + self._symbols.index(task.symbol)
         if self.is_silent or chance.random() > _SPEAKS or (self._numbers is not None and number not in self._numbers):
             return ()

@@ -4,11 +4,12 @@ The bot is the product's own Supervisor over the product's own parts; `build` (w
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Final, cast
+from functools import partial
+from typing import Any, Final, cast
 
 from bot.instruments import BrokerId, Instrument, InstrumentRegistry, Symbol
 from bot.interfaces import Clock, Stores
@@ -18,7 +19,7 @@ from bot.layer3_execution.reconcile_report import ReconcileReport
 from bot.layer4_risk.kill_switch import KillSwitch
 from bot.models import JournalEntry, KillLevel, Quote
 from bot.simulation.checks import Checks
-from bot.simulation.clock import START, LoopClock
+from bot.simulation.clock import LoopClock
 from bot.simulation.disturbances import Disturbances
 from bot.simulation.line import VenueLine
 from bot.simulation.loop import WORLD, SimulatedLoop
@@ -27,6 +28,7 @@ from bot.simulation.scenario import LIVENESS_S, PRESUMED_S, PRICES, Scenario, Ve
 from bot.simulation.scheduler import SimulatedScheduler, is_foreseen
 from bot.simulation.signals import STEP_RATIO, SeededStrategy
 from bot.simulation.told_prices import CandleBook, minute_candle
+from bot.simulation.told_terms import Inquiry
 from bot.supervisor import EntryGate, Supervisor
 
 _STORES: Final = (
@@ -98,8 +100,8 @@ class World:
         self.scenario = scenario
         self.tape = scenario.tape
         self.loop = SimulatedLoop(scenario.seed)
-        self.clock = LoopClock(self.loop)
-        self.venue_clock = LoopClock(self.loop)
+        self.clock = LoopClock(self.loop, scenario.starts_at)
+        self.venue_clock = LoopClock(self.loop, scenario.starts_at)
         self.registry = registry
         self.stores = stores
         self.boundaries = Boundaries(self.loop)
@@ -108,8 +110,9 @@ class World:
         self.bot: Bot | None = None
         self.process = WORLD
         self.balance = Decimal(10_000)
-        self.crashes = self.starts = self.second_starts = 0
+        self.crashes = self.starts = self.second_starts = self.deployments = 0
         self.taken_over_at = 0.0
+        self.awake_since = 0.0
         self.faults_off_at: float | None = None
         self.started_at = 0.0
         self.instruments = {each: registry.get(each) for each in scenario.symbols}
@@ -125,14 +128,17 @@ class World:
         self._minute_of: dict[Symbol, int] = {}
         self._paths = {name: _Path(each) for name, each in self.instruments.items()}
         self._calm_since: float | None = None
-        self._strategy = SeededStrategy(self.tape, scenario.symbols, scenario.numbers)
+        self._strategy = SeededStrategy(self.tape, scenario.symbols, scenario.numbers, scenario.starts_at)
         self._context = self.loop.context_of(WORLD)
         self._stopping: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._make_venues(venue)
         self._make_history()
         self.boundaries.on_death = self._died
         self.checks = Checks(self)
         self._disturbances = Disturbances(self)
+        self._next_settings = scenario
+        self.database.on_hang = self.terminate
 
     def run(self) -> None:
         """Play it; the verdict is in `checks`."""
@@ -176,6 +182,7 @@ class World:
     def _start_process(self) -> None:
         """A new life over what the last one left behind."""
         self.process += 1
+        self.scenario = self._next_settings
         self.database.writer = self.process
         self.starts += 1
         self.started_at = self.loop.time()
@@ -185,10 +192,22 @@ class World:
         self.loop.before_step = None if self._dies_at_step is None else self._count_step
         self.boundaries.passed = 0
         self.boundaries.dies_at = crash.boundary if crash else None
+        self._disturbances.start()
         context = self.loop.context_of(self.process)
         self.bot = context.run(self._build, self._outside())
-        starting = self.loop.create_task(self.bot.supervisor.start(), name="start", context=context)
+        starting = self.loop.create_task(self._starting(self.bot), name="start", context=context)
         starting.add_done_callback(self._started, context=self._context)
+
+    def _starting(self, bot: Bot) -> Coroutine[Any, Any, None]:
+        """What a start does; what its venues trade is asked where they may say something else than we do."""
+        return self._asked_first(bot) if self.tape.is_on("M5") else bot.supervisor.start()
+
+    async def _asked_first(self, bot: Bot) -> None:
+        descriptions, lines = bot.gate.descriptions, tuple(self.lines.values())
+        inquiry = Inquiry(lines, registry=self.registry, descriptions=descriptions, clock=self.clock)
+        await inquiry.begin()
+        self._asking = asyncio.create_task(inquiry.go_on(), name="descriptions")
+        await bot.supervisor.start()
 
     def _started(self, starting: "asyncio.Task[None]") -> None:
         """A process that cannot start ends, and the system starts it again."""
@@ -234,13 +253,33 @@ class World:
     def suspend(self, seconds: float) -> None:
         """The process stands still, and time does not: a blocked loop, a machine that sleeps."""
         if self.bot is not None:
-            self.loop.suspend(self.process, self.loop.time() + seconds)
+            until = self.loop.time() + seconds
+            self.awake_since = max(self.awake_since, until)
+            self.loop.suspend(self.process, until)
 
     def kill_now(self, down_s: float) -> None:
         """kill -9 at this tick."""
         if self.bot is not None:
             self.crashes += 1
             self._end_process(down_s)
+
+    def deploy(self, settings: Scenario, *, with_notice: bool) -> None:
+        """A new version with other settings: this process is told to end, or is killed, and the next one has them."""
+        self.deployments += 1
+        self._next_settings = settings
+        if with_notice:
+            self.terminate()
+        else:
+            self.kill_now(_RESTART_S)
+
+    def lose_lock(self, *, known_after_s: float, back_after_s: float) -> None:
+        """The connection of the writer lock ends. The process hears of it, tries to take it back, and has it again."""
+        if self.bot is None or self.database.is_lock_away:
+            return
+        self.database.lose_lock(known_after_s=known_after_s, back_after_s=back_after_s)
+        tell, context = self.bot.supervisor.note_writer, self.loop.context_of(self.process)
+        self.loop.call_later(known_after_s, partial(tell, is_held=False), context=context)
+        self.loop.call_later(back_after_s, partial(tell, is_held=True), context=context)
 
     def start_second(self, seconds: float) -> None:
         """Another daemon takes over while this one still runs; this one finds out within `seconds`."""
@@ -327,7 +366,7 @@ class World:
 
     def _build_candle(self, symbol: Symbol, mid: Decimal) -> None:
         """A minute that is over becomes a candle."""
-        minute = int((self.loop.time() + START.second) // 60)
+        minute = int((self.loop.time() + self.scenario.starts_at.second) // 60)
         mids = self._minute.setdefault(symbol, [])
         if mids and minute != self._minute_of.get(symbol, minute):
             opened_at = self.venue_clock.now().replace(second=0, microsecond=0) - timedelta(minutes=1)

@@ -8,6 +8,7 @@ from bot.config import Settings
 from bot.instruments import BrokerId, InstrumentRegistry, Symbol
 from bot.interfaces import CandleSource, Clock, Journal, Stores
 from bot.layer1_data.broker_interface import BrokerInterface
+from bot.layer1_data.fenced_broker import FencedBroker
 from bot.layer1_data.quality import QuoteScreen
 from bot.layer2_intelligence.analyst.desk import AnalystDesk
 from bot.layer2_intelligence.strategies.catalogue import Strategy, strategy_named
@@ -49,6 +50,7 @@ class Seams:
     risk: type[RiskManager] = RiskManager
     kill: type[KillSwitch] = KillSwitch
     screen: type[QuoteScreen] = QuoteScreen
+    fence: type[FencedBroker] = FencedBroker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +106,17 @@ def trading_core(
         limit_ratio=settings.risk.daily_loss_limit_ratio,
         day=session_day_of(settings.risk),
     )
+
+    def fenced_of(broker_id: BrokerId) -> BrokerInterface:
+        return seams.fence(broker_of(broker_id), stores.orders.check_writer)
+
     book = Book()
-    tracker = seams.tracker(store=stores.orders, book=book, broker_of=broker_of, clock=clock, record=record)
+    tracker = seams.tracker(store=stores.orders, book=book, broker_of=fenced_of, clock=clock, record=record)
     engine = seams.engine(
         store=stores.orders,
         book=book,
         tracker=tracker,
-        broker_of=broker_of,
+        broker_of=fenced_of,
         clock=clock,
         entry_refusal=kill.refusal,
     )
@@ -119,7 +125,7 @@ def trading_core(
         book=book,
         engine=engine,
         tracker=tracker,
-        broker_of=broker_of,
+        broker_of=fenced_of,
         clock=clock,
         record=record,
         protect_within_s=settings.risk.protect_within_s,
@@ -130,7 +136,7 @@ def trading_core(
         book=book,
         tracker=tracker,
         engine=engine,
-        broker_of=broker_of,
+        broker_of=fenced_of,
         clock=clock,
         record=record,
         terms_of=terms_of,
@@ -142,7 +148,7 @@ def trading_core(
         book=book,
         tracker=tracker,
         engine=engine,
-        broker_of=broker_of,
+        broker_of=fenced_of,
         clock=clock,
         record=record,
     )
@@ -182,7 +188,7 @@ def trading_core(
         )
     )
     drawdown = DrawdownWatch(stores.snapshots, kill.press, max_drawdown_ratio=settings.risk.max_drawdown_ratio)
-    flattener = Flattener(book=book, engine=engine, tracker=tracker, broker_of=broker_of, record=record)
+    flattener = Flattener(book=book, engine=engine, tracker=tracker, broker_of=fenced_of, record=record)
     return TradingCore(
         book=book,
         tracker=tracker,

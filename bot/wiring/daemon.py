@@ -131,9 +131,12 @@ async def daemon(
         redactor.add(*people.secrets)
         state.detail = "starting the market"
         market = await open_market(loaded, settings, data)
-        accounts = AccountCheck(market.brokers, shares.trading.accounts, currency=settings.risk.account_currency)
+        accounts = AccountCheck(
+            market.brokers, shares.trading.accounts, currency=settings.risk.account_currency, clock=SystemClock()
+        )
         await accounts.look()
         trading = Trading(settings, data, shares=shares, market=market, seat=seat, kill_news=kill_news)
+        writer.told = lambda: trading.supervisor.note_writer(is_held=writer.is_held)
         watched = _watched(trading, state, alerts=lambda: desk.alerts(), watchers=lambda: len(running.app[LIVE_PAGES]))
         one_time, log = OneTimeLogin(SystemClock()), RecentLog(redactor.redact)
         pages = pages_of(

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from loguru import logger
+
 from bot.clock import SystemClock
 from bot.config import Loaded, Settings
-from bot.errors import BrokerError, ConfigError
+from bot.errors import BrokerError, ConfigError, DatabaseUnavailable
 from bot.instruments import InstrumentRegistry, counted_as, default_registry
 from bot.interfaces import AccountStore, Clock
 from bot.layer1_data.broker_interface import BrokerInterface
@@ -73,11 +75,14 @@ class AccountCheck:
     """Holds each venue to the account that the database belongs to: under another one, all that is open would look
     lost, and be traded against. And to the one currency that everything is counted in."""
 
-    def __init__(self, brokers: Sequence[BrokerInterface], accounts: AccountStore, *, currency: str) -> None:
+    def __init__(
+        self, brokers: Sequence[BrokerInterface], accounts: AccountStore, *, currency: str, clock: Clock
+    ) -> None:
+        """`clock` runs in real seconds."""
         self._left = list(brokers)
         self._accounts = accounts
         self._currency = currency
-        self._clock = SystemClock()
+        self._clock = clock
 
     async def look(self) -> None:
         """Check those that were not yet; one that does not answer is left. Raises ConfigError for a wrong account."""
@@ -85,10 +90,16 @@ class AccountCheck:
         self._left = [broker for broker, known in zip(self._left, found, strict=True) if not known]
 
     async def watch(self) -> None:
-        """Until each venue has answered; ends with ConfigError if one of them is another account."""
+        """Until each venue has answered; ends with ConfigError if one of them is another account.
+
+        A database that is away ends it not: a wrong account would be found by nobody.
+        """
         while self._left:
             await self._clock.sleep(_ASK_AGAIN_S)
-            await self.look()
+            try:
+                await self.look()
+            except DatabaseUnavailable as error:
+                logger.warning("accounts are checked again in {:.0f} s: {}", _ASK_AGAIN_S, error)
 
     async def _is_ours(self, broker: BrokerInterface) -> bool:
         try:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
+from bot.layer1_data.broker_interface import BrokerInterface, LastWord, VenueOrder, nothing_against
 from bot.layer1_data.delegating_broker import DelegatingBroker
 from bot.models import ApprovedOrder, ClientOrderId, Fill, OrderAck, ReduceOrder, VenuePosition, leg_of
 
@@ -17,11 +17,11 @@ class OurNames(DelegatingBroker):
         super().__init__(broker)
         self._names = names
 
-    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
+    async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         if isinstance(order, ApprovedOrder):
             name = self._named(order.client_order_id, order.client_order_id, "E0")
             stop = self._named(order.stop_order_id, order.client_order_id, "S0")
-            return self._told(await super().place(replace(order, client_order_id=name, stop_order_id=stop)))
+            return self._told(await super().place(replace(order, client_order_id=name, stop_order_id=stop), last_word))
         entry = self._named(order.entry_order_id, order.entry_order_id, "E0")
         name = self._named(order.client_order_id, order.entry_order_id, "X0")
         return self._told(await super().place(replace(order, client_order_id=name, entry_order_id=entry)))

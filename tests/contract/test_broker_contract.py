@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from bot.clock import ManualClock
-from bot.errors import BrokerUnavailable
+from bot.errors import BrokerUnavailable, EntryRefused
 from bot.instruments import Instrument, Symbol
 from bot.layer1_data.broker_interface import WOULD_TRIGGER, DuplicateIds
 from bot.models import (
@@ -345,6 +345,31 @@ async def test_26_a_limit_entry_rests_and_fills_at_its_price_or_better(stand: St
 
 async def test_27_an_order_nobody_placed_is_not_found(stand: Stand) -> None:
     assert await stand.broker.find_order(ClientOrderId("never")) is None
+
+
+async def test_28_an_entry_whose_last_word_is_no_has_no_effect_and_its_name_is_still_free(stand: Stand) -> None:
+    async def no() -> None:
+        raise EntryRefused("the kill switch was pressed")
+
+    with pytest.raises(EntryRefused, match="was pressed"):
+        await stand.broker.place(entry(), no)
+
+    nothing = (await stand.broker.positions(), await stand.broker.open_orders(), await stand.broker.fills_since(""))
+    assert [len(each) for each in (*nothing[:2], nothing[2][0])] == [0, 0, 0]
+    assert await stand.broker.find_order(ClientOrderId("entry-1")) is None
+    assert (await stand.broker.place(entry())).state is OrderState.FILLED
+
+
+async def test_28b_the_last_word_about_an_entry_is_asked_once(stand: Stand) -> None:
+    asked = []
+
+    async def yes() -> None:
+        asked.append("")
+
+    await stand.broker.place(entry(), yes)
+
+    assert len(asked) == 1
+    assert (await only_position(stand)).quantity == D(1_000)
 
 
 # ----------------------------------------------------------------------------------------------------- 3x: reductions

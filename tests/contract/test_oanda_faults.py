@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from bot.clock import ManualClock, SystemClock
-from bot.errors import BrokerUnavailable, KeyRefused, OrderFateUnknown
+from bot.errors import BrokerUnavailable, EntryRefused, KeyRefused, OrderFateUnknown
 from bot.instruments import Instrument, Symbol, default_registry
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.brokers.oanda.access import Access, Environment, TimeOuts
@@ -291,6 +291,35 @@ async def test_what_waits_for_its_turn_when_the_adapter_is_closed_was_surely_not
 
     assert [type(each) for each in ends] == [BrokerUnavailable, BrokerUnavailable, type(None)]
     assert (desk.sent(), len(desk.venue.requests)) == (0, 1)
+
+
+async def test_an_entry_that_was_refused_while_it_waited_for_its_turn_is_not_sent_and_keeps_nobody_waiting(
+    desk: Desk,
+) -> None:
+    # Arrange
+    refusals = [""]
+
+    async def last_word() -> None:
+        if refusals[-1]:
+            raise EntryRefused(refusals[-1])
+
+    desk.venue.faults.next(Fault.HELD_REPLY, "GET")
+    held = asyncio.ensure_future(desk.broker.account())
+    while not desk.venue.requests:
+        await ManualClock().sleep(0)
+    placing = asyncio.ensure_future(desk.broker.place(entry(), last_word))
+    await ManualClock().sleep(0)
+
+    # Act
+    refusals.append("kill switch: HALT")
+    desk.venue.faults.release.set()
+    await held
+
+    # Assert
+    with pytest.raises(EntryRefused, match="HALT"):
+        await placing
+    assert desk.sent() == 0
+    await desk.broker.account()
 
 
 # ------------------------------------------------------------------------------------------ reads never say "not there"

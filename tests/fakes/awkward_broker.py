@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, VenueOrder
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, nothing_against
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.delegating_broker import DelegatingBroker
 from bot.models import ApprovedOrder, ClientOrderId, Fill, OrderAck, OrderState, ReduceOrder, VenuePosition
@@ -76,10 +76,11 @@ class AwkwardBroker(DelegatingBroker):
             if position.entry_order_id == entry_order_id and position.stop_order_id is not None:
                 await self.venue.cancel(position.stop_order_id)
 
-    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
+    async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         """As the venue; before, while and after it whatever the switches say."""
         if self.before_placing is not None:
             await self.before_placing()
+        await last_word()
         self.placed.append(order)
         return await self._change(self.place_faults, order.client_order_id, lambda: self.venue.place(order))
 

@@ -145,10 +145,10 @@ async def test_a_venue_that_is_down_at_the_start_disturbs_no_other(paper: Paper,
 
 async def test_another_account_on_the_same_database_is_refused_with_both_names(street: Street, paper: Paper) -> None:
     accounts = MemoryStores().accounts
-    await AccountCheck([each.broker for each in paper.venues()], accounts, currency="USD").look()
+    await AccountCheck([each.broker for each in paper.venues()], accounts, currency="USD", clock=SystemClock()).look()
     street.binance.uid = 111_112_222
 
-    again = AccountCheck([each.broker for each in paper.venues()], accounts, currency="USD")
+    again = AccountCheck([each.broker for each in paper.venues()], accounts, currency="USD", clock=SystemClock())
 
     with pytest.raises(ConfigError, match=r"belongs to account spot …7868, .* leads to spot …2222"):
         await again.look()
@@ -165,7 +165,7 @@ async def test_a_key_that_may_withdraw_is_refused(paper: Paper, monkeypatch: pyt
     monkeypatch.setattr(broker, "identity", withdrawing)
 
     with pytest.raises(ConfigError, match=f"{broker.broker_id}: the key of .* may withdraw money; make one that may"):
-        await AccountCheck([broker], MemoryStores().accounts, currency="USD").look()
+        await AccountCheck([broker], MemoryStores().accounts, currency="USD", clock=SystemClock()).look()
 
 
 async def test_an_account_in_another_currency_than_everything_is_counted_in_is_refused(
@@ -173,7 +173,9 @@ async def test_an_account_in_another_currency_than_everything_is_counted_in_is_r
 ) -> None:
     street.oanda.book.currency = "EUR"
 
-    check = AccountCheck([each.broker for each in paper.venues()], MemoryStores().accounts, currency="USD")
+    check = AccountCheck(
+        [each.broker for each in paper.venues()], MemoryStores().accounts, currency="USD", clock=SystemClock()
+    )
 
     with pytest.raises(ConfigError, match=r"is in EUR, and ACCOUNT_CURRENCY is USD.*set ACCOUNT_CURRENCY=EUR"):
         await check.look()
@@ -182,7 +184,7 @@ async def test_an_account_in_another_currency_than_everything_is_counted_in_is_r
 async def test_a_venue_that_is_silent_at_the_start_is_checked_when_it_answers(street: Street, paper: Paper) -> None:
     street.binance.key_is_revoked = True
     accounts = MemoryStores().accounts
-    check = AccountCheck([each.broker for each in paper.venues()], accounts, currency="USD")
+    check = AccountCheck([each.broker for each in paper.venues()], accounts, currency="USD", clock=SystemClock())
     await check.look()
     street.binance.key_is_revoked = False
 

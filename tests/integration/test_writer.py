@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
@@ -107,6 +108,8 @@ async def test_a_lock_whose_connection_was_cut_is_taken_back_under_its_epoch_and
     async with databases.fresh() as dsn, WriterLock(dsn, SystemClock()).held() as lock:
         pool = await open_pool(dsn)
         stores, epoch = PostgresStores(pool, lock.epoch), lock.epoch()
+        told: list[bool] = []
+        lock.told = lambda: told.append(lock.is_held)
         for name in ("o1", "o2"):  # each time, not only the first
             # Act
             await cut(pool)
@@ -122,6 +125,7 @@ async def test_a_lock_whose_connection_was_cut_is_taken_back_under_its_epoch_and
             assert (await stores.orders.order(ClientOrderId(name))).state is OrderState.SENDING
             assert await pool.fetchval(HELD) == 1
         await stores.close()
+        assert told == [False, True] * 2
     assert [line.split(":")[0].split(" after ")[0] for line in said] == ["writer lock lost", "writer lock is back"] * 2
 
 
@@ -404,16 +408,28 @@ async def test_a_daemon_process_whose_lock_connection_was_cut_goes_on(databases:
             pool = await open_pool(dsn, most=1)
             epoch = await pool.fetchval("SELECT epoch FROM writer")
             await cut(pool)
+            away = await health_with(daemon, "away")
             async with asyncio.timeout(PATIENCE_S):
                 while not await pool.fetchval(HELD):
                     await SystemClock().sleep(0.01)
             await until(lambda: "writer lock is back" in daemon.log.read_text())
+            back = await health_with(daemon, "held")
+            assert (away["status"], len(away["entries_blocked"])) == ("degraded", 3)
+            assert not any("writer lock" in each for each in back["entries_blocked"])
             assert await pool.fetchval("SELECT epoch FROM writer") == epoch
             await pool.close()
             assert await asyncio.to_thread(daemon.stop) == 0
         finally:
             daemon.process.kill()
             daemon.process.wait()
+
+
+async def health_with(daemon: RunningDaemon, writer_lock: str) -> Any:
+    """What it tells of itself when it says that of its lock."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (told := await asyncio.to_thread(daemon.api, "/health"))["writer_lock"] != writer_lock:
+            await SystemClock().sleep(0.01)
+    return told
 
 
 @asynccontextmanager

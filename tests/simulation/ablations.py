@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, cast
 
@@ -12,7 +12,9 @@ from bot.database.memory_orders import MemoryOrders
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import BrokerId
 from bot.interfaces import Stores
+from bot.layer1_data.fenced_broker import FencedBroker
 from bot.layer1_data.quality import QuoteScreen
+from bot.layer1_data.venue_terms import NEXT_STEP
 from bot.layer3_execution.engine import ExecutionEngine
 from bot.layer3_execution.legs import exit_request, exit_row
 from bot.layer3_execution.order_state import OrderEvent
@@ -28,6 +30,7 @@ from bot.models import (
     ApprovedOrder,
     Endorsed,
     Fill,
+    KillCause,
     KillState,
     Order,
     OrderRole,
@@ -69,11 +72,11 @@ class _Insisting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    async def place(self, order: Any) -> Any:
+    async def place(self, order: Any, *last_word: Any) -> Any:
         try:
-            return await self._inner.place(order)
+            return await self._inner.place(order, *last_word)
         except OrderFateUnknown:
-            return await self._inner.place(order)
+            return await self._inner.place(order, *last_word)
 
 
 class SendsAgainBlindly(ExecutionEngine):
@@ -173,6 +176,14 @@ class EntersUnreconciled(RiskManager):
         return super().decide(endorsed, replace(view, entries_blocked=""))
 
 
+class OpensWhatIsCountedOtherwise(RiskManager):
+    """What a venue says of its instruments keeps no entry out."""
+
+    def decide(self, endorsed: Endorsed, view: RiskView) -> ApprovedOrder | Refused:
+        is_odd = NEXT_STEP in view.entries_blocked
+        return super().decide(endorsed, replace(view, entries_blocked="" if is_odd else view.entries_blocked))
+
+
 class CountsOnlyWhatIsOpen(RiskManager):
     """An entry whose fate is unknown takes no room."""
 
@@ -185,6 +196,32 @@ class IsDeafToTheKillSwitch(KillSwitch):
 
     async def state(self, broker_id: BrokerId | None = None) -> KillState:
         return NOT_KILLED
+
+
+class AsksForTheLastWordTooEarly(ExecutionEngine):
+    """Before the entry waits for its turn, not after."""
+
+    async def _send_entry(self, legs: Any, approved: ApprovedOrder) -> Order:
+        if refusal := await self._entry_refusal(approved.broker_id):
+            return await self._never_left(legs, refusal)
+        return await super()._send_entry(legs, approved)
+
+    async def _last_word(self, approved: ApprovedOrder) -> None:
+        """It was asked."""
+
+
+class EndsTheDayAtAnyTime(KillSwitch):
+    """A daily loss is taken for one of the day before."""
+
+    def latch(self, cause: KillCause, broker_id: BrokerId | None) -> KillState | None:
+        held = super().latch(cause, broker_id)
+        return replace(held, at=held.at - timedelta(days=1)) if held and cause is KillCause.DAILY_LOSS else held
+
+
+class NeverEndsTheDay(KillSwitch):
+    """A daily loss holds until a person resumes."""
+
+    async def release(self, cause: KillCause, broker_id: BrokerId | None, *, reason: str) -> None: ...
 
 
 class BelievesEveryQuote(QuoteScreen):
@@ -208,7 +245,7 @@ class MovesTheCursorFirst(OrderTracker):
 class TrustsTheBookAfterALostCommit(OrderTracker):
     """A write whose answer was lost is taken for one that failed."""
 
-    def _doubting(self, *_: Any) -> Any:
+    def doubting(self, *_: Any) -> Any:
         return nullcontext()
 
 
@@ -279,6 +316,13 @@ class IgnoresWhatOthersDid(Reconciler):
         return report
 
 
+class AsksForNoLock(FencedBroker):
+    """What no commit comes before leaves also while the writer lock is lost."""
+
+    async def _check(self) -> None:
+        """It is held, as far as we know."""
+
+
 def _stores_that_count_twice() -> Stores:
     stores = MemoryStores()
     stores.orders = CountsFillsTwice()
@@ -313,6 +357,7 @@ ABLATIONS: Final = (
     Ablation("no entry before truth", Seams(risk=EntersUnreconciled), ("I14",), "N8,N9,P1,P2,P4"),
     Ablation("worst-case exposure", Seams(risk=CountsOnlyWhatIsOpen), ("I5", "I3"), "N1,N3"),
     Ablation("kill switch before each entry", Seams(kill=IsDeafToTheKillSwitch), ("I11",)),
+    Ablation("the last word comes last", Seams(engine=AsksForTheLastWordTooEarly), ("I11",), "N13w,O1"),
     Ablation("quotes are screened", Seams(screen=BelievesEveryQuote), ("I15", "P5")),
     Ablation("fills before their cursor", Seams(tracker=MovesTheCursorFirst), ("I8",), "B4,P1,P2"),
     Ablation("a lost commit is read back", Seams(tracker=TrustsTheBookAfterALostCommit), ("I9", "I8"), "B4,D1"),
@@ -322,6 +367,10 @@ ABLATIONS: Final = (
     Ablation("one close lives at a time", Seams(engine=ClosesBesideALivingClose), ("I2",)),
     Ablation("a surplus is waited for", Seams(guard=TakesWhatIsNotShownForMeant), ("I7", "I8"), "N4,N14,B7,B18"),
     Ablation("what others did is told", Seams(reconciler=IgnoresWhatOthersDid), ("I16",), "B11c,B12,B22"),
+    Ablation("what a venue counts otherwise is kept out", Seams(risk=OpensWhatIsCountedOtherwise), ("I15",), "M5"),
+    Ablation("a daily loss holds for its day", Seams(kill=EndsTheDayAtAnyTime), ("I12",), "C5,M6"),
+    Ablation("a daily loss ends with its day", Seams(kill=NeverEndsTheDay), ("I12",), "C5,M6"),
+    Ablation("the lock is held when something is changed", Seams(fence=AsksForNoLock), ("I13",), "D11,B4"),
     Ablation(
         "lost intents are found",
         Seams(engine=BelievesALostCommit, tracker=ForgetsLostIntents),

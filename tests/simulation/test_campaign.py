@@ -59,15 +59,18 @@ def test_a_campaign_says_what_it_has_not_tried() -> None:
     assert report.never_checked() == [f"I{number}" for number in range(2, 18)]
 
 
-def test_without_the_fence_of_the_database_two_daemons_send() -> None:
+@pytest.mark.parametrize("fault", ["D10", "D11"])
+def test_without_the_fence_of_the_database_who_is_not_the_writer_sends(fault: str) -> None:
     def violation(seed: int, *, fenced: bool) -> Violation | None:
-        world = world_of(Scenario.drawn(seed, faults=parse_faults("D10")))
+        world = world_of(Scenario.drawn(seed, faults=parse_faults(fault)))
         world.database.is_fenced = fenced
         return result_of(world).violation
 
-    caught = next((seed for seed in range(1, ABLATION_SEEDS) if violation(seed, fenced=False)), None)
+    found = ((seed, violation(seed, fenced=False)) for seed in range(1, ABLATION_SEEDS))
+    caught, broken = next((each for each in found if each[1]), (0, None))
 
-    assert caught is not None
+    assert broken is not None
+    assert broken.invariant == "I13"
     assert violation(caught, fenced=True) is None
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from bot.clock import ManualClock
 from bot.errors import DatabaseUnavailable
-from bot.kill_watch import LOOK_EVERY_S, KillWatch
+from bot.kill_watch import FILE_EVERY_S, LOOK_EVERY_S, KillWatch
 from bot.layer3_execution.flatten import Flattener
 from bot.layer4_risk.kill_file import KillFile
 from bot.layer4_risk.kill_switch import KillSwitch, resume
@@ -127,11 +127,11 @@ async def test_without_the_word_the_look_of_each_second_finds_it(tower: Watchtow
         assert await tower.is_flat()
 
 
-async def test_the_file_closes_everything_within_a_second(tower: Watchtower) -> None:
+async def test_the_file_closes_everything_within_a_tenth_of_a_second(tower: Watchtower) -> None:
     await tower.desk.bought()
     async with started(tower):
         tower.file.write(L.FLATTEN)
-        await tower.clock.run_for(LOOK_EVERY_S)
+        await tower.clock.run_for(FILE_EVERY_S)
         assert await tower.is_flat()
         assert (await tower.desk.stores.kills.current()).cause is KillCause.FILE
 

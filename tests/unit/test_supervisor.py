@@ -17,6 +17,7 @@ from bot.database.memory import MemoryStores
 from bot.errors import BotError, BrokerUnavailable, DatabaseUnavailable, KeyRefused, NotFound
 from bot.instruments import BrokerId, Currency, Instrument, InstrumentRegistry, Symbol
 from bot.kill_watch import KillWatch
+from bot.layer1_data.broker_interface import VenueOrder
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.candle_cache import CandleCache
@@ -37,6 +38,7 @@ from bot.models import (
     OrderState,
     PositionId,
     Quote,
+    Side,
     SignalId,
     StrategyName,
     StrategyTask,
@@ -94,7 +96,8 @@ class Listener:
 class House:
     """Two venues, EUR_USD at oanda and SOL/USDT at binance, and the supervisor over both."""
 
-    def __init__(self, stores: MemoryStores | None = None) -> None:
+    def __init__(self, stores: MemoryStores | None = None, *, liquidity: Decimal | None = None) -> None:
+        self.liquidity = liquidity
         self.clock = ManualClock(BEGIN)
         registry = InstrumentRegistry([EUR, SOL])
         self.oanda, self.binance = self.broker(EUR), self.broker(SOL)
@@ -118,6 +121,7 @@ class House:
         self.strategy = Listener()
         parts: PipelineParts = core.pipeline._parts
         self.book, self.engine, self.guard, self.reconciler = core.book, core.engine, core.guard, core.reconciler
+        self.tracker = core.tracker
         self.supervisor = Supervisor(
             SupervisorParts(
                 settings=settings,
@@ -161,6 +165,7 @@ class House:
             currency=Currency("USD"),
             balance=Decimal(1_000_000),
             history=_History(),
+            liquidity=self.liquidity,
         )
         venue.observe(instrument.symbol, bid=Decimal(100), ask=Decimal(100), at=BEGIN, gap=True)
         return AwkwardBroker(venue, self.clock)
@@ -775,6 +780,71 @@ async def test_an_order_without_an_answer_is_known_and_compared_before_the_next_
 
     assert (await house.stores.orders.order(order.client_order_id)).state is OrderState.FILLED
     assert house.gate.blocked(EUR.broker_id, EUR.symbol) == ""
+
+
+async def test_the_rest_of_an_entry_whose_position_has_closed_does_not_wait_for_the_monitor_to_be_cancelled() -> None:
+    # Arrange
+    house = House(liquidity=Decimal(4))
+    await house.monitor()
+    order = await house.buy(EUR)
+    (fill,) = house.oanda._told
+    closing = replace(fill, client_order_id=order.stop_order_id, side=Side.SELL, venue_fill_id="stop-1")
+    house.oanda._told.append(closing)
+    await house.tracker.collect(EUR.broker_id)
+
+    # Act
+    house.clock.advance(9)
+    await house.supervisor.resolve(house.oanda)
+    too_early = list(house.oanda.cancelled)
+    house.clock.advance(1)
+    await house.supervisor.resolve(house.oanda)
+
+    # Assert
+    assert (too_early, house.oanda.cancelled) == ([], [order.client_order_id])
+
+
+async def test_while_the_writer_lock_is_away_no_entry_leaves_and_health_says_so() -> None:
+    house = House()
+    await house.monitor()
+
+    house.supervisor.note_writer(is_held=False)
+    blocked, health = house.gate.blocked(EUR.broker_id, EUR.symbol), house.supervisor.health()
+    await house.monitor()
+
+    assert blocked == house.gate.blocked(EUR.broker_id, EUR.symbol) == "oanda: the writer lock is away, nothing is sent"
+    assert (health["writer_lock"], health["status"]) == ("away", "degraded")
+
+
+async def test_when_the_writer_lock_is_back_entries_wait_for_a_comparison_which_begins_at_once() -> None:
+    house = House()
+    await house.monitor()
+    house.supervisor.note_writer(is_held=False)
+    house.clock.advance(1)
+
+    house.supervisor.note_writer(is_held=True)
+    blocked = [house.gate.blocked(each) for each in (EUR.broker_id, SOL.broker_id)]
+    await house.supervisor.resolve(house.oanda)
+
+    assert blocked == ["oanda is not reconciled yet", "binance is not reconciled yet"]
+    assert (house.gate.blocked(EUR.broker_id), house.gate.blocked(SOL.broker_id)) == ("", blocked[1])
+    assert house.supervisor.health()["writer_lock"] == "held"
+
+
+async def test_a_comparison_that_began_before_the_writer_lock_was_back_opens_nothing() -> None:
+    house = House()
+    await house.monitor()
+
+    asked = house.oanda.open_orders
+
+    async def open_orders() -> Sequence[VenueOrder]:
+        house.clock.advance(1)
+        house.supervisor.note_writer(is_held=True)
+        return await asked()
+
+    house.oanda.open_orders = open_orders  # type: ignore[method-assign]
+    await house.supervisor.settle(EUR.broker_id)
+
+    assert house.gate.blocked(EUR.broker_id) == "oanda is not reconciled yet"
 
 
 async def test_where_every_fate_is_known_and_everything_agrees_the_resolver_asks_no_venue() -> None:

@@ -10,7 +10,7 @@ from loguru import logger
 from bot.errors import BrokerError, BrokerUnavailable
 from bot.instruments import InstrumentRegistry, Symbol
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import RateBudget, VenueIdentity, VenueTerms
+from bot.layer1_data.broker_interface import LastWord, RateBudget, VenueIdentity, VenueTerms, nothing_against
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.delegating_broker import DelegatingBroker
 from bot.layer1_data.quality import QuoteScreen
@@ -120,9 +120,9 @@ class PaperBroker(DelegatingBroker):
         name = f"paper {self.broker_id}"
         return replace(await super().identity(), account=name, fingerprint=name)
 
-    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
+    async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         await self._refresh(order.symbol)
-        return await super().place(order)
+        return await super().place(order, last_word)
 
     async def close(self) -> None:
         self._closed = True

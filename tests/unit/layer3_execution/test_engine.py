@@ -8,7 +8,17 @@ import pytest
 
 from bot.clock import ManualClock
 from bot.errors import CommitUnknown
-from bot.models import ClientOrderId, Order, OrderRole, OrderState, Position, SignalId
+from bot.models import (
+    ClientOrderId,
+    KillCause,
+    KillLevel,
+    KillState,
+    Order,
+    OrderRole,
+    OrderState,
+    Position,
+    SignalId,
+)
 from tests.builders import START, approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.fakes.slow_orders import SlowOrders
@@ -368,3 +378,60 @@ async def test_a_second_attempt_at_a_target_is_not_sent_if_the_first_one_lives_a
     # Assert
     assert second.state is OrderState.DENIED
     assert second.client_order_id not in [each.client_order_id for each in desk.broker.placed]
+
+
+# What happens while an entry waits in its adapter: for its turn, a quote, a login.
+
+
+async def refused_while_it_waits(desk: Desk) -> tuple[Order, Position]:
+    await desk.bought()
+    return await desk.order(ENTRY), await desk.position()
+
+
+async def test_an_entry_that_waits_when_the_kill_switch_is_pressed_never_leaves() -> None:
+    # Arrange
+    desk = Desk()
+    halt = KillState(level=KillLevel.HALT, by="ada", cause=KillCause.PAGE, reason="looks wrong", at=START)
+    desk.broker.before_placing = lambda: desk.stores.kills.set(halt)
+
+    # Act
+    entry, position = await refused_while_it_waits(desk)
+
+    # Assert
+    assert (entry.state, position.is_pending, position.closed_at) == (OrderState.DENIED, False, START)
+    assert position.exit_reason.startswith("NOT_OPENED: kill switch: HALT")
+    assert await desk.at_venue() is None
+
+
+async def test_an_entry_that_waits_longer_than_it_is_valid_never_leaves() -> None:
+    desk = Desk()
+
+    async def wait() -> None:
+        desk.clock.advance((approved_order().valid_until - START).total_seconds() + 1)
+
+    desk.broker.before_placing = wait
+
+    entry, position = await refused_while_it_waits(desk)
+
+    assert entry.state is OrderState.DENIED
+    assert "not sent by" in position.exit_reason
+    assert await desk.at_venue() is None
+
+
+async def test_an_entry_is_not_sent_where_nobody_answers_whether_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    monkeypatch.setattr("bot.layer3_execution.engine._LAST_WORD_S", 0)
+
+    async def never() -> list[KillState]:
+        return await asyncio.Future()
+
+    async def the_database_falls_silent() -> None:
+        desk.stores.kills.active = never  # type: ignore[method-assign]
+
+    desk.broker.before_placing = the_database_falls_silent
+
+    entry, position = await refused_while_it_waits(desk)
+
+    assert entry.state is OrderState.DENIED
+    assert "was not answered" in position.exit_reason
+    assert await desk.at_venue() is None

@@ -1,6 +1,7 @@
-"""A daemon that has lost the writer lock changes no stop: another one may be looking after it (I13)."""
+"""A daemon that has lost the writer lock changes nothing: another one may be looking after it (I13)."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from bot.database.memory_orders import MemoryOrders
-from bot.errors import NotTheWriter
+from bot.errors import BrokerError, NotTheWriter
+from bot.models import OrderState
 from tests.builders import approved_order
 from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import ATTACHED, FUTURES
@@ -35,8 +37,7 @@ async def test_no_stop_is_moved_once_the_writer_lock_is_lost(venue: Mapping[str,
     orders.is_lost = True
 
     # Act
-    with pytest.raises(NotTheWriter):
-        await desk.price(103)
+    await desk.price(103)
 
     # Assert
     assert desk.broker.amended == []
@@ -44,3 +45,60 @@ async def test_no_stop_is_moved_once_the_writer_lock_is_lost(venue: Mapping[str,
     desk.clock.advance(60)
     await desk.price(103)
     assert [each.price for each in await desk.broker.venue.protective_orders()] == [Decimal(100)]
+
+
+async def test_nothing_is_cancelled_once_the_writer_lock_is_lost() -> None:
+    orders = LockedOrders()
+    desk = Desk(orders=orders, venue=FUTURES)
+    await desk.bought()
+    await desk.guard.verify(BROKER)
+    position = await desk.position()
+    await desk.engine.rest_stop(position, Decimal(10), Decimal(99), "STOP")
+    orders.is_lost = True
+
+    with suppress(BrokerError):
+        await desk.guard.verify(BROKER)
+
+    assert desk.broker.cancelled == []
+    orders.is_lost = False
+    desk.clock.advance(60)
+    await desk.guard.verify(BROKER)
+    assert len(desk.broker.cancelled) == 1
+
+
+async def test_an_entry_that_waits_when_the_writer_lock_is_lost_never_leaves() -> None:
+    orders = LockedOrders()
+    desk = Desk(orders=orders)
+
+    async def lose_it() -> None:
+        orders.is_lost = True
+
+    desk.broker.before_placing = lose_it
+
+    await desk.bought()
+
+    assert (await desk.order(approved_order().client_order_id)).state is OrderState.DENIED
+    assert await desk.at_venue() is None
+
+
+async def test_a_close_that_waits_when_the_writer_lock_is_lost_goes_when_it_is_back() -> None:
+    # Arrange
+    orders = LockedOrders()
+    desk = Desk(orders=orders)
+    await desk.bought()
+
+    async def lose_it() -> None:
+        orders.is_lost = True
+
+    desk.broker.before_placing = lose_it
+
+    # Act
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "OPERATOR_CLOSE")
+    stays = await desk.at_venue()
+    orders.is_lost, desk.broker.before_placing = False, None
+    desk.clock.advance(60)
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "OPERATOR_CLOSE")
+
+    # Assert
+    assert stays is not None
+    assert await desk.at_venue() is None

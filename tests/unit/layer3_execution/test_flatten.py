@@ -1,5 +1,6 @@
 """Closing everything over an awkward venue; and that no entry leaves after the kill switch was pressed."""
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -44,6 +45,21 @@ async def limit_entry(desk: Desk, price: str = "99") -> ClientOrderId:
     """A limit buy that rests at the venue; the name of it."""
     order = await desk.bought(kind=OrderKind.LIMIT, limit_price=Decimal(price))
     return order.client_order_id
+
+
+async def many_limit_entries(desk: Desk, many: int) -> None:
+    """Limit buys of as many signals that rest at the venue."""
+    for number in range(many):
+        name = ClientOrderId(f"TBd{number:016X}E00")
+        await desk.bought(
+            client_order_id=name,
+            stop_order_id=leg_of(name, "S0"),
+            position_id=PositionId(f"position-{number}"),
+            signal_id=SignalId(f"signal-{number}"),
+            task_id=TaskId(f"task-{number}"),
+            kind=OrderKind.LIMIT,
+            limit_price=Decimal(99),
+        )
 
 
 # --------------------------------------------------------------------------------------------------- closing everything
@@ -162,6 +178,31 @@ async def test_a_venue_that_does_not_tell_its_fills_leaves_the_entry_pending_and
     desk.broker.failing.clear()
     assert await flattener_of(desk).cancel_entries() == []
     assert (await desk.order(name)).state is S.CANCELED
+
+
+@pytest.mark.parametrize("failing", [False, True])
+async def test_of_many_cancels_that_are_answered_together_one_asks_for_fills_for_all(failing: bool) -> None:
+    # Arrange: the venue's answers to all cancels are on their way
+    desk = Desk()
+    await many_limit_entries(desk, 20)
+    flattener = flattener_of(desk)
+    desk.broker.asked.clear()
+    desk.broker.latency = lambda: 1
+    desk.broker.held_answers = asyncio.Event()
+    cancelling = asyncio.create_task(flattener.cancel_entries())
+    await desk.clock.run_for(0)
+    assert len(desk.broker.cancelled) == 20
+    if failing:
+        desk.broker.failing.add("fills_since")
+
+    # Act
+    desk.broker.held_answers.set()
+    left = await cancelling
+
+    # Assert
+    assert desk.broker.asked.count("fills_since") <= 2, "one that may have begun before the others, and theirs"
+    assert len(left) == (20 if failing else 0)
+    assert flattener.has_entries() is failing
 
 
 async def test_an_entry_of_unknown_fate_is_cancelled_where_the_venue_has_it() -> None:

@@ -334,3 +334,24 @@ async def test_a_fill_that_was_stored_unnoticed_and_taken_back_is_told_as_a_diff
     # Assert
     assert [each.kind for each in reports[-1].differences] == [DifferenceKind.LOST_POSITION]
     assert desk.book.positions() == tuple(await orders.open_positions())
+
+
+async def test_an_intent_that_was_stored_unnoticed_is_ended_within_seconds_also_when_its_position_has_closed() -> None:
+    # Arrange: the commit of a close got no answer, and the stop closed the position meanwhile
+    desk, orders = slow_desk(TRADIER)
+    await desk.bought()
+    orders.lost_commits = 1
+    with pytest.raises(CommitUnknown):
+        await desk.engine.reduce(await desk.position(), Decimal(10), None, "OPERATOR_CLOSE")
+    await desk.price(97)
+    (close,) = await desk.exits()
+    assert ((await desk.position()).is_open, close.state) == (False, OrderState.INTENT)
+
+    # Act
+    await desk.reconciler.resolve(BROKER)
+    desk.clock.advance(5)
+    await desk.reconciler.resolve(BROKER)
+
+    # Assert
+    assert [each.state for each in await desk.exits()] == [OrderState.DENIED]
+    assert desk.book.order(close.client_order_id) is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bot.clock import ManualClock
 from bot.errors import BrokerUnavailable, CommitUnknown
 from bot.layer3_execution.positions import marked
-from bot.models import OrderState
+from bot.models import OrderState, Side
 from tests.builders import START, approved_order
 from tests.fakes.slow_orders import SlowOrders
 from tests.unit.layer3_execution.desk import BROKER, Desk
@@ -52,6 +52,46 @@ async def test_fills_told_twice_are_applied_once() -> None:
     await desk.price(104)
     position = await desk.position()
     assert (position.first_quantity, position.quantity, position.realised) == (Decimal(10), Decimal(5), Decimal(20))
+
+
+async def part_filled_and_closed() -> Desk:
+    """4 of 10 are filled, a stop closes them, and the other 6 go on working at the venue."""
+    desk = Desk(liquidity=Decimal(4))
+    await desk.bought()
+    (fill,), _ = await desk.venue.fills_since("")
+    stop = approved_order().stop_order_id
+    closing = replace(fill, client_order_id=stop, side=Side.SELL, venue_fill_id="stop-1", price=Decimal(97))
+    desk.broker._told.append(closing)
+    await desk.tracker.collect(BROKER)
+    return desk
+
+
+async def test_the_rest_of_an_entry_goes_on_after_its_position_has_closed() -> None:
+    desk = await part_filled_and_closed()
+    assert (desk.book.positions(), (await desk.position()).closed_at) == ((), START)
+    assert (await desk.states())["entry"] is OrderState.PARTIAL
+    assert [each.client_order_id for each in desk.book.rests(BROKER)] == [ENTRY]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_rest_whose_position_has_closed_is_cancelled_at_the_venue_by_the_next_comparison(
+    restarted: bool,
+) -> None:
+    desk = await part_filled_and_closed()
+    if restarted:
+        await desk.restart()
+    await desk.tracker.give_up_rests(BROKER)
+    await desk.reconciler.run(BROKER)
+    assert desk.broker.cancelled == [ENTRY]
+    assert (await desk.states())["entry"] is OrderState.CANCELED
+    assert desk.incidents() == []
+
+
+async def test_a_rest_that_fills_after_its_position_has_closed_opens_it_again() -> None:
+    desk = await part_filled_and_closed()
+    desk.observe(100)
+    await desk.tracker.collect(BROKER)
+    assert [each.quantity for each in desk.book.positions()] == [Decimal(4)]
 
 
 async def test_a_stop_told_before_the_entry_that_it_closed_gives_a_closed_position() -> None:

@@ -111,7 +111,7 @@ async def test_a_price_reaches_one_position_while_no_answer_comes_about_another(
     held = desk.broker.place
     seen: list[ClientOrderId] = []
 
-    async def place(order: ApprovedOrder) -> OrderAck:
+    async def place(order: ApprovedOrder, *_: object) -> OrderAck:
         seen.append(leg_of(order.client_order_id, "E0"))
         await desk.answered.wait()
         return await held(order)

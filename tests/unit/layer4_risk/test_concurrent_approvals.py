@@ -25,10 +25,12 @@ from bot.models import (
     FeatureSet,
     JournalEntry,
     Quote,
+    Side,
     SignalId,
     StrategyName,
     StrategyTask,
     Timeframe,
+    leg_of,
 )
 from bot.wiring.core import Seams, TradingCore, trading_core
 from tests.builders import approved_order, at, series
@@ -72,7 +74,7 @@ class Crowd:
 
     name = StrategyName("divergence")
 
-    def __init__(self, seed: int = 0, **limits: Any) -> None:
+    def __init__(self, seed: int = 0, *, liquidity: Any = None, **limits: Any) -> None:
         self.dice = random.Random(seed)
         self.scene = Scene(timeframe=Timeframe.M15)
         now = self.scene.signal().candle_closed_at
@@ -83,6 +85,7 @@ class Crowd:
             clock=self.clock,
             currency=Currency("USD"),
             balance=Decimal(100_000),
+            liquidity=liquidity,
         )
         self.quote()
         self.broker = AwkwardBroker(self.venue, self.clock)
@@ -129,6 +132,13 @@ class Crowd:
         await asyncio.gather(*(self.core.pipeline.on_candle(each, self.seen(each)) for each in tasks))
         records = [await self.stores.signals.get(SignalId(f"signal of {each.id}")) for each in tasks]
         return [each.status if each.status == "ordered" else each.reason.partition(":")[0] for each in records]
+
+    async def what_is_open_closes(self) -> None:
+        """Fills of the stop are told for what the entry has filled; its rest goes on."""
+        (fill,) = self.broker._told
+        stop = leg_of(fill.client_order_id, "S0")
+        self.broker._told.append(replace(fill, client_order_id=stop, side=Side.SELL, venue_fill_id="closed"))
+        await self.core.tracker.collect(fill.broker_id)
 
     def seen(self, task: StrategyTask) -> FeatureSet:
         """What that coin's candles show: the same for all."""
@@ -217,12 +227,47 @@ async def test_what_the_engine_could_not_store_counts_until_it_may_no_longer_be_
     assert ledger.reserved(at(60) + timedelta(microseconds=1)) == ()
 
 
+async def test_an_entry_that_was_stored_too_late_is_not_sent_when_others_may_have_its_room() -> None:
+    crowd, counted = Crowd(), []
+    store = crowd.stores.orders.record_intent
+
+    async def record_intent(*values: Any, **more: Any) -> bool:
+        counted.append(len(crowd.core.ledger.reserved(crowd.clock.now())))
+        crowd.clock.advance(RiskSettings().entry_validity_s + 1)
+        counted.append(len(crowd.core.ledger.reserved(crowd.clock.now())))
+        return bool(await store(*values, **more))
+
+    crowd.stores.orders.record_intent = record_intent
+    await crowd.all_want_in(1)
+    assert counted == [1, 0]
+    assert (crowd.broker.placed, crowd.core.book.positions()) == ([], ())
+
+
 async def test_an_order_that_the_engine_has_answered_counts_as_what_the_book_says_of_it() -> None:
     ledger, order = EntryLedger(MemoryStores().orders), approved_order()
     ledger.reserve(order, at(0))
     ledger.settle(order)
     assert ledger.reserved(at(0)) == ()
-    assert [each.notional for each in ledger.entries(at(0))] == [Decimal(1_000)]
+    assert [each.stake.worst for each in ledger.entries(at(0))] == [Decimal(1_000)]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_the_rest_of_an_entry_counts_after_its_position_has_closed_until_the_venue_has_ended_it(
+    restarted: bool,
+) -> None:
+    limits: dict[str, Any] = {**SMALL, **ROOM, "max_open_positions_binance": 1}
+    crowd = Crowd(liquidity=COINS[0].quantity_step * 10, **limits)
+    assert await crowd.all_want_in(1) == ["ordered"]
+    await crowd.what_is_open_closes()
+    assert crowd.core.book.positions() == ()
+    if restarted:
+        crowd.core = crowd.started(RiskSettings(**limits))
+        await crowd.core.tracker.load()
+
+    assert await crowd.all_want_in(1, first=1) == ["MAX_OPEN_POSITIONS"]
+    await crowd.core.flattener.cancel_entries()
+    assert crowd.core.book.orders() == ()
+    assert await crowd.all_want_in(1, first=2) == ["ordered"]
 
 
 async def test_nobody_decides_while_another_has_not_decided() -> None:

@@ -11,6 +11,7 @@ from bot.config import RiskSettings
 from bot.instruments import BINANCE, OANDA, Currency, Symbol, default_registry
 from bot.layer4_risk.exposure import BrokerStake, RiskReport, StakeView, risk_report
 from bot.layer4_risk.net_exposure import Exposure
+from bot.layer4_risk.stakes import PastEntry, of_stored
 from bot.models import (
     AccountState,
     ClientOrderId,
@@ -158,6 +159,22 @@ def test_of_a_part_filled_entry_the_rest_is_added() -> None:
     part = euro(quantity=D(4_000), first_quantity=D(4_000))
     found = report(part, orders=(entry(part, OrderState.PARTIAL, "10000", "4000"),))
     assert (found.gross_open, found.gross_worst) == (D(4_400), D(11_000))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [OrderState.SENDING, OrderState.UNKNOWN, OrderState.WORKING, OrderState.PARTIAL, OrderState.CANCEL_PENDING],
+)
+def test_the_rest_of_an_entry_counts_by_what_was_approved_of_it_after_its_position_has_closed(
+    state: OrderState,
+) -> None:
+    closed = euro(quantity=D(0), first_quantity=D(4_000), closed_at=START, risk_amount=D(50))
+    rest = entry(closed, state, "10000", "4000")
+    approved = PastEntry(at=START, stake=of_stored(rest, closed), position_id=closed.id, quantity=rest.quantity)
+    found = report(orders=(rest,), entries=(approved,))
+    assert (found.gross_open, found.gross_worst, found.risk_worst) == (D(0), D(6_600), D(30))
+    assert next(each.used for each in found.limits if each.name == "positions") == 1
+    assert report(orders=(), entries=(approved,)).gross_worst == 0
 
 
 def test_an_exit_of_unknown_fate_has_closed_nothing_and_is_named() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bot.differences import ForeignStake
 from bot.instruments import BINANCE, IG, OANDA, BrokerId, Symbol
-from bot.layer4_risk.usage import PastEntry
+from bot.layer4_risk.stakes import PastEntry, of_approved
 from bot.models import (
     ApprovedOrder,
     Direction,
@@ -44,8 +44,8 @@ def held(number: int, direction: Direction = Direction.LONG, **changes: Any) -> 
 def entries(
     count: int, *, minutes_ago: float = 0.5, notional: int = 1_000, broker_id: BrokerId = OANDA
 ) -> dict[str, Any]:
-    past = PastEntry(at=at(-minutes_ago), broker_id=held(0).broker_id, strategy="divergence", notional=D(notional))
-    return {"entries": (replace(past, broker_id=broker_id),) * count}
+    stake = of_approved(approved_order(broker_id=broker_id, quantity=D(notional), decided_price=D(1)))
+    return {"entries": (PastEntry(at=at(-minutes_ago), stake=stake),) * count}
 
 
 def foreign(symbol: str = "EUR_USD", quantity: str = "10000", broker_id: BrokerId = OANDA) -> ForeignStake:
@@ -91,6 +91,13 @@ def test_each_limit_refuses_alone_with_value_bound_and_next_step(
     assert refused.says == failed.says
     assert any(bound in refused.says for bound in ("of at most", "limit"))
     assert ";" in refused.says, "and what to do"
+
+
+def test_a_task_waits_until_the_rest_of_its_last_entry_has_ended() -> None:
+    closed = held(1, task_id=endorsed().signal.task_id)
+    refused = manager().decide(endorsed(), view(orders=(entry(closed, OrderState.CANCEL_PENDING, "10000", "4000"),)))
+    assert isinstance(refused, Refused)
+    assert refused.code == "TASK_HAS_POSITION"
 
 
 @pytest.mark.parametrize("minutes", [1, 60, 1_440])

@@ -14,8 +14,8 @@ from bot.config import RiskSettings
 from bot.instruments import BINANCE, IG, OANDA, BrokerId, Symbol, counted_as, default_registry
 from bot.layer4_risk.limits import stake_checks
 from bot.layer4_risk.net_exposure import Exposure, net_exposures
-from bot.layer4_risk.stakes import Stake
-from bot.layer4_risk.usage import Books, PastEntry, used_limits
+from bot.layer4_risk.stakes import PastEntry, Stake
+from bot.layer4_risk.usage import Books, used_limits
 from bot.models import Direction, LimitCheck
 from tests.builders import START
 

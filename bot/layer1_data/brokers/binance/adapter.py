@@ -13,10 +13,12 @@ from bot.layer1_data.broker_interface import (
     BrokerCapabilities,
     BrokerInterface,
     DuplicateIds,
+    LastWord,
     RateBudget,
     VenueIdentity,
     VenueOrder,
     VenueTerms,
+    nothing_against,
 )
 from bot.layer1_data.brokers.binance import to_binance
 from bot.layer1_data.brokers.binance.account import FOREIGN, Account, positions_of
@@ -223,9 +225,9 @@ class BinanceBroker(BrokerInterface):
 
     # -------------------------------------------------------------------------------------------------------- orders
 
-    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
+    async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         if isinstance(order, ApprovedOrder):
-            return await self._orders.enter(order)
+            return await self._orders.enter(order, last_word)
         return await self._orders.reduce(order)
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:

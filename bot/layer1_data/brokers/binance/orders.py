@@ -10,7 +10,7 @@ from typing import Final
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import Instrument, Symbol
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, VenueOrder
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, nothing_against
 from bot.layer1_data.brokers.binance import from_binance, to_binance
 from bot.layer1_data.brokers.binance.account import Account, orders_of
 from bot.layer1_data.brokers.binance.errors import Fate, Reply, readable, unanswered
@@ -66,7 +66,7 @@ class Orders:
         self._symbols: OrderedDict[ClientOrderId, Symbol] = OrderedDict()
         self._selling = {each: asyncio.Lock() for each in ledgers}
 
-    async def enter(self, order: ApprovedOrder) -> OrderAck:
+    async def enter(self, order: ApprovedOrder, last_word: LastWord) -> OrderAck:
         """Buy. LIMIT rests until it is filled or cancelled. Without a stop that could rest nothing is bought."""
         name, ledger = order.client_order_id, self._ledgers.get(order.symbol)
         if ledger is None:
@@ -78,7 +78,7 @@ class Orders:
         if refusal := _stop_refusal(order, ledger.instrument, (await self._quote(order.symbol)).bid):
             return rejection(name, refusal)
         asked = to_binance.order(ledger.instrument, name, order.side, order.kind, order.quantity, order.limit_price)
-        return await self._place(ledger, name, asked, Priority.ORDER)
+        return await self._place(ledger, name, asked, Priority.ORDER, last_word)
 
     async def reduce(self, order: ReduceOrder) -> OrderAck:
         """Sell no more than the entry holds and nothing else locks."""
@@ -201,10 +201,15 @@ class Orders:
         )
 
     async def _place(
-        self, ledger: SymbolLedger, name: ClientOrderId, asked: dict[str, str], priority: Priority
+        self,
+        ledger: SymbolLedger,
+        name: ClientOrderId,
+        asked: dict[str, str],
+        priority: Priority,
+        last_word: LastWord = nothing_against,
     ) -> OrderAck:
         self._note(name, ledger)
-        reply = await self._wire.send(to_binance.ORDER, asked, priority=priority)
+        reply = await self._wire.send(to_binance.ORDER, asked, priority=priority, last_word=last_word)
         if reply.fate is Fate.EXISTS:
             return await self._existing(ledger, name, reply)
         return self._answer(reply, name, ledger, to_binance.ORDER)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from bot.config.section import is_loopback
 from bot.errors import BrokerUnavailable, ConfigError
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import RateBudget
+from bot.layer1_data.broker_interface import LastWord, RateBudget, nothing_against
 from bot.layer1_data.brokers.binance.errors import Fate, Reply, reply_of, unanswered
 from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
 
@@ -135,7 +135,14 @@ class Wire:
             raise unanswered(f"{endpoint.path} was not answered", reply)
         return reply.data
 
-    async def send(self, endpoint: Endpoint, parameters: dict[str, str], *, priority: Priority) -> Reply:
+    async def send(
+        self,
+        endpoint: Endpoint,
+        parameters: dict[str, str],
+        *,
+        priority: Priority,
+        last_word: LastWord = nothing_against,
+    ) -> Reply:
         """One request on the wire and what became of it. Raises BrokerUnavailable only before anything was sent."""
         if endpoint.is_signed:
             if not self._access.has_key:
@@ -145,6 +152,7 @@ class Wire:
                 )
             await self._sync_if_due()
         await self._turn(priority, endpoint)
+        await last_word()
         reply = await self._once(endpoint, parameters)
         if reply.fate is Fate.CLOCK:
             self._synced_at = None  # nothing signed leaves before the venue's clock was asked again

@@ -12,10 +12,12 @@ from bot.layer1_data.broker_interface import (
     BrokerCapabilities,
     BrokerInterface,
     DuplicateIds,
+    LastWord,
     RateBudget,
     VenueIdentity,
     VenueOrder,
     VenueTerms,
+    nothing_against,
 )
 from bot.layer1_data.brokers.ig import to_ig
 from bot.layer1_data.brokers.ig.access import Access
@@ -204,9 +206,9 @@ class IGBroker(BrokerInterface):
 
     # --------------------------------------------------------------------------------------------------------- orders
 
-    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
+    async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         if isinstance(order, ApprovedOrder):
-            return await self._orders.enter(order)
+            return await self._orders.enter(order, last_word)
         return await self._orders.reduce(order)
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:

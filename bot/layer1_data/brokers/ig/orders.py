@@ -7,7 +7,7 @@ from typing import Any, Final
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import Symbol
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, VenueOrder
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, nothing_against
 from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.admission import off_grid, on_grid, unusable_close, unusable_entry
 from bot.layer1_data.brokers.ig.errors import BEYOND_THE_STOP, Fate, Reply, unanswered
@@ -59,7 +59,7 @@ class Orders:
         self._tries = confirm_tries
         self._wait_s = confirm_wait_s
 
-    async def enter(self, order: ApprovedOrder) -> OrderAck:
+    async def enter(self, order: ApprovedOrder, last_word: LastWord) -> OrderAck:
         """At market or resting at a limit, with its stop."""
         name, priority = order.client_order_id, Priority.ORDER
         market = await self._markets.market(order.symbol, priority)
@@ -82,7 +82,7 @@ class Orders:
         else:
             call = to_ig.open_position(deal)
         self._ledger.note_stop(entry_of(name), order.stop_order_id)
-        confirmed = await self._dealt(call, name, priority)
+        confirmed = await self._dealt(call, name, priority, last_word=last_word)
         if confirmed is None or confirmed.fate is Fate.EXISTS:
             return await self._looked_up(name, confirmed)
         if confirmed.fate is not Fate.ACK:
@@ -162,19 +162,29 @@ class Orders:
     # -------------------------------------------------------------------------------------------------------- inside
 
     async def _dealt(
-        self, call: to_ig.Call, name: ClientOrderId, priority: Priority, told: Callable[[str], None] | None = None
+        self,
+        call: to_ig.Call,
+        name: ClientOrderId,
+        priority: Priority,
+        told: Callable[[str], None] | None = None,
+        last_word: LastWord = nothing_against,
     ) -> Confirm | None:
         """Send once, then ask what became of it. None: it was taken, and the venue does not say what became of it."""
         self._recent.forget()
         try:
-            return await self._sent(call, name, priority, told)
+            return await self._sent(call, name, priority, told, last_word)
         finally:
             self._recent.forget()
 
     async def _sent(
-        self, call: to_ig.Call, name: ClientOrderId, priority: Priority, told: Callable[[str], None] | None
+        self,
+        call: to_ig.Call,
+        name: ClientOrderId,
+        priority: Priority,
+        told: Callable[[str], None] | None,
+        last_word: LastWord,
     ) -> Confirm | None:
-        reply = await self._session.send(call, priority)
+        reply = await self._session.send(call, priority, last_word)
         if reply.fate in _NOTHING_DONE:
             raise unanswered(f"{call.method} for order {name} had no effect", reply)
         if reply.fate in (Fate.REJECTED, Fate.NOT_FOUND):

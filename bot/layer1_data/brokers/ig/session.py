@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bot.errors import BrokerUnavailable, KeyRefused
 from bot.interfaces import Clock
+from bot.layer1_data.broker_interface import LastWord, nothing_against
 from bot.layer1_data.brokers.ig import to_ig
 from bot.layer1_data.brokers.ig.access import Access
 from bot.layer1_data.brokers.ig.errors import Fate, Reply, readable, unanswered
@@ -65,12 +66,13 @@ class Session:
             self._no_login_before = self._clock.monotonic() + _LOGIN_PAUSE_S
         return reply
 
-    async def send(self, call: Call, priority: Priority) -> Reply:
+    async def send(self, call: Call, priority: Priority, last_word: LastWord = nothing_against) -> Reply:
         """An order: exactly one request. The token is proved before, so that an order does not meet its end."""
         if self._clock.monotonic() - self._proved_at > _PROOF_LASTS_S:
             await self.ask(to_ig.SESSION, priority)
         headers = await self._open()
-        reply = self._noted((await self._wire.send(call, headers, priority=priority)).reply)
+        answer = await self._wire.send(call, headers, priority=priority, last_word=last_word)
+        reply = self._noted(answer.reply)
         if reply.fate is Fate.TOKEN:
             self._forget(headers)
         return reply

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from bot.errors import BrokerUnavailable
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import RateBudget
+from bot.layer1_data.broker_interface import LastWord, RateBudget, nothing_against
 from bot.layer1_data.brokers.ig.access import Access
 from bot.layer1_data.brokers.ig.errors import Fate, Reply, reply_of
 from bot.layer1_data.brokers.ig.to_ig import Call, text_of
@@ -90,7 +90,9 @@ class Wire:
         """The venue's clock as its newest answer told it, counted on by ours."""
         return self._clock.now() + self._offset
 
-    async def send(self, call: Call, headers: dict[str, str], *, priority: Priority) -> Answer:
+    async def send(
+        self, call: Call, headers: dict[str, str], *, priority: Priority, last_word: LastWord = nothing_against
+    ) -> Answer:
         """One request and what became of it. Raises BrokerUnavailable only before anything was sent."""
         limiter = self._trades if call.trades else self._reads
         try:
@@ -101,6 +103,7 @@ class Wire:
                 f"ig: {call.method} {_shown(call)} had no turn in the allowance within {self._patience_s:g} s; "
                 "nothing was sent"
             ) from None
+        await last_word()
         answer = await self._once(call, headers)
         if answer.reply.fate is Fate.BUSY:
             limiter.hold(_HOLD_S)

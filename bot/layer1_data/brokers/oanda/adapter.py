@@ -13,10 +13,12 @@ from bot.layer1_data.broker_interface import (
     BrokerCapabilities,
     BrokerInterface,
     DuplicateIds,
+    LastWord,
     RateBudget,
     VenueIdentity,
     VenueOrder,
     VenueTerms,
+    nothing_against,
 )
 from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
 from bot.layer1_data.brokers.oanda import from_oanda, to_oanda
@@ -174,9 +176,9 @@ class OandaBroker(BrokerInterface):
             lambda answer: from_oanda.account_state(answer["account"], self.broker_id, self._clock.now()),
         )
 
-    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
+    async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         """One request; before a reduction its trade is read, and of several trades the one to close is named."""
-        return await self._trader.place(order)
+        return await self._trader.place(order, last_word)
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
         """A stop for a trade that has none; the venue refuses a second one."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bot.errors import BrokerUnavailable
+from bot.layer1_data.broker_interface import LastWord, nothing_against
 from bot.layer1_data.brokers.limiter import Priority, RequestLimiter
 from bot.layer1_data.brokers.oanda.errors import Failure, unanswered
 from bot.layer1_data.brokers.oanda.from_oanda import readable
@@ -49,9 +50,9 @@ class Desk:
             for _, each in after:
                 yield each
 
-    async def send(self, call: Call, priority: Priority) -> Json:
-        """Exactly one request that may change something. Raises Failure."""
-        answer = await self._ask(call, priority)
+    async def send(self, call: Call, priority: Priority, last_word: LastWord = nothing_against) -> Json:
+        """Exactly one request that may change something. Raises Failure, or what the last word raises."""
+        answer = await self._ask(call, priority, last_word)
         self._is_stale(answer)
         return answer
 
@@ -74,11 +75,12 @@ class Desk:
             return None
         return self._believed(call, answer, translate)
 
-    async def _ask(self, call: Call, priority: Priority) -> Json:
+    async def _ask(self, call: Call, priority: Priority, last_word: LastWord = nothing_against) -> Json:
         await self._limiter.acquire(priority)
-        line = self._history if priority is Priority.HISTORY else self._transport
         try:
-            return await line.ask(call, priority)
+            if priority is Priority.HISTORY:
+                return await self._history.ask(call, priority)
+            return await self._transport.ask(call, priority, last_word)
         except Failure as failure:
             if failure.status == _TOO_MANY:
                 self._limiter.hold(_PAUSE_S)

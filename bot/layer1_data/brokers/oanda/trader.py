@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
-from bot.layer1_data.broker_interface import WOULD_TRIGGER
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, nothing_against
 from bot.layer1_data.brokers.limiter import Priority
 from bot.layer1_data.brokers.oanda import from_oanda, to_oanda
 from bot.layer1_data.brokers.oanda.closes import comment_of
@@ -45,7 +45,7 @@ class Trader:
         self._desk = desk
         self._names = names
 
-    async def place(self, order: ApprovedOrder | ReduceOrder) -> OrderAck:
+    async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord) -> OrderAck:
         """An entry or a reduction."""
         instrument = self._names.venue_symbol(order.symbol)
         if instrument is None:
@@ -54,7 +54,7 @@ class Trader:
             return await self._reduce(order, instrument)
         if order.stop_order_id == order.client_order_id:
             return _rejected(order.client_order_id, "DUPLICATE_STOP_ID")
-        return await self._send(to_oanda.entry(order, instrument), order.client_order_id, Priority.ORDER)
+        return await self._send(to_oanda.entry(order, instrument), order.client_order_id, Priority.ORDER, last_word)
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
         """A stop for a trade without one."""
@@ -111,9 +111,11 @@ class Trader:
             raise unanswered(f"{name} was not sent: its trade took no comment", failure) from failure
         return await self._send(to_oanda.trade_close(trade.number, quantity), name, Priority.EXIT)
 
-    async def _send(self, call: to_oanda.Call, name: ClientOrderId, priority: Priority) -> OrderAck:
+    async def _send(
+        self, call: to_oanda.Call, name: ClientOrderId, priority: Priority, last_word: LastWord = nothing_against
+    ) -> OrderAck:
         try:
-            answer = await self._desk.send(call, priority)
+            answer = await self._desk.send(call, priority, last_word)
         except Failure as failure:
             verdict = verdict_of(failure)
             if verdict is Verdict.REJECTED:

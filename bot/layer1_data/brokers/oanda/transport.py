@@ -20,6 +20,7 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import ConnectTimeout
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, SSLError
 
+from bot.layer1_data.broker_interface import LastWord, nothing_against
 from bot.layer1_data.brokers.limiter import Priority
 from bot.layer1_data.brokers.oanda.access import Access, TimeOuts
 from bot.layer1_data.brokers.oanda.errors import Failure, words_in
@@ -129,12 +130,16 @@ class Transport:
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
         self._turns = count()
 
-    async def ask(self, call: Call, priority: Priority) -> Json:
-        """The answer to one request. Raises Failure."""
+    async def ask(self, call: Call, priority: Priority, last_word: LastWord = nothing_against) -> Json:
+        """The answer to one request. Raises Failure, or what the last word raises: then nothing was sent."""
         await self._turn(priority)
-        if self._closed:
+        try:
+            await last_word()
+            if self._closed:
+                raise Failure("the connection is closed", sent=False)
+        except BaseException:
             self._next()
-            raise Failure("the connection is closed", sent=False)
+            raise
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._thread, self._client.ask, call)
         work.add_done_callback(self._done)
