@@ -6,8 +6,8 @@ the limits allow if nobody changes them, and at OANDA 50. `pause` sends nothing.
 opened. Real are PostgreSQL on a disk, writer lock, adapters, comparison and kill watch; the venues are the fakes, on
 loopback, behind a proxy that waits 200 ms. A request has left us when it comes to that proxy.
 
-The file is looked at once a second, so presses are spread over a second; after the first request the way makes no
-difference, so only rows are followed to the last. It takes about ten minutes. `python bench/bench_kill.py 10` presses
+The file is looked at ten times a second, so presses are spread over that time; after the first request the way makes
+no difference, so only rows are followed to the last. It takes some minutes. `python bench/bench_kill.py 10` presses
 ten times each way. Run with PYTHONPATH=. from the project's directory.
 """
 
@@ -32,14 +32,14 @@ from rich.console import Console
 from bench.bench_reconcile import (
     CLOCK,
     ROUND_TRIP_S,
+    NoCandles,
     OpenMarket,
-    _binance,
-    _binance_broker,
-    _entries,
-    _NoCandles,
-    _oanda,
-    _oanda_broker,
-    _spot,
+    binance_behind,
+    binance_broker,
+    entries_for,
+    oanda_behind,
+    oanda_broker,
+    spot_instruments,
 )
 from bot.config import Settings
 from bot.database.embedded import EmbeddedPostgres
@@ -50,7 +50,7 @@ from bot.database.postgres_kills import PostgresKillNews
 from bot.database.writer import WriterLock
 from bot.instruments import BINANCE, OANDA, BrokerId, Instrument, Symbol, default_registry
 from bot.interfaces import KillNews, Stores
-from bot.kill_watch import LOOK_EVERY_S, KillWatch
+from bot.kill_watch import FILE_EVERY_S, KillWatch
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.delegating_broker import DelegatingBroker
 from bot.layer4_risk.kill_file import KillFile
@@ -180,7 +180,7 @@ async def _measured(rounds: int, waiting: int, opened: int) -> dict[str, float]:
                 sent = []
                 for number in range(rounds):
                     Console(stderr=True).print(f"{scene.name} by {way.value}: press {number + 1} of {rounds} ...")
-                    sent.append(await bench.press(scene, way, after_s=LOOK_EVERY_S * (number + 0.5) / rounds))
+                    sent.append(await bench.press(scene, way, after_s=FILE_EVERY_S * (number + 0.5) / rounds))
                 figures |= _figures(scene, way, sent)
     return figures
 
@@ -189,11 +189,13 @@ def _scenes(market: FakeMarket, waiting: int, opened: int) -> Sequence[Scene]:
     oanda = Venue(
         broker_id=OANDA,
         instruments=market.registry.of_broker(OANDA),
-        fake=_oanda,
-        broker=_oanda_broker,
+        fake=oanda_behind,
+        broker=oanda_broker,
         in_turn=True,
     )
-    binance = Venue(broker_id=BINANCE, instruments=_spot(), fake=_binance, broker=_binance_broker, in_turn=False)
+    binance = Venue(
+        broker_id=BINANCE, instruments=spot_instruments(), fake=binance_behind, broker=binance_broker, in_turn=False
+    )
     limits = Settings().risk.open_positions_at
     return (
         Scene(venue=binance, level=KillLevel.HALT, size=waiting),
@@ -247,7 +249,7 @@ class Bench:
         filled = 0 if scene.level is KillLevel.HALT else scene.size
         near = Unasked(scene.venue.broker(url, self.market))
         async with _core(dsn, near, self.market) as core:
-            for each in _entries(self.market, scene.venue.instruments, filled, scene.size - filled):
+            for each in entries_for(self.market, scene.venue.instruments, filled, scene.size - filled):
                 await core.engine.submit(each)
         await near.close()
 
@@ -340,7 +342,7 @@ async def _core(
                 clock=CLOCK,
                 stores=stores,
                 journal=StoredJournal(stores.journal, JournalEvents()),
-                candles=_NoCandles(),
+                candles=NoCandles(),
                 broker_of=lambda _: broker,
                 quote_of=quote_of,
                 entries_blocked=lambda *_: "",

@@ -72,13 +72,13 @@ def run() -> dict[str, float]:
 async def _measured() -> dict[str, float]:
     market = OpenMarket(default_registry())
     figures: dict[str, float] = {}
-    async with _oanda(market) as url:
+    async with oanda_behind(market) as url:
         instruments = market.registry.of_broker(OANDA)
-        entries = _entries(market, instruments, POSITIONS, OPEN_ORDERS - POSITIONS)
-        figures |= await _of(f"OANDA, {POSITIONS} positions, {OPEN_ORDERS} orders", market, entries, url, _oanda_broker)
-    async with _binance(market) as url:
-        entries = _entries(market, _spot(), OWN_STOPS, 0)
-        figures |= await _of(f"Binance, {OWN_STOPS} positions with stops", market, entries, url, _binance_broker)
+        entries = entries_for(market, instruments, POSITIONS, OPEN_ORDERS - POSITIONS)
+        figures |= await _of(f"OANDA, {POSITIONS} positions, {OPEN_ORDERS} orders", market, entries, url, oanda_broker)
+    async with binance_behind(market) as url:
+        entries = entries_for(market, spot_instruments(), OWN_STOPS, 0)
+        figures |= await _of(f"Binance, {OWN_STOPS} positions with stops", market, entries, url, binance_broker)
     return figures
 
 
@@ -122,7 +122,9 @@ async def _of(
     }
 
 
-def _entries(market: FakeMarket, instruments: Sequence[Instrument], filled: int, resting: int) -> list[ApprovedOrder]:
+def entries_for(
+    market: FakeMarket, instruments: Sequence[Instrument], filled: int, resting: int
+) -> list[ApprovedOrder]:
     """Small purchases at the market, and others that wait a tenth below it."""
     chosen = list(islice(cycle(instruments), filled + resting))
     return [_entry(market, each, number, rests=number >= filled) for number, each in enumerate(chosen)]
@@ -177,7 +179,7 @@ def _core(broker: BrokerInterface, market: FakeMarket, stores: MemoryStores) -> 
         clock=CLOCK,
         stores=stores,
         journal=_NoJournal(),
-        candles=_NoCandles(),
+        candles=NoCandles(),
         broker_of=lambda _: broker,
         quote_of=quote_of,
         entries_blocked=lambda *_: "",
@@ -191,14 +193,14 @@ class _NoJournal:
         """Nobody reads it."""
 
 
-class _NoCandles:
+class NoCandles:
     def series(self, symbol: Symbol, timeframe: Timeframe) -> CandleSeries:
         """Outcomes are not measured here."""
         return series([])
 
 
 @asynccontextmanager
-async def _oanda(market: FakeMarket) -> AsyncIterator[str]:
+async def oanda_behind(market: FakeMarket) -> AsyncIterator[str]:
     venue = FakeOanda(market, CLOCK, balance=BALANCE, hedging=True)
     try:
         yield await venue.start(by_itself=False)
@@ -207,7 +209,7 @@ async def _oanda(market: FakeMarket) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _binance(market: FakeMarket) -> AsyncIterator[str]:
+async def binance_behind(market: FakeMarket) -> AsyncIterator[str]:
     venue = FakeBinance(market, CLOCK, balances={"USDT": BALANCE})
     try:
         yield await venue.start(matching=False)
@@ -215,17 +217,17 @@ async def _binance(market: FakeMarket) -> AsyncIterator[str]:
         await venue.close()
 
 
-def _oanda_broker(url: str, market: FakeMarket) -> BrokerInterface:
+def oanda_broker(url: str, market: FakeMarket) -> BrokerInterface:
     access = OandaAccess(token=TOKEN, account=ACCOUNT, environment=Environment.PRACTICE, url=url)
     return OandaBroker(access, instruments=market.registry.of_broker(OANDA), clock=CLOCK)
 
 
-def _binance_broker(url: str, market: FakeMarket) -> BrokerInterface:
+def binance_broker(url: str, market: FakeMarket) -> BrokerInterface:
     access = BinanceAccess(environment="testnet", key=binance.KEY, secret=binance.SECRET, url=url)
-    return BinanceBroker(access=access, instruments=_spot(), clock=CLOCK)
+    return BinanceBroker(access=access, instruments=spot_instruments(), clock=CLOCK)
 
 
-def _spot() -> list[Instrument]:
+def spot_instruments() -> list[Instrument]:
     return [each for each in DEFAULT_UNIVERSE if each.broker_id == BINANCE]
 
 

@@ -454,6 +454,18 @@ async def test_after_a_restart_a_cancel_finds_the_symbol_of_its_order(desk: Desk
     assert (await desk.connect().cancel(ENTRY)).state is OrderState.CANCELED
 
 
+async def test_after_a_restart_a_cancel_of_what_a_list_has_shown_is_one_request(desk: Desk) -> None:
+    await desk.connect().place(resting())
+    broker = desk.connect()
+    await broker.open_orders()
+    before = len(desk.venue.requests)
+
+    ack = await broker.cancel(ENTRY)
+
+    assert ack.state is OrderState.CANCELED
+    assert [each.name for each in list(desk.venue.requests)[before:]] == ["DELETE order"]
+
+
 async def test_a_partly_filled_order_that_was_cancelled_keeps_what_it_holds(desk: Desk) -> None:
     broker = desk.connect()
     await broker.place(resting())

@@ -480,6 +480,20 @@ async def test_the_newer_of_two_entries_is_closed_by_its_trade_and_the_older_one
     assert fills[-1].client_order_id == "out"
 
 
+async def test_closes_that_are_wanted_together_read_the_trades_together(desk: Desk) -> None:
+    names = [f"entry-{number}" for number in range(1, 6)]
+    for name in names:
+        await desk.broker.place(entry(name))
+    before = len(desk.venue.requests)
+
+    acks = await asyncio.gather(*(desk.broker.place(reduction(f"out of {name}", "1000", of=name)) for name in names))
+
+    reads = [each for each in list(desk.venue.requests)[before:] if each.startswith("GET")]
+    assert {each.state for each in acks} == {OrderState.FILLED}
+    assert len(reads) <= 2, "one that began before the others asked, and theirs"
+    assert await desk.broker.positions() == ()
+
+
 async def test_a_close_of_more_than_a_newer_trade_has_closes_what_it_has(desk: Desk) -> None:
     await desk.broker.place(entry("old"))
     await desk.broker.place(entry("new"))

@@ -57,6 +57,7 @@ class SymbolLedger:
         self._wire = wire
         self._read_to = -1
         self._makers: OrderedDict[int, Maker] = OrderedDict()
+        self._entries: OrderedDict[ClientOrderId, None] = OrderedDict()
         self._holdings: dict[ClientOrderId, Holding] = {}
         self._told_early: dict[int, Trade] = {}
         self._reading = asyncio.Lock()
@@ -75,6 +76,19 @@ class SymbolLedger:
         self._makers.move_to_end(order_id)
         while len(self._makers) > _MAKERS_KEPT:
             self._makers.popitem(last=False)
+        if made_by.client_order_id is not None:
+            self.note_name(made_by.client_order_id)
+
+    def note_name(self, name: ClientOrderId) -> None:
+        """An order of that name is, or may be, one of this symbol."""
+        self._entries[entry_of(name)] = None
+        self._entries.move_to_end(entry_of(name))
+        while len(self._entries) > _MAKERS_KEPT:
+            self._entries.popitem(last=False)
+
+    def knows(self, name: ClientOrderId) -> bool:
+        """Whether an order of that name, or another one of its position, was sent here or seen here."""
+        return entry_of(name) in self._entries
 
     def note_trades(self, done: list[Trade]) -> None:
         """Trades that the answer to an order told."""

@@ -1,7 +1,6 @@
 """Orders of Binance spot: each sent once, each sale bounded by what its entry holds, for there is no reduce-only."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -20,7 +19,6 @@ from bot.layer1_data.brokers.binance.wire import Endpoint, Wire
 from bot.layer1_data.brokers.limiter import Priority
 from bot.models import ApprovedOrder, ClientOrderId, OrderAck, OrderKind, OrderState, Quote, ReduceOrder, Side, entry_of
 
-_NAMES_KEPT: Final = 5_000
 _NOTHING_DONE: Final = (Fate.NOT_SENT, Fate.UNAVAILABLE, Fate.CLOCK, Fate.KEY)
 _NO_SHORTS: Final = "SHORT_NOT_POSSIBLE: a spot account sells only what it holds; trade shorts at another venue"
 POSITION_NOT_FOUND: Final = "POSITION_NOT_FOUND"
@@ -63,7 +61,6 @@ class Orders:
         self._doubtful: dict[ClientOrderId, _Doubt] = {}
         self._quote = quote
         self._foreign_quantity = foreign_quantity
-        self._symbols: OrderedDict[ClientOrderId, Symbol] = OrderedDict()
         self._selling = {each: asyncio.Lock() for each in ledgers}
 
     async def enter(self, order: ApprovedOrder, last_word: LastWord) -> OrderAck:
@@ -126,22 +123,22 @@ class Orders:
 
     async def cancel(self, name: ClientOrderId) -> OrderAck:
         """Take one order back; where it is not open any more, say what became of it."""
-        symbol = self._symbols.get(entry_of(name))
-        if symbol is None:
+        ledger = self._ledger_of(name)
+        if ledger is None:
             found = await self.find(name, Priority.PROTECTION)
             if found is None or found.state.is_terminal:
                 return _ended(name, found, "Unknown order sent.")
-            symbol = found.symbol
-        asked = {"symbol": self._ledgers[symbol].instrument.venue_symbol, "origClientOrderId": name}
+            ledger = self._ledgers[found.symbol]
+        asked = {"symbol": ledger.instrument.venue_symbol, "origClientOrderId": name}
         reply = await self._wire.send(to_binance.CANCEL, asked, priority=Priority.PROTECTION)
         if reply.fate in (Fate.NOT_OPEN, Fate.NOT_FOUND):
             return _ended(name, await self.find(name, Priority.PROTECTION), reply.says)
-        return self._answer(reply, name, self._ledgers[symbol], to_binance.CANCEL)
+        return self._answer(reply, name, ledger, to_binance.CANCEL)
 
     async def find(self, name: ClientOrderId, priority: Priority = Priority.READ) -> VenueOrder | None:
         """Ask where it was placed; at every symbol if that is not known, since ids do not tell it."""
-        known = self._symbols.get(entry_of(name))
-        ledgers = self._ledgers.values() if known is None else [self._ledgers[known]]
+        known = self._ledger_of(name)
+        ledgers = self._ledgers.values() if known is None else [known]
         found = await asyncio.gather(*(self._find_at(each, name, priority) for each in ledgers))
         return next((each for each in found if each is not None), None)
 
@@ -158,7 +155,6 @@ class Orders:
             row = from_binance.mapping(reply.data, "an order")
             told = from_binance.venue_order(row, ledger.instrument)
             ledger.note_maker(row["orderId"], replace(from_binance.maker(row), client_order_id=name))
-        self._note(name, ledger)
         return replace(told, client_order_id=name)
 
     async def _held(self, entry: ClientOrderId, ledger: SymbolLedger, priority: Priority) -> tuple[Decimal, Decimal]:
@@ -208,7 +204,7 @@ class Orders:
         priority: Priority,
         last_word: LastWord = nothing_against,
     ) -> OrderAck:
-        self._note(name, ledger)
+        ledger.note_name(name)
         reply = await self._wire.send(to_binance.ORDER, asked, priority=priority, last_word=last_word)
         if reply.fate is Fate.EXISTS:
             return await self._existing(ledger, name, reply)
@@ -245,11 +241,9 @@ class Orders:
             raise OrderFateUnknown(f"binance: order {name}: {reply.says}, but it is not shown; reconcile")
         return _found(name, found)
 
-    def _note(self, name: ClientOrderId, ledger: SymbolLedger) -> None:
-        self._symbols[entry_of(name)] = ledger.instrument.symbol
-        self._symbols.move_to_end(entry_of(name))
-        while len(self._symbols) > _NAMES_KEPT:
-            self._symbols.popitem(last=False)
+    def _ledger_of(self, name: ClientOrderId) -> SymbolLedger | None:
+        """Where it was placed or seen; names do not tell it."""
+        return next((each for each in self._ledgers.values() if each.knows(name)), None)
 
 
 def _stop_refusal(order: ApprovedOrder, instrument: Instrument, bid: Decimal) -> str:

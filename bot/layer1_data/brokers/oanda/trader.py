@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
+from bot.joined_reading import JoinedReading
 from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, nothing_against
 from bot.layer1_data.brokers.limiter import Priority
 from bot.layer1_data.brokers.oanda import from_oanda, to_oanda
@@ -44,6 +45,7 @@ class Trader:
     def __init__(self, desk: Desk, names: from_oanda.Names) -> None:
         self._desk = desk
         self._names = names
+        self._to_close = JoinedReading(lambda: self._trades(Priority.EXIT))  # by all who close at the same time
 
     async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord) -> OrderAck:
         """An entry or a reduction."""
@@ -74,7 +76,7 @@ class Trader:
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
         """Cancel, or tell in which state it was found."""
         try:
-            answer = await self._desk.send(to_oanda.cancel(client_order_id), Priority.ORDER)
+            answer = await self._desk.send(to_oanda.cancel(client_order_id), Priority.PROTECTION)
         except Failure as failure:
             if verdict_of(failure) is not Verdict.REJECTED:
                 raise _raised(failure, client_order_id) from failure
@@ -91,7 +93,7 @@ class Trader:
             return _rejected(order.client_order_id, _BY_AGE)
         rivals = [
             each
-            for each in await self._trades(Priority.EXIT)
+            for each in await self._to_close.next()
             if each.position.symbol == order.symbol and Side.closing(each.position.direction) is order.side
         ]
         mine = next((each for each in rivals if _is_of(each, order.entry_order_id)), None)
