@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import takewhile
 from operator import attrgetter
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from loguru import logger
 
@@ -45,6 +45,7 @@ from bot.models import (
     OrderState,
     Position,
 )
+from bot.patience import within
 
 Legs = tuple[Order, ...]  # an entry, and its stop where that travels with it
 T = TypeVar("T")
@@ -63,15 +64,20 @@ class ExecutionEngine:
         tracker: OrderTracker,
         broker_of: Callable[[BrokerId], BrokerInterface],
         clock: Clock,
-        entry_refusal: Callable[[BrokerId], Awaitable[str]],
+        entry_refusal: Callable[[BrokerId], Coroutine[Any, Any, str]],
+        known_refusal: Callable[[BrokerId], str],
     ) -> None:
-        """`entry_refusal` says why no entry may leave at this moment (the kill switch); empty if it may."""
+        """`entry_refusal` says why no entry may leave at this moment (the kill switch); empty if it may.
+
+        `known_refusal` says the same as far as this process has heard, without asking anybody.
+        """
         self._store = store
         self._book = book
         self._tracker = tracker
         self._broker_of = broker_of
         self._clock = clock
         self._entry_refusal = entry_refusal
+        self._known_refusal = known_refusal
         self._ages = Ages(clock)
         self._in_flight: Counter[ClientOrderId] = Counter()
         self.make_room: Callable[[Position, Decimal], Awaitable[None]] | None = None
@@ -253,11 +259,10 @@ class ExecutionEngine:
     async def _last_word(self, approved: ApprovedOrder) -> None:
         """Asked by the adapter when the bytes of the entry are the next to leave: an exit may stand behind them."""
         try:
-            async with asyncio.timeout(_LAST_WORD_S):
-                refusal = await self._entry_refusal(approved.broker_id)
+            refusal = await within(_LAST_WORD_S, self._entry_refusal(approved.broker_id))
         except TimeoutError:
             refusal = f"whether it may leave was not answered within {_LAST_WORD_S:g} s"
-        if refusal:
+        if refusal := refusal or self._known_refusal(approved.broker_id):
             raise EntryRefused(refusal)
         if self._clock.now() > approved.valid_until:
             raise EntryRefused(_too_late(approved))

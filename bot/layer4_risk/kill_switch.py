@@ -85,7 +85,11 @@ class KillSwitch:
             state = await self.state(broker_id)
         except BotError as error:
             return f"the kill switch cannot be read, so no entry is sent: {error}"
-        return "" if state.level is KillLevel.NONE else f"kill switch: {state.says}"
+        return _refusal(state)
+
+    def known_refusal(self, broker_id: BrokerId) -> str:
+        """As `refusal`, as far as was looked; no I/O."""
+        return _refusal(self.known(broker_id))
 
     # ------------------------------------------------------------------------------------------------------ changes
 
@@ -168,6 +172,10 @@ class KillSwitch:
             if each not in now:
                 logger.warning("kill switch released: {}", each.says)
                 await self._record("kill", None, {**facts_of(each), "released": True})
+
+
+def _refusal(state: KillState) -> str:
+    return "" if state.level is KillLevel.NONE else f"kill switch: {state.says}"
 
 
 def _is_among(latches: Iterable[KillState], state: KillState) -> bool:

@@ -119,6 +119,7 @@ def trading_core(
         broker_of=fenced_of,
         clock=clock,
         entry_refusal=kill.refusal,
+        known_refusal=kill.known_refusal,
     )
     guard = seams.guard(
         store=stores.orders,

@@ -197,6 +197,9 @@ class IsDeafToTheKillSwitch(KillSwitch):
     async def state(self, broker_id: BrokerId | None = None) -> KillState:
         return NOT_KILLED
 
+    def known_refusal(self, broker_id: BrokerId) -> str:
+        return ""
+
 
 class AsksForTheLastWordTooEarly(ExecutionEngine):
     """Before the entry waits for its turn, not after."""

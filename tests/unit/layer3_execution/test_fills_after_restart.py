@@ -43,6 +43,7 @@ async def test_all_fills_told_again_after_a_restart_change_nothing_and_raise_not
             broker_of=lambda _: venue,
             clock=clock,
             entry_refusal=never,
+            known_refusal=lambda _: "",
         )
         return tracker, engine
 
