@@ -195,8 +195,8 @@ class BrokerInterface(ABC):
     async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         """Send one order exactly once; an entry carries its protective stop where the venue attaches it.
 
-        `last_word` is asked when the order has waited for its turn, a quote or a login and its bytes are the next to
-        leave; what it raises goes through, and nothing is sent.
+        `last_word`, also about a reduction, is asked when the order has waited for its turn, a quote or a login and its
+        bytes are the next to leave; what it raises goes through, and nothing is sent.
         Raises OrderFateUnknown when no usable answer came after sending, BrokerUnavailable when nothing was sent.
         """
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class FencedBroker(DelegatingBroker):
-    """Asks before each request that changes something, and once more as the last word about an order.
+    """Asks before each request that changes something, and once more as the last word about entries and closes.
 
     `check_writer` is that of `OrderStore`. Questions pass: what the venue answers is true for everybody.
     """
@@ -23,8 +23,8 @@ class FencedBroker(DelegatingBroker):
 
     async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         async def both() -> None:
-            await self._check()
             await last_word()
+            await self._check()
 
         return await super().place(order, both)
 

@@ -69,7 +69,7 @@ class ExecutionEngine:
     ) -> None:
         """`entry_refusal` says why no entry may leave at this moment (the kill switch); empty if it may.
 
-        `known_refusal` says the same as far as this process has heard, without asking anybody.
+        `known_refusal` says it as far as this process has heard, without asking anybody.
         """
         self._store = store
         self._book = book
@@ -215,14 +215,20 @@ class ExecutionEngine:
     async def _once(self, row: Order, send: Send) -> Order:
         """Store the intent, then send what is stored; whoever comes second gets what the first one has."""
         with self._sending(row):
-            with self._tracker.doubting(row.position_id):
-                is_new = await self._store.record_intent((row,), signal_id=None)
-            if not is_new:
+            if not await self._is_new(row):
                 row = await self._store.order(row.client_order_id)
                 if row.state is not OrderState.INTENT or self._in_flight[row.client_order_id] > 1:
                     return row  # else its commit was never confirmed to us, and nothing was sent
             self._book.put_order(row)
             return await self._send(row, send)
+
+    async def _is_new(self, row: Order) -> bool:
+        """Store an intent; False if it is there already. One whose commit got no answer is read back later."""
+        try:
+            return await self._store.record_intent((row,), signal_id=None)
+        except CommitUnknown:
+            self._tracker.doubt(row.position_id)
+            raise
 
     async def move_stop(self, position: Position, stop: Decimal) -> str:
         """Put a stop that follows its position at `stop`. Answers and raises as `resize_stop`."""

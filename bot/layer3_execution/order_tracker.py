@@ -140,7 +140,7 @@ class OrderTracker:
         moved = replace(moved, updated_at=self._clock.now())
         new_terms = {} if terms is None else {"quantity": moved.quantity, "price": moved.price}
         try:
-            with self.doubting(moved.position_id):
+            with self._doubting(moved.position_id):
                 await self._store.transition(
                     moved.client_order_id,
                     expected=current.state,
@@ -184,12 +184,16 @@ class OrderTracker:
             if current is None:
                 return None
             changed = change(current)
-            with self.doubting(position_id):
+            with self._doubting(position_id):
                 await self._store.save_position(changed)
             return self._remembered(changed, current)
 
+    def doubt(self, position_id: PositionId) -> None:
+        """A commit about it got no answer: it is read back before the next change, and with the next `recall`."""
+        self._doubted.add(position_id)
+
     @contextmanager
-    def doubting(self, position_id: PositionId) -> Iterator[None]:
+    def _doubting(self, position_id: PositionId) -> Iterator[None]:
         """A write whose answer is lost may have happened: until it is read back, the book may be older than the store.
 
         To write from such a book would take back a fill that is stored.
@@ -271,7 +275,7 @@ class OrderTracker:
                 if await self._recall(order.position_id):
                     order = await self._store.order(fill.client_order_id)
                 before = self._book.position(order.position_id) or await self._store.position(order.position_id)
-                with self.doubting(order.position_id):
+                with self._doubting(order.position_id):
                     moved, after = await self._recorded(fill, order, before)
                 if moved is order:
                     return False

@@ -139,8 +139,9 @@ class StopRequests:
             return False
         try:
             refusal = await self._engine.move_stop(position, move.price)
-        except (BrokerUnavailable, OrderFateUnknown) as error:
-            refusal = str(error)
+        except (BrokerUnavailable, OrderFateUnknown):
+            self._pauses.failed(position.id)
+            return False  # no answer is no refusal; where it rests is read back with the next look
         if refusal:
             self._refused(position, refusal, move.reason)
         else:

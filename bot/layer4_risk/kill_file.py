@@ -1,5 +1,6 @@
 """The kill switch as a file: it needs no database, no page and no daemon to be pressed."""
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from bot.models import KillLevel
 
 KILL_FILE: Final = "KILL"
 _MOST_BYTES: Final = 64
+_NO_FILES_LEFT: Final = (errno.EMFILE, errno.ENFILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,18 @@ class KillFile:
         self.path = data_directory / KILL_FILE
 
     def read(self) -> FilePress | None:
-        """What is pressed by the file; None if there is none. Cheap: one failing open. Never raises."""
+        """What is pressed by the file; None if there is none, or no file can be opened. Cheap: one failing open.
+
+        Never raises.
+        """
         try:
             with self.path.open("rb") as file:
                 word = file.read(_MOST_BYTES).decode("utf-8", "replace").strip().lower()
         except FileNotFoundError:
             return None
         except OSError as error:
+            if error.errno in _NO_FILES_LEFT:
+                return None  # said of files that are not there, too: it is read again in a moment
             return FilePress(KillLevel.HALT, self._owner(), f"{self.path} cannot be read ({error.strerror})")
         if word in (KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT):
             return FilePress(KillLevel(word), self._owner(), f"{self.path} says so")

@@ -24,7 +24,7 @@ class OurNames(DelegatingBroker):
             return self._told(await super().place(replace(order, client_order_id=name, stop_order_id=stop), last_word))
         entry = self._named(order.entry_order_id, order.entry_order_id, "E0")
         name = self._named(order.client_order_id, order.entry_order_id, "X0")
-        return self._told(await super().place(replace(order, client_order_id=name, entry_order_id=entry)))
+        return self._told(await super().place(replace(order, client_order_id=name, entry_order_id=entry), last_word))
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
         entry = self._named(position.entry_order_id, position.entry_order_id, "E0")

@@ -372,6 +372,18 @@ async def test_28b_the_last_word_about_an_entry_is_asked_once(stand: Stand) -> N
     assert (await only_position(stand)).quantity == D(1_000)
 
 
+async def test_28c_a_reduction_whose_last_word_is_no_closes_nothing(stand: Stand) -> None:
+    async def no() -> None:
+        raise BrokerUnavailable("another daemon is the writer")
+
+    await stand.broker.place(entry())
+
+    with pytest.raises(BrokerUnavailable, match="another daemon"):
+        await stand.broker.place(reduction("exit-1", "400"), no)
+
+    assert (await only_position(stand)).quantity == D(1_000)
+
+
 # ----------------------------------------------------------------------------------------------------- 3x: reductions
 
 

@@ -248,7 +248,7 @@ class MovesTheCursorFirst(OrderTracker):
 class TrustsTheBookAfterALostCommit(OrderTracker):
     """A write whose answer was lost is taken for one that failed."""
 
-    def doubting(self, *_: Any) -> Any:
+    def _doubting(self, *_: Any) -> Any:
         return nullcontext()
 
 

@@ -25,6 +25,10 @@ class LockedOrders(MemoryOrders):
         if self.is_lost:
             raise NotTheWriter("the connection that holds the writer lock ended")
 
+    async def record_intent(self, *values: Any, **more: Any) -> bool:
+        await self.check_writer()
+        return await super().record_intent(*values, **more)
+
 
 @pytest.mark.parametrize("venue", [ATTACHED, FUTURES], ids=["moved by its position", "resized"])
 async def test_no_stop_is_moved_once_the_writer_lock_is_lost(venue: Mapping[str, Any]) -> None:
@@ -102,3 +106,29 @@ async def test_a_close_that_waits_when_the_writer_lock_is_lost_goes_when_it_is_b
     # Assert
     assert stays is not None
     assert await desk.at_venue() is None
+
+
+async def test_a_stop_that_could_not_be_moved_for_want_of_the_lock_was_not_refused() -> None:
+    # Arrange: somebody takes the stop away, and the lock is lost for some prices
+    orders = LockedOrders()
+    desk = Desk(orders=orders)
+    await desk.bought()
+    await desk.price(104)
+    await desk.broker.lose_stop(approved_order().client_order_id)
+    orders.is_lost = True
+    with suppress(NotTheWriter):
+        await desk.guard.verify(BROKER)
+    for price in (105, 105.5, 106):
+        desk.clock.advance(0.3)
+        desk.observe(price)
+        with suppress(NotTheWriter):
+            await desk.look(price)
+
+    # Act
+    orders.is_lost = False
+    desk.clock.advance(3)
+    await desk.guard.verify(BROKER)
+
+    # Assert
+    assert [each.quantity for each in await desk.venue.protective_orders()] == [Decimal(5)]
+    assert [each.reason for each in await desk.exits()] == ["TARGET_1"]

@@ -3,6 +3,7 @@
 Each of these was first seen in a simulated seed.
 """
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -355,3 +356,42 @@ async def test_an_intent_that_was_stored_unnoticed_is_ended_within_seconds_also_
     # Assert
     assert [each.state for each in await desk.exits()] == [OrderState.DENIED]
     assert desk.book.order(close.client_order_id) is None
+
+
+class StoresIntentsLate(SlowOrders):
+    """Intents wait for `gate` when there is one: their connection is slow, those of others are not."""
+
+    gate: asyncio.Event | None = None
+
+    async def record_intent(self, *values: Any, **more: Any) -> bool:
+        if self.gate is not None:
+            await self.gate.wait()
+        return await super().record_intent(*values, **more)
+
+
+async def test_a_fill_of_unknown_commit_stays_in_doubt_when_an_intent_of_its_position_is_stored_meanwhile() -> None:
+    # Arrange: a target is being stored when the commit of another fill gets no answer
+    clock = ManualClock(START)
+    orders = StoresIntentsLate(clock, lambda: 0)
+    desk = Desk(orders=orders, clock=clock, liquidity=Decimal(5))
+    await desk.bought()
+    orders.gate = asyncio.Event()
+    storing = asyncio.ensure_future(desk.engine.reduce(await desk.position(), Decimal(2), None, "TARGET_1"))
+    await clock.run_for(0)
+    desk.observe(100)
+    orders.lost_commits = 1
+    with pytest.raises(CommitUnknown):
+        await desk.tracker.collect(BROKER)
+
+    # Act: it is stored, and a position is written before fills are told again
+    desk.broker.failing.add("fills_since")
+    orders.gate.set()
+    await storing
+    await desk.guard.save_extremes()
+    desk.broker.failing.clear()
+    await desk.tracker.collect(BROKER)
+
+    # Assert
+    at_venue = await desk.at_venue()
+    assert at_venue is not None
+    assert (await desk.position()).quantity == at_venue.quantity

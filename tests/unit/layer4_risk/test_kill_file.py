@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,15 @@ def test_a_file_that_cannot_be_removed_says_that_nothing_was_resumed(tmp_path: P
     (tmp_path / "KILL").mkdir()
     with pytest.raises(StorageError, match="nothing was resumed"):
         KillFile(tmp_path).remove()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_where_no_file_at_all_can_be_opened_nothing_is_pressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def none_left(*_: object, **__: object) -> None:
+        raise OSError(number, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", none_left)
+
+    assert KillFile(tmp_path).read() is None

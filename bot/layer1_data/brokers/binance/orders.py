@@ -77,7 +77,7 @@ class Orders:
         asked = to_binance.order(ledger.instrument, name, order.side, order.kind, order.quantity, order.limit_price)
         return await self._place(ledger, name, asked, Priority.ORDER, last_word)
 
-    async def reduce(self, order: ReduceOrder) -> OrderAck:
+    async def reduce(self, order: ReduceOrder, last_word: LastWord) -> OrderAck:
         """Sell no more than the entry holds and nothing else locks."""
         name, ledger = order.client_order_id, self._ledgers.get(order.symbol)
         if ledger is None:
@@ -95,7 +95,7 @@ class Orders:
                 return rejection(name, _locked(quantity, held, locked))
             asked = to_binance.order(ledger.instrument, name, Side.SELL, order.kind, quantity, order.limit_price)
             try:
-                return await self._place(ledger, name, asked, Priority.EXIT)
+                return await self._place(ledger, name, asked, Priority.EXIT, last_word)
             except OrderFateUnknown:
                 until_s = self._clock.monotonic() + self._expires_after_s
                 self._doubtful[name] = _Doubt(entry=order.entry_order_id, quantity=quantity, until_s=until_s)

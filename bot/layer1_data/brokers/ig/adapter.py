@@ -209,7 +209,7 @@ class IGBroker(BrokerInterface):
     async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         if isinstance(order, ApprovedOrder):
             return await self._orders.enter(order, last_word)
-        return await self._orders.reduce(order)
+        return await self._orders.reduce(order, last_word)
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
         return await self._orders.protect(position, stop_order_id, stop)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
@@ -91,7 +92,7 @@ class Orders:
         state = OrderState.WORKING if rests else OrderState.FILLED
         return OrderAck(client_order_id=name, state=state, venue_order_id=confirmed.deal_id)
 
-    async def reduce(self, order: ReduceOrder) -> OrderAck:
+    async def reduce(self, order: ReduceOrder, last_word: LastWord) -> OrderAck:
         """Close no more than is open, of the position that the order names: a close by its deal cannot open one."""
         name = order.client_order_id
         market = await self._markets.market(order.symbol, Priority.EXIT)
@@ -106,7 +107,8 @@ class Orders:
         self._ledger.note_sent(name, held.deal_id, size)
         call = to_ig.close_position(held.deal_id, held.direction, size)
         try:
-            confirmed = await self._dealt(call, name, Priority.EXIT, lambda told: self._ledger.note_close(name, told))
+            told = partial(self._ledger.note_close, name)
+            confirmed = await self._dealt(call, name, Priority.EXIT, told, last_word)
         except BrokerUnavailable:
             self._ledger.note_close(name, None)
             raise

@@ -53,7 +53,7 @@ class Trader:
         if instrument is None:
             return _rejected(order.client_order_id, "UNKNOWN_SYMBOL")
         if isinstance(order, ReduceOrder):
-            return await self._reduce(order, instrument)
+            return await self._reduce(order, instrument, last_word)
         if order.stop_order_id == order.client_order_id:
             return _rejected(order.client_order_id, "DUPLICATE_STOP_ID")
         return await self._send(to_oanda.entry(order, instrument), order.client_order_id, Priority.ORDER, last_word)
@@ -87,7 +87,7 @@ class Trader:
             raise _raised(Failure(f"its answer cannot be read: {error}", sent=True), client_order_id) from error
         return _ack(client_order_id, OrderState.CANCELED, number)
 
-    async def _reduce(self, order: ReduceOrder, instrument: str) -> OrderAck:
+    async def _reduce(self, order: ReduceOrder, instrument: str, last_word: LastWord) -> OrderAck:
         """By its own name where there is one trade that it can meet; else by the trade, since the venue goes by age."""
         if order.kind is not OrderKind.MARKET:
             return _rejected(order.client_order_id, _BY_AGE)
@@ -101,17 +101,20 @@ class Trader:
             return _rejected(order.client_order_id, "POSITION_NOT_FOUND")
         quantity = min(order.quantity, mine.position.quantity)
         if len(rivals) > 1:
-            return await self._close(mine, quantity, order.client_order_id)
-        return await self._send(to_oanda.reduction(order, instrument, quantity), order.client_order_id, Priority.EXIT)
+            return await self._close(mine, quantity, order.client_order_id, last_word)
+        call = to_oanda.reduction(order, instrument, quantity)
+        return await self._send(call, order.client_order_id, Priority.EXIT, last_word)
 
-    async def _close(self, trade: from_oanda.Trade, quantity: Decimal, name: ClientOrderId) -> OrderAck:
+    async def _close(
+        self, trade: from_oanda.Trade, quantity: Decimal, name: ClientOrderId, last_word: LastWord
+    ) -> OrderAck:
         """The trade bears the name first: by that the close is known as ours, whatever becomes of its answer."""
         comment = comment_of(name, self._desk.newest)
         try:
-            await self._desk.send(to_oanda.commented(trade.number, trade.extensions, comment), Priority.EXIT)
+            await self._desk.send(to_oanda.commented(trade.number, trade.extensions, comment), Priority.EXIT, last_word)
         except Failure as failure:
             raise unanswered(f"{name} was not sent: its trade took no comment", failure) from failure
-        return await self._send(to_oanda.trade_close(trade.number, quantity), name, Priority.EXIT)
+        return await self._send(to_oanda.trade_close(trade.number, quantity), name, Priority.EXIT, last_word)
 
     async def _send(
         self, call: to_oanda.Call, name: ClientOrderId, priority: Priority, last_word: LastWord = nothing_against
