@@ -188,7 +188,10 @@ class CountsOnlyWhatIsOpen(RiskManager):
     """An entry whose fate is unknown takes no room."""
 
     def decide(self, endorsed: Endorsed, view: RiskView) -> ApprovedOrder | Refused:
-        return super().decide(endorsed, replace(view, positions=tuple(p for p in view.positions if p.is_open)))
+        opened = tuple(each for each in view.positions if each.is_open)
+        known = {each.id for each in opened}
+        orders = tuple(each for each in view.orders if each.position_id in known)
+        return super().decide(endorsed, replace(view, positions=opened, orders=orders))
 
 
 class IsDeafToTheKillSwitch(KillSwitch):
