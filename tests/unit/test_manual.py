@@ -51,7 +51,7 @@ def test_every_page_of_the_manual_is_named_in_its_index() -> None:
 
 def test_every_picture_is_shown_somewhere() -> None:
     shown = {Path(target).name for page in _PAGES for target in _targets(page)}
-    kept = {each.name for each in (_PROJECT / "docs" / "images").iterdir()}
+    kept = {each.name for folder in ("images", "figures") for each in (_PROJECT / "docs" / folder).iterdir()}
 
     assert kept <= shown
 
