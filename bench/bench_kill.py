@@ -32,10 +32,10 @@ from rich.console import Console
 from bench.bench_reconcile import (
     CLOCK,
     ROUND_TRIP_S,
-    NoCandles,
     OpenMarket,
     binance_behind,
     binance_broker,
+    core_over,
     entries_for,
     oanda_behind,
     oanda_broker,
@@ -48,7 +48,7 @@ from bot.database.pool import open_pool
 from bot.database.postgres import PostgresStores
 from bot.database.postgres_kills import PostgresKillNews
 from bot.database.writer import WriterLock
-from bot.instruments import BINANCE, OANDA, BrokerId, Instrument, Symbol, default_registry
+from bot.instruments import BINANCE, OANDA, BrokerId, Instrument, default_registry
 from bot.interfaces import KillNews, Stores
 from bot.kill_watch import FILE_EVERY_S, KillWatch
 from bot.layer1_data.broker_interface import BrokerInterface
@@ -56,10 +56,10 @@ from bot.layer1_data.delegating_broker import DelegatingBroker
 from bot.layer4_risk.kill_file import KillFile
 from bot.layer5_monitoring.events import JournalEvents
 from bot.layer5_monitoring.journal import StoredJournal
-from bot.models import Fill, KillCause, KillLevel, KillState, Quote
+from bot.models import Fill, KillCause, KillLevel, KillState
 from bot.simulation.fault_proxy import FaultProxy
 from bot.simulation.tape import Tape
-from bot.wiring.core import TradingCore, trading_core
+from bot.wiring.core import TradingCore
 from tests.fakes.venue_market import FakeMarket
 
 ROUNDS = 3
@@ -328,28 +328,12 @@ async def _core(
     dsn: str, broker: BrokerInterface, market: FakeMarket, file: KillFile | None = None
 ) -> AsyncIterator[TradingCore]:
     """What trades in a daemon, as the writer of its database."""
-
-    async def quote_of(symbol: Symbol) -> Quote | None:
-        return await broker.quote(symbol)
-
     writer = WriterLock(dsn, CLOCK)
     stores = PostgresStores(await open_pool(dsn), writer.epoch)
     try:
         async with writer.held():
-            core = trading_core(
-                settings=Settings(),
-                registry=market.registry,
-                clock=CLOCK,
-                stores=stores,
-                journal=StoredJournal(stores.journal, JournalEvents()),
-                candles=NoCandles(),
-                broker_of=lambda _: broker,
-                quote_of=quote_of,
-                entries_blocked=lambda *_: "",
-                strategies=["divergence"],
-                environment="p",
-                kill_file=file,
-            )
+            journal = StoredJournal(stores.journal, JournalEvents())
+            core = core_over(broker, market, stores, journal=journal, file=file)
             yield core
             await core.guard.stop()
     finally:

@@ -18,12 +18,14 @@ from bot.clock import SystemClock
 from bot.config import Settings
 from bot.database.memory import MemoryStores
 from bot.instruments import BINANCE, DEFAULT_UNIVERSE, OANDA, Instrument, Rounding, Symbol, default_registry
+from bot.interfaces import Journal, Stores
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.brokers.binance.adapter import BinanceBroker
 from bot.layer1_data.brokers.binance.wire import Access as BinanceAccess
 from bot.layer1_data.brokers.oanda.access import Access as OandaAccess
 from bot.layer1_data.brokers.oanda.access import Environment
 from bot.layer1_data.brokers.oanda.adapter import OandaBroker
+from bot.layer4_risk.kill_file import KillFile
 from bot.models import (
     ApprovedOrder,
     CandleSeries,
@@ -92,7 +94,7 @@ async def _of(
     """Open everything without a delay; then a new process finds it from far away."""
     stores = MemoryStores()
     near = broker_at(url, market)
-    core = _core(near, market, stores)
+    core = core_over(near, market, stores)
     for each in entries:
         await core.engine.submit(each)
     await near.close()
@@ -102,7 +104,7 @@ async def _of(
         asked = time.monotonic()
         await far.server_time()
         reference_s = time.monotonic() - asked
-        core = _core(far, market, stores)
+        core = core_over(far, market, stores)
         begun = time.monotonic()
         await core.tracker.load()
         report = await core.reconciler.run(far.broker_id)
@@ -169,7 +171,16 @@ def _entry(market: FakeMarket, instrument: Instrument, number: int, *, rests: bo
     )
 
 
-def _core(broker: BrokerInterface, market: FakeMarket, stores: MemoryStores) -> TradingCore:
+def core_over(
+    broker: BrokerInterface,
+    market: FakeMarket,
+    stores: Stores,
+    *,
+    journal: Journal | None = None,
+    file: KillFile | None = None,
+) -> TradingCore:
+    """What trades in a daemon, for one broker."""
+
     async def quote_of(symbol: Symbol) -> Quote | None:
         return await broker.quote(symbol)
 
@@ -178,13 +189,14 @@ def _core(broker: BrokerInterface, market: FakeMarket, stores: MemoryStores) -> 
         registry=market.registry,
         clock=CLOCK,
         stores=stores,
-        journal=_NoJournal(),
-        candles=NoCandles(),
+        journal=journal or _NoJournal(),
+        candles=_NoCandles(),
         broker_of=lambda _: broker,
         quote_of=quote_of,
         entries_blocked=lambda *_: "",
         strategies=["divergence"],
         environment="p",
+        kill_file=file,
     )
 
 
@@ -193,7 +205,7 @@ class _NoJournal:
         """Nobody reads it."""
 
 
-class NoCandles:
+class _NoCandles:
     def series(self, symbol: Symbol, timeframe: Timeframe) -> CandleSeries:
         """Outcomes are not measured here."""
         return series([])

@@ -147,6 +147,7 @@ class _Search:
             self._fails(Case(self.best.seed, left, self.best.numbers))
 
     def without_throws(self) -> None:
+        """Of each kind thrown a few times, leave out ever smaller runs of throws that the failure can spare."""
         for name in list(self.best.faults):
             count = self.result.thrown.get(name, 0)
             if not 1 < count <= _FEW_THROWS:
