@@ -4,17 +4,19 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
-from bot.errors import BrokerError
+from bot.errors import BotError, BrokerError
 from bot.instruments import BrokerId
 from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
+from bot.layer3_execution.aside import Aside
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
 from bot.layer3_execution.order_tracker import Recorder
 from bot.layer3_execution.resting import RestingOrders, left_of
 from bot.layer3_execution.unprotected import Gap, UnprotectedTime
-from bot.models import ClientOrderId, OrderKind, OrderRole, Position, PositionId
+from bot.models import ClientOrderId, Order, OrderKind, OrderRole, Position, PositionId
 
 UNPROTECTED: Final = "UNPROTECTED"
 
@@ -31,6 +33,7 @@ class LastResort:
         broker_of: Callable[[BrokerId], BrokerInterface],
         record: Recorder,
         unprotected: UnprotectedTime,
+        aside: Aside,
         protect_within_s: float,
     ) -> None:
         """`record` must not fail."""
@@ -40,6 +43,7 @@ class LastResort:
         self._broker_of = broker_of
         self._record = record
         self._unprotected = unprotected
+        self._aside = aside
         self._protect_within_s = protect_within_s
         self._closing: set[PositionId] = set()
 
@@ -64,6 +68,7 @@ class LastResort:
         stops = await self._stops_of(position)
         if not gap.flatten and left_of(stops) >= max(position.quantity, at_venue):
             return
+        self._take_back_entries(position)
         self._closing.add(position.id)
         try:
             if self._broker_of(position.broker_id).capabilities.stop_reserves:
@@ -81,6 +86,17 @@ class LastResort:
             why = "its stop was refused" if gap.flatten else f"no stop for {gap_s:.1f} s"
             facts = {"what": "unprotected position is closed", "position": position.id, "symbol": position.symbol}
             await self._record("incident", position.task_id, {**facts, "why": why, "order": order.client_order_id})
+
+    def _take_back_entries(self, position: Position) -> None:
+        """What still works of them makes it larger while it is closed. The close waits for no answer about that; while
+        something works, each look asks again."""
+        for entry in self._book.orders_of(position.id, OrderRole.ENTRY):
+            if entry.filled_quantity and is_acknowledged(entry):
+                self._aside.once(partial(self._take_back, entry), name=f"take back {entry.client_order_id}")
+
+    async def _take_back(self, entry: Order) -> None:
+        with suppress(BotError):
+            await self._resting.cancel(entry.broker_id, entry.client_order_id, UNPROTECTED)
 
     async def _stops_of(self, position: Position) -> Mapping[ClientOrderId, VenueOrder]:
         """What rests for it; nothing that could be relied on where the venue does not say."""

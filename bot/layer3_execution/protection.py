@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
@@ -20,6 +20,7 @@ from bot.layer3_execution.exits import ExitState, MoveStop
 from bot.layer3_execution.missing import MissingPositions
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder, never_failing
 from bot.layer3_execution.price_watch import PriceWatch, with_stop
+from bot.layer3_execution.resting import is_stop_for
 from bot.layer3_execution.stops import StopKeeper
 from bot.layer3_execution.surplus import Surplus
 from bot.layer3_execution.unprotected import UnprotectedTime
@@ -61,6 +62,7 @@ class PositionGuard:
         self._record = never_failing(record)
         self.unprotected = UnprotectedTime(clock)
         self._missing = MissingPositions(clock)
+        self._aside = Aside()
         self._stops = StopKeeper(
             store=store,
             book=book,
@@ -71,6 +73,7 @@ class PositionGuard:
             record=self._record,
             unprotected=self.unprotected,
             missing=self._missing,
+            aside=self._aside,
             protect_within_s=protect_within_s,
         )
         self._surplus = Surplus(
@@ -86,13 +89,13 @@ class PositionGuard:
             stops=self._stops,
             missing=self._missing,
         )
-        self._aside = Aside()
         tracker.resized = self._on_resized
         engine.make_room = self._stops.make_room
         self._slow: defaultdict[BrokerId, list[asyncio.Task[Any]]] = defaultdict(list)  # begun, and not waited for
         self._looked_s: dict[BrokerId, float] = {}
         self._open_s: dict[BrokerId, float] = {}  # when something was open there last, as far as this process knows
         self._not_as_wanted: set[PositionId] = set()
+        self._several: dict[BrokerId, Collection[PositionId]] = {}  # of which the venue showed more than one stop last
 
     async def stop(self) -> None:
         """The daemon ends: stops that nobody waits for are no longer looked after."""
@@ -186,8 +189,10 @@ class PositionGuard:
         able = self._broker_of(position.broker_id).capabilities
         if able.keeps_stops:
             return False
-        several = not able.stop_reserves and len(self._book.orders_of(position.id, OrderRole.STOP)) > 1
-        return several or self._missing.is_doubted(position) or position.id in self._not_as_wanted
+        if self._missing.is_doubted(position) or position.id in self._not_as_wanted:
+            return True
+        known = len(self._book.orders_of(position.id, OrderRole.STOP)) > 1
+        return not able.stop_reserves and (known or position.id in self._several.get(position.broker_id, ()))
 
     def _may_need_stops(self, broker_id: BrokerId) -> bool:
         """Where stops are ours to size: an entry may fill, or a stop is left of what has ended or is gone."""
@@ -261,8 +266,14 @@ class PositionGuard:
         return gap_s
 
     async def _clear(self, broker_id: BrokerId, opened: Mapping[ClientOrderId, Decimal]) -> float:
-        """Take away what rests for nothing."""
-        await self._stops.clear(broker_id, await self._broker_of(broker_id).protective_orders(), opened)
+        """Take away what rests for nothing; what rests twice is looked at again soon."""
+        listed = await self._broker_of(broker_id).protective_orders()
+        self._several[broker_id] = [
+            each.id
+            for each in self._book.positions()
+            if sum(is_stop_for(stop.client_order_id, each.entry_order_id) for stop in listed) > 1
+        ]
+        await self._stops.clear(broker_id, listed, opened)
         return 0.0
 
     def _forget_ended(self) -> None:

@@ -15,7 +15,7 @@ from bot.errors import BrokerError
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface, VenueOrder
-from bot.layer3_execution.aside import side_by_side
+from bot.layer3_execution.aside import Aside, side_by_side
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged, to_the_end
 from bot.layer3_execution.exits import ExitState, MoveStop, called
@@ -46,6 +46,7 @@ class StopKeeper:
         record: Recorder,
         unprotected: UnprotectedTime,
         missing: MissingPositions,
+        aside: Aside,
         protect_within_s: float,
     ) -> None:
         """`record` must not fail. After `protect_within_s` without a whole stop a position is closed instead."""
@@ -65,6 +66,7 @@ class StopKeeper:
             broker_of=broker_of,
             record=record,
             unprotected=unprotected,
+            aside=aside,
             protect_within_s=protect_within_s,
         )
         self.requests = StopRequests(

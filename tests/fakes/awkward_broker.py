@@ -56,6 +56,7 @@ class AwkwardBroker(DelegatingBroker):
         self.repeat_fills = False
         self.reverse_fills = False
         self.left_out: set[ClientOrderId] = set()  # of the lists of what works; a question by name finds it
+        self.cut_to: deque[int] = deque()  # how many stops the next lists show, at most
         self.stale_positions: Sequence[VenuePosition] | None = None
         self.placed: list[ApprovedOrder | ReduceOrder] = []
         self.stops_placed: list[ClientOrderId] = []
@@ -114,7 +115,8 @@ class AwkwardBroker(DelegatingBroker):
 
     async def protective_orders(self) -> Sequence[VenueOrder]:
         """Some are left out, as by a list that is cut short."""
-        return [each for each in await super().protective_orders() if each.client_order_id not in self.left_out]
+        listed = [each for each in await super().protective_orders() if each.client_order_id not in self.left_out]
+        return listed[: self.cut_to.popleft()] if self.cut_to else listed
 
     async def open_orders(self) -> Sequence[VenueOrder]:
         """Some are left out here, too."""

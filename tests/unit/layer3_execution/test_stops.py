@@ -154,6 +154,39 @@ async def test_a_stop_refused_twice_closes_the_position_at_once(venue: Options) 
 
 
 @SEQUENTIAL
+async def test_what_still_works_of_an_entry_is_taken_back_while_its_unprotected_position_is_closed(
+    venue: Options,
+) -> None:
+    # Arrange: 4 of 10 are filled, no stop is taken, and the close finds nobody to sell to
+    desk = Desk(venue=venue, liquidity=Decimal(4))
+    desk.broker.stop_faults.extend([Fault.REJECTED] * 100)
+    await desk.bought()
+    assert [each.quantity for each in await desk.exits()] == [Decimal(4)]
+
+    # Act
+    await desk.guard.attend(BROKER)
+
+    # Assert: what comes to market next is the close's
+    assert (await desk.order(ENTRY)).state is OrderState.CANCELED
+    await desk.price(100)
+    assert ((await desk.position()).first_quantity, await desk.at_venue()) == (Decimal(4), None)
+
+
+@SEQUENTIAL
+async def test_an_entry_whose_cancel_gets_no_answer_is_taken_back_by_a_later_look(venue: Options) -> None:
+    desk = Desk(venue=venue, liquidity=Decimal(4))
+    desk.broker.stop_faults.extend([Fault.REJECTED] * 100)
+    desk.broker.cancel_faults.extend([Fault.REQUEST_LOST] * 3)
+    await desk.bought()
+    assert [each.state for each in await desk.exits()] == [OrderState.WORKING]
+    assert (await desk.order(ENTRY)).state is OrderState.CANCEL_PENDING
+    for _ in range(4):
+        desk.clock.advance(1)
+        await desk.guard.attend(BROKER)
+    assert (await desk.order(ENTRY)).state is OrderState.CANCELED
+
+
+@SEQUENTIAL
 async def test_a_stop_refused_once_is_asked_for_again_under_another_name(venue: Options) -> None:
     desk = Desk(venue=venue)
     desk.broker.stop_faults.append(Fault.REJECTED)
@@ -531,6 +564,24 @@ async def test_a_surplus_stop_that_our_record_knows_goes_although_the_list_is_cu
     await desk.guard.verify(BROKER)
     assert [each.client_order_id for each in await desk.venue.protective_orders()] == [second]
     assert (await desk.order(first)).state is OrderState.CANCELED
+
+
+async def test_a_stop_that_was_delivered_twice_is_looked_at_again_within_seconds_where_the_list_was_cut_short() -> None:
+    # Arrange: two under one name, of which the list that says what is protected shows one; that of what is left, both
+    desk = await open_desk(TRADIER)
+    (opened,) = await desk.venue.positions()
+    (name,) = desk.broker.stops_placed
+    await desk.venue.place_stop(opened, name, Decimal(98))
+    desk.broker.cut_to.append(1)
+    await desk.guard.verify(BROKER)
+    assert len(await resting(desk)) == 2
+
+    # Act
+    desk.clock.advance(3)
+    await desk.guard.attend(BROKER)
+
+    # Assert
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
 
 
 async def test_of_two_stops_that_are_too_large_one_goes_also_while_the_venue_refuses_a_smaller_one() -> None:
