@@ -19,8 +19,8 @@ from bot.simulation.disturbances import STRANGER
 from bot.simulation.ports import at_once
 
 if TYPE_CHECKING:
+    from bot.entry_gate import EntryGate
     from bot.simulation.checks import Checks
-    from bot.supervisor import EntryGate
 
 CENT: Final = Decimal("0.000001")
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final, cast
 
+from bot.entry_gate import EntryGate
 from bot.instruments import BrokerId, Instrument, InstrumentRegistry, Symbol
 from bot.interfaces import Clock, Stores
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
@@ -29,7 +30,7 @@ from bot.simulation.scheduler import SimulatedScheduler, is_foreseen
 from bot.simulation.signals import STEP_RATIO, SeededStrategy
 from bot.simulation.told_prices import CandleBook, minute_candle
 from bot.simulation.told_terms import Inquiry
-from bot.supervisor import EntryGate, Supervisor
+from bot.supervisor import Supervisor
 
 _STORES: Final = (
     "signals",

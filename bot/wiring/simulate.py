@@ -8,6 +8,7 @@ from typing import Final
 
 from bot.config import Settings
 from bot.database.memory import MemoryStores
+from bot.entry_gate import EntryGate
 from bot.instruments import BrokerId, Currency, Instrument, InstrumentRegistry, default_registry
 from bot.interfaces import Clock, Stores
 from bot.kill_watch import KillWatch
@@ -22,7 +23,7 @@ from bot.simulation.scheduler import SimulatedScheduler
 from bot.simulation.signals import SEEDED, NoFeatures, endorse
 from bot.simulation.tape import Throws
 from bot.simulation.world import Bot, Outside, ReportLog, World
-from bot.supervisor import EntryGate, Supervisor, SupervisorParts
+from bot.supervisor import Supervisor, SupervisorParts
 from bot.wiring.core import Seams, trading_core
 
 _BALANCE: Final = Decimal(10_000)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bot.clock import SystemClock
 from bot.config import Settings
+from bot.entry_gate import EntryGate
 from bot.instruments import BrokerId, Symbol
 from bot.interfaces import KillNews
 from bot.kill_watch import KillWatch
@@ -21,7 +22,7 @@ from bot.layer5_monitoring.events import JournalEvents
 from bot.layer5_monitoring.journal import StoredJournal
 from bot.models import DaemonStatus, Quote, TaskId
 from bot.scheduler import IntervalScheduler
-from bot.supervisor import EntryGate, Supervisor, SupervisorParts
+from bot.supervisor import Supervisor, SupervisorParts
 from bot.wiring.analyst_desk import AnalystSeat
 from bot.wiring.core import TradingCore, trading_core
 from bot.wiring.market import Market

@@ -19,6 +19,7 @@ from bot.alerts import Severity
 from bot.clock import ManualClock
 from bot.config import Settings
 from bot.database.memory import MemoryStores
+from bot.entry_gate import EntryGate
 from bot.errors import KeyRefused
 from bot.instruments import BINANCE, OANDA, BrokerId, InstrumentRegistry, Symbol, default_registry
 from bot.kill_watch import KillWatch
@@ -36,7 +37,7 @@ from bot.layer5_monitoring.alert_spool import AlertSpool
 from bot.layer5_monitoring.alert_words import conditions_of, notice_of
 from bot.layer5_monitoring.alerts import AlertDesk
 from bot.models import ApprovedOrder, ExitPlan, JournalEntry, OrderState, Side, Target, client_order_id, leg_of
-from bot.supervisor import EntryGate, Supervisor, SupervisorParts
+from bot.supervisor import Supervisor, SupervisorParts
 from bot.wiring.core import trading_core
 from tests.builders import approved_order, plan
 from tests.fakes import binance

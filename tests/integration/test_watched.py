@@ -15,6 +15,7 @@ from bot.config import Settings
 from bot.database.pool import Pool
 from bot.database.postgres import PostgresStores
 from bot.differences import DifferenceKind
+from bot.entry_gate import EntryGate
 from bot.instruments import OANDA, Currency, InstrumentRegistry, Symbol
 from bot.kill_watch import KillWatch
 from bot.layer1_data.broker_router import BrokerRouter
@@ -30,7 +31,7 @@ from bot.layer5_monitoring.journal import StoredJournal
 from bot.layer5_monitoring.loop_lag import LoopLag
 from bot.layer5_monitoring.metrics import MetricLabels, Metrics
 from bot.models import JobHealth, KillCause, KillLevel, KillState, Quote, StrategyTask, Timeframe
-from bot.supervisor import EntryGate, Supervisor, SupervisorParts
+from bot.supervisor import Supervisor, SupervisorParts
 from bot.wiring.checkup import checkup_of, why_not_ready
 from bot.wiring.core import trading_core
 from bot.wiring.metrics_probes import Probes, WatchedParts

@@ -14,6 +14,7 @@ from loguru import logger
 from bot.clock import ManualClock
 from bot.config import Settings
 from bot.database.memory import MemoryStores
+from bot.entry_gate import EntryGate
 from bot.errors import BotError, BrokerUnavailable, DatabaseUnavailable, KeyRefused, NotFound
 from bot.instruments import BrokerId, Currency, Instrument, InstrumentRegistry, Symbol
 from bot.kill_watch import KillWatch
@@ -48,7 +49,7 @@ from bot.models import (
     leg_of,
 )
 from bot.pipeline import Pipeline, PipelineParts
-from bot.supervisor import EntryGate, Supervisor, SupervisorParts
+from bot.supervisor import Supervisor, SupervisorParts
 from bot.wiring.core import trading_core
 from tests.builders import START, approved_order, frictionless
 from tests.fakes.awkward_broker import AwkwardBroker, Fault
@@ -211,7 +212,7 @@ class House:
         return None
 
     def last_error(self) -> str:
-        return self.supervisor._last_error
+        return self.supervisor._attempts.last_error
 
 
 class _History:

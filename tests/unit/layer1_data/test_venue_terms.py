@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from bot.entry_gate import EntryGate
 from bot.instruments import BINANCE, OANDA, Currency, Instrument, Symbol, default_registry
 from bot.layer1_data.broker_interface import VenueTerms
 from bot.layer1_data.venue_terms import VenueDescriptions, differences, money_fault, refreshed
 from bot.layer3_execution.reconcile_report import ReconcileReport
-from bot.supervisor import EntryGate
 
 D = Decimal
 BTC = default_registry().get("BTC/USDT")

@@ -6,11 +6,11 @@ from decimal import Decimal
 import pytest
 
 from bot.differences import ClassCounts, DifferenceKind
+from bot.entry_gate import EntryGate
 from bot.errors import DatabaseUnavailable
 from bot.instruments import Symbol
 from bot.layer3_execution.reconcile_report import ReconcileReport
 from bot.models import ClientOrderId, OrderKind, OrderState, ReduceOrder, Side, VenuePosition
-from bot.supervisor import EntryGate
 from tests.builders import EUR_USD, START, approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
