@@ -127,9 +127,9 @@ class VenueTruth:
         )
 
     def _is_to_be_compared_again(self, broker_id: BrokerId) -> bool:
-        """The writer lock was away since the last comparison, or that was not answered, or saw what evidence may settle
-        by now: all keep entries out. Or the rest of an entry is to be cancelled. The next one does not wait for the
-        monitor.
+        """The writer lock was away since the last comparison, or that was not answered, or saw what evidence or a
+        person at the venue may have settled by now: all keep entries out. Or the rest of an entry is to be cancelled.
+        The next one does not wait for the monitor.
         """
         report = self._gate.reports.get(broker_id)
         if report is None:
@@ -139,7 +139,7 @@ class VenueTruth:
         since_s = self._clock.monotonic() - self._compared_s.get(broker_id, 0.0)
         if not report.complete or self._book.rests(broker_id):
             return since_s >= _ANSWERED_AFTER_S
-        return since_s >= _SETTLED_AFTER_S and any(each.is_open and not each.answers for each in report.differences)
+        return since_s >= _SETTLED_AFTER_S and any(each.is_open for each in report.differences)
 
     async def _let_in(self, broker_id: BrokerId, refusal: Refusal) -> None:
         """A comparison was answered that began after a refusal: it is over, unless it was an order's and is young."""

@@ -3,7 +3,7 @@
 An order presumed never placed is asked after for a day: presumption is not proof.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -72,9 +72,10 @@ class LateArrivals:
         return [*orders, *orders][start : start + _ASKED_PER_RUN]
 
     async def settle(self, theirs: VenueOrder) -> bool:
-        """One order of ours that works at the venue and not here; False if we have never recorded it.
+        """One order of ours that works at the venue and not here; False if a person has to say what becomes of it: we
+        have never recorded it, or it works on although it was filled and cancelled.
 
-        Raises BrokerError when its cancel got no answer: it is live in our record then, the next run cancels it.
+        Raises BrokerError when its cancel got no answer: the next run cancels it.
         """
         if theirs.client_order_id is None:
             return False
@@ -83,17 +84,20 @@ class LateArrivals:
         except NotFound:
             return False
         if order.state is OrderState.FILLED:
-            return False
-        facts = {
-            "what": "late arrival",
-            "order": order.client_order_id,
-            "symbol": order.symbol,
-            "role": order.role.value,
-        }
-        await self._record("incident", order.task_id, {**facts, "had_ended": order.state.value})
+            return await self._take_copy_back(order)
+        await self._record("incident", order.task_id, {"what": "late arrival", **_facts(order)})
         order = await self._tracker.revive(order, "late arrival", venue_order_id=theirs.venue_order_id)
         if order.role is OrderRole.ENTRY or self._book.position(order.position_id) is None:
             await self.take_back(order)
+        return True
+
+    async def _take_copy_back(self, order: Order) -> bool:
+        """Nothing of it can work, unless it was delivered twice to a venue that knows no duplicates."""
+        ack = await self._broker_of(order.broker_id).cancel(order.client_order_id)
+        await self._tracker.collect(order.broker_id)
+        if ack.state not in (OrderState.CANCELED, OrderState.EXPIRED):
+            return False
+        await self._record("incident", order.task_id, {"what": "copy of a filled order", **_facts(order)})
         return True
 
     async def take_back(self, order: Order) -> None:
@@ -124,3 +128,8 @@ class LateArrivals:
             return
         if stop.role is OrderRole.STOP and stop.state is not OrderState.FILLED and stop.state.is_terminal:
             await self._tracker.revive(stop, "rests at the venue after all")
+
+
+def _facts(order: Order) -> Mapping[str, object]:
+    facts = {"order": order.client_order_id, "symbol": order.symbol, "role": order.role.value}
+    return {**facts, "had_ended": order.state.value}

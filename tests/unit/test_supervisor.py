@@ -36,6 +36,7 @@ from bot.models import (
     JournalEntry,
     KillCause,
     KillLevel,
+    OrderKind,
     OrderState,
     PositionId,
     Quote,
@@ -766,6 +767,24 @@ async def test_a_comparison_that_was_not_answered_is_repeated_long_before_the_ne
     await house.supervisor.resolve(house.oanda)
 
     assert too_early.startswith("oanda did not answer")
+    assert house.gate.blocked(EUR.broker_id) == ""
+
+
+async def test_a_difference_that_a_person_may_answer_is_looked_at_again_before_the_next_monitor_run() -> None:
+    # Arrange: an order of ours that our record never had; it ends at the venue, and nobody has to answer any more
+    house = House()
+    await house.monitor()
+    stray = approved_order(valid_until=BEGIN + timedelta(days=1), kind=OrderKind.LIMIT, limit_price=Decimal(99))
+    await house.oanda.venue.place(stray)
+    await house.monitor()
+    assert "orphan order" in house.gate.blocked(EUR.broker_id)
+    await house.oanda.venue.cancel(stray.client_order_id)
+
+    # Act
+    house.clock.advance(30)
+    await house.supervisor.resolve(house.oanda)
+
+    # Assert
     assert house.gate.blocked(EUR.broker_id) == ""
 
 

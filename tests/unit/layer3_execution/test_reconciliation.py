@@ -14,6 +14,7 @@ from bot.models import ClientOrderId, OrderKind, OrderState, ReduceOrder, Side, 
 from tests.builders import EUR_USD, START, approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
+from tests.unit.layer3_execution.venues import TRADIER
 
 ENTRY = approved_order().client_order_id
 K = DifferenceKind
@@ -690,3 +691,29 @@ async def test_clean_answers_without_an_order_count_only_since_it_was_last_found
 
     # Assert
     assert (await desk.order(ENTRY)).state is OrderState.WORKING
+
+
+async def test_a_copy_of_an_order_that_has_filled_is_taken_back() -> None:
+    # Arrange: a proxy delivers an entry again, to a venue that knows no duplicates; the first one is filled
+    desk = Desk(venue=TRADIER)
+    approved = await desk.bought(kind=OrderKind.LIMIT, limit_price=Decimal(100))
+    desk.observe(101)
+    await desk.venue.place(approved)
+
+    # Act
+    report = await desk.reconciler.run(BROKER)
+
+    # Assert
+    assert (await desk.venue.open_orders(), report.clean) == ((), True)
+    assert (await desk.order(approved.client_order_id)).state is OrderState.FILLED
+    assert "copy of a filled order" in desk.incidents()
+
+
+async def test_a_copy_that_has_filled_before_its_cancel_is_told() -> None:
+    desk = Desk(venue=TRADIER)
+    approved = await desk.bought(kind=OrderKind.LIMIT, limit_price=Decimal(100))
+    desk.observe(101)
+    await desk.venue.place(approved)
+    desk.broker.cancel_faults.append(Fault.REJECTED)
+    (difference,) = (await desk.reconciler.run(BROKER)).differences
+    assert difference.kind is K.ORPHAN_ORDER
