@@ -208,15 +208,50 @@ async def test_a_redirect_does_not_send_an_order_a_second_time(desk: Desk) -> No
     assert desk.sent() == 1
 
 
-async def test_an_exit_goes_before_reads_that_were_asked_earlier(desk: Desk) -> None:
+async def test_an_exit_does_not_wait_behind_reads_that_hang(desk: Desk) -> None:
+    # Arrange
     await desk.broker.place(entry())
     desk.venue.requests.clear()
+    desk.venue.faults.always(Fault.HELD_REPLY, "/summary")
+    reads = [asyncio.ensure_future(desk.broker.account()) for _ in range(6)]
+    while not desk.venue.requests:
+        await ManualClock().sleep(0)
 
-    reads = [asyncio.ensure_future(desk.broker.account()) for _ in range(4)]
-    await desk.broker.place(reduction("out", "1000"))
+    # Act
+    ack = await desk.broker.place(reduction("out", "1000"))
+
+    # Assert
+    assert ack.state is OrderState.FILLED
+    assert not any(each.done() for each in reads)
+    desk.venue.faults.release.set()
     await asyncio.gather(*reads)
 
-    assert desk.venue.requests.index(f"POST /v3/accounts/{ACCOUNT}/orders") == 2  # after the read that had begun
+
+async def test_an_exit_does_not_wait_behind_an_order_whose_answer_hangs(desk: Desk) -> None:
+    await desk.broker.place(entry())
+    before = desk.effects()
+    desk.venue.faults.next(Fault.HELD_REPLY, POST)
+    held = asyncio.ensure_future(desk.broker.place(entry(client_order_id=ClientOrderId("entry-2"))))
+    while desk.effects() == before:
+        await ManualClock().sleep(0)
+
+    ack = await desk.broker.place(reduction("out", "1000"))
+
+    assert (ack.state, held.done()) == (OrderState.FILLED, False)
+    desk.venue.faults.release.set()
+    await held
+
+
+async def test_an_answer_that_left_the_venue_before_an_order_was_told_is_believed(desk: Desk) -> None:
+    desk.venue.faults.next(Fault.HELD_REPLY, "/summary")
+    reading = asyncio.ensure_future(desk.broker.account())
+    while not desk.venue.requests:
+        await ManualClock().sleep(0)
+    await desk.broker.place(entry())
+
+    desk.venue.faults.release.set()
+
+    assert (await reading).balance > 0
 
 
 async def test_neither_an_exit_nor_a_read_of_the_account_waits_behind_history_that_hangs(desk: Desk) -> None:
@@ -272,12 +307,21 @@ async def test_a_caller_that_gives_up_leaves_his_request_to_its_end_and_the_line
     assert (found.state, desk.sent()) == (OrderState.FILLED, 1)
 
 
+async def keep_lines_busy(desk: Desk) -> list[asyncio.Future[Any]]:
+    """Two reads and an order, whose answers hang: nothing else leaves until they are released."""
+    before = desk.effects()
+    desk.venue.faults.always(Fault.HELD_REPLY, "/summary")
+    desk.venue.faults.next(Fault.HELD_REPLY, POST)
+    held: list[asyncio.Future[Any]] = [asyncio.ensure_future(desk.broker.account()) for _ in range(2)]
+    held.append(asyncio.ensure_future(desk.broker.place(entry(client_order_id=ClientOrderId("busy")))))
+    while not (len(desk.venue.requests) == len(held) and desk.effects() > before):
+        await ManualClock().sleep(0)
+    return held
+
+
 @pytest.mark.parametrize("asked", ["place", "positions"])
 async def test_what_waits_for_its_turn_when_the_adapter_is_closed_was_surely_not_sent(desk: Desk, asked: str) -> None:
-    desk.venue.faults.next(Fault.HELD_REPLY, "GET")
-    held = asyncio.ensure_future(desk.broker.account())
-    while not desk.venue.requests:
-        await ManualClock().sleep(0)
+    held = await keep_lines_busy(desk)
     broker = desk.broker
     waiting = [
         asyncio.ensure_future(broker.place(entry()) if asked == "place" else broker.positions()) for _ in range(2)
@@ -287,10 +331,10 @@ async def test_what_waits_for_its_turn_when_the_adapter_is_closed_was_surely_not
     closing = asyncio.ensure_future(broker.close())
     desk.venue.faults.release.set()
     ends = await asyncio.gather(*waiting, closing, return_exceptions=True)
-    await asyncio.gather(held, return_exceptions=True)
+    await asyncio.gather(*held, return_exceptions=True)
 
     assert [type(each) for each in ends] == [BrokerUnavailable, BrokerUnavailable, type(None)]
-    assert (desk.sent(), len(desk.venue.requests)) == (0, 1)
+    assert (desk.sent(), len(desk.venue.requests)) == (1, 3)
 
 
 async def test_an_entry_that_was_refused_while_it_waited_for_its_turn_is_not_sent_and_keeps_nobody_waiting(
@@ -303,22 +347,19 @@ async def test_an_entry_that_was_refused_while_it_waited_for_its_turn_is_not_sen
         if refusals[-1]:
             raise EntryRefused(refusals[-1])
 
-    desk.venue.faults.next(Fault.HELD_REPLY, "GET")
-    held = asyncio.ensure_future(desk.broker.account())
-    while not desk.venue.requests:
-        await ManualClock().sleep(0)
+    held = await keep_lines_busy(desk)
     placing = asyncio.ensure_future(desk.broker.place(entry(), last_word))
     await ManualClock().sleep(0)
 
     # Act
     refusals.append("kill switch: HALT")
     desk.venue.faults.release.set()
-    await held
+    await asyncio.gather(*held)
 
     # Assert
     with pytest.raises(EntryRefused, match="HALT"):
         await placing
-    assert desk.sent() == 0
+    assert desk.sent() == 1
     await desk.broker.account()
 
 

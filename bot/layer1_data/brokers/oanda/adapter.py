@@ -26,6 +26,7 @@ from bot.layer1_data.brokers.oanda.access import Access, Environment, TimeOuts
 from bot.layer1_data.brokers.oanda.desk import Desk
 from bot.layer1_data.brokers.oanda.fills import read_fills
 from bot.layer1_data.brokers.oanda.history import read_candles
+from bot.layer1_data.brokers.oanda.lines import lines_of_history, lines_of_the_account
 from bot.layer1_data.brokers.oanda.lookup import find_order
 from bot.layer1_data.brokers.oanda.stream import PriceStream
 from bot.layer1_data.brokers.oanda.trader import Trader
@@ -70,8 +71,7 @@ class OandaBroker(BrokerInterface):
         time_outs: TimeOuts | None = None,
         order_id_prefix: str = ORDER_ID_PREFIX,
     ) -> None:
-        from bot.layer1_data.brokers.oanda.history_lines import HistoryLines  # they import the library
-        from bot.layer1_data.brokers.oanda.transport import Client, Transport
+        from bot.layer1_data.brokers.oanda.transport import Client, ThreadLine  # it imports the library
 
         time_outs = time_outs or TimeOuts()
         self._access = access
@@ -80,9 +80,9 @@ class OandaBroker(BrokerInterface):
         self._limiter = RequestLimiter(
             clock, name="oanda requests", allowed=_REQUESTS_PER_S, window_s=1.0, reserved=_RESERVED
         )
-        self._transport = Transport(access, time_outs)
-        self._history = HistoryLines(lambda: Transport(access, time_outs), clock)
-        self._desk = Desk(self._transport, self._history, self._limiter)
+        self._lines = lines_of_the_account(lambda: ThreadLine(access, time_outs), clock)
+        self._history = lines_of_history(lambda: ThreadLine(access, time_outs), clock)
+        self._desk = Desk(self._lines, self._history, self._limiter)
         self._trader = Trader(self._desk, self._names)
         self._new_stream: Callable[[], PriceStream] = lambda: PriceStream(
             Client(access, time_outs.stream_s), self._names
@@ -225,7 +225,7 @@ class OandaBroker(BrokerInterface):
         for stream in self._streams:
             stream.stop()
         await self._limiter.close()
-        await asyncio.gather(self._transport.close(), self._history.close())
+        await asyncio.gather(self._lines.close(), self._history.close())
 
     async def _orders(self, *, protective: bool) -> tuple[VenueOrder, ...]:
         return await self._desk.read(

@@ -1,14 +1,12 @@
-"""Requests to OANDA through its library: one at a time on one thread, each sent once, each answer told as it is."""
+"""Requests to OANDA through its library: each sent once, on a thread of its line, each answer told as it is."""
 
 import asyncio
-import heapq
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
-from itertools import count
 from ssl import SSLCertVerificationError
 from typing import Any, Final, TypeVar
 
@@ -20,8 +18,6 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import ConnectTimeout
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, SSLError
 
-from bot.layer1_data.broker_interface import LastWord, nothing_against
-from bot.layer1_data.brokers.limiter import Priority
 from bot.layer1_data.brokers.oanda.access import Access, TimeOuts
 from bot.layer1_data.brokers.oanda.errors import Failure, words_in
 from bot.layer1_data.brokers.oanda.to_oanda import Call
@@ -117,76 +113,37 @@ class Client:
         return Failure(self._access.hide(f"{error.code} {words}".strip()), sent=True, status=int(error.code), body=body)
 
 
-class Transport:
-    """Whoever asks waits for his turn, exits first; a caller that is cancelled leaves his request to its end."""
+class ThreadLine:
+    """One thread with its one connection."""
 
     def __init__(self, access: Access, time_outs: TimeOuts) -> None:
         self._access = access
         self._time_outs = time_outs
         self._client = Client(access, time_outs.silence_s)
         self._thread = _one_thread()
-        self._busy = False
-        self._closed = False
-        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
-        self._turns = count()
 
-    async def ask(self, call: Call, priority: Priority, last_word: LastWord = nothing_against) -> Json:
-        """The answer to one request. Raises Failure, or what the last word raises: then nothing was sent."""
-        await self._turn(priority)
-        try:
-            await last_word()
-            if self._closed:
-                raise Failure("the connection is closed", sent=False)
-        except BaseException:
-            self._next()
-            raise
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._thread, self._client.ask, call)
-        work.add_done_callback(self._done)
+    async def ask(self, call: Call, ended: Callable[[object], None]) -> Json:
+        """As `Line.ask`."""
+        work = asyncio.get_running_loop().run_in_executor(self._thread, self._client.ask, call)
+        work.add_done_callback(_forget)
+        work.add_done_callback(ended)
         done, _ = await asyncio.wait({work}, timeout=self._time_outs.whole_s)
         if not done:
-            work.remove_done_callback(self._done)
+            work.remove_done_callback(ended)
             self._renew(work)
-            self._next()
+            ended(work)
             raise Failure(f"no whole answer within {self._time_outs.whole_s:g} s", sent=True)
         return work.result()
 
     async def close(self) -> None:
-        """End what is being asked and release the connections; what waits for its turn is not sent."""
-        self._closed = True
+        """End what is being asked and release the connection."""
         self._client.cut()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
         self._client.close()
 
-    async def _turn(self, priority: Priority) -> None:
-        if not self._busy:
-            self._busy = True
-            return
-        turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, next(self._turns), turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._next()
-            raise
-
-    def _done(self, work: asyncio.Future[Json]) -> None:
-        _forget(work)
-        self._next()
-
-    def _next(self) -> None:
-        while self._waiting:
-            _, _, turn = heapq.heappop(self._waiting)
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._busy = False
-
     def _renew(self, work: asyncio.Future[Json]) -> None:
         """A thread that hangs in an answer without end is left to it, with its connection."""
         hanging = self._client
-        work.add_done_callback(_forget)
         work.add_done_callback(lambda _: hanging.close())
         hanging.cut()
         self._thread.shutdown(wait=False)
