@@ -51,7 +51,7 @@ def is_dust(checks: Checks, position: VenuePosition) -> bool:
     """Left of an order that was filled by more than it asked for (B7): the venue takes neither stop nor sale of it."""
     instrument = checks.world.instruments[position.symbol]
     worth = position.quantity * position.average_price
-    return checks.world.scenario.kind.stop_reserves and worth < instrument.min_notional
+    return checks.world.scenario.kind.traits.stop_reserves and worth < instrument.min_notional
 
 
 def _is_quarantined(checks: Checks, entry: ClientOrderId) -> bool:
@@ -98,7 +98,7 @@ def _ago(checks: Checks) -> float:
 
 def not_over_protected(checks: Checks) -> str | None:
     """I7: what rests for a position is not larger than it for long, and where stops follow positions, never."""
-    follows = checks.world.scenario.kind.stop_follows_position
+    follows = checks.world.scenario.kind.traits.stop_follows_position
     for broker_id in checks.world.lines:
         surplus = surplus_stops(checks, broker_id)
         for name, quantity in surplus.items():

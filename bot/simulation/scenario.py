@@ -9,6 +9,7 @@ from typing import Final
 
 from bot.instruments import Symbol
 from bot.layer1_data.broker_interface import DuplicateIds
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.simulation.clock import BEFORE_MIDNIGHT, START
 from bot.simulation.tape import Tape, Throws
 
@@ -33,57 +34,35 @@ PRICES: Final[Mapping[str, Decimal]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class VenueKind:
-    """How the venues of a seed treat stops, names and fills; the fields are those of the simulated venue."""
+    """How the venues of a seed treat stops, names and fills."""
 
     name: str
-    duplicate_ids: DuplicateIds
-    attached_stop: bool = False
-    stop_follows_position: bool = False
-    amends_stop: bool = False
-    stop_reserves: bool = False
-    cumulative_fills: bool = False
-    request_expires_after_s: float | None = None
-    withheld_ratio: Decimal = Decimal(0)
-    names_stops: bool = True
+    traits: VenueTraits
 
+
+_OWN_STOPS: Final = VenueTraits(attached_stop=False, stop_follows_position=False, amends_stop=False)
 
 # The classes of docs/order-safety.md.
 KINDS: Final = (
+    VenueKind("OANDA: attached, follows", VenueTraits(duplicate_ids=DuplicateIds.OPEN_ONLY)),
     VenueKind(
-        name="OANDA: attached, follows",
-        duplicate_ids=DuplicateIds.OPEN_ONLY,
-        attached_stop=True,
-        stop_follows_position=True,
-        amends_stop=True,
+        "IG, MT5: attached, follows, no duplicates known",
+        VenueTraits(duplicate_ids=DuplicateIds.NONE, names_stops=False),
     ),
     VenueKind(
-        name="IG, MT5: attached, follows, no duplicates known",
-        duplicate_ids=DuplicateIds.NONE,
-        attached_stop=True,
-        stop_follows_position=True,
-        amends_stop=True,
-        names_stops=False,
+        "Binance futures: own stops, changed",
+        replace(_OWN_STOPS, duplicate_ids=DuplicateIds.OPEN_ONLY, amends_stop=True, request_expires_after_s=5.0),
     ),
     VenueKind(
-        name="Binance futures: own stops, changed",
-        duplicate_ids=DuplicateIds.OPEN_ONLY,
-        amends_stop=True,
-        request_expires_after_s=5.0,
+        "Binance spot: own stops, which lock",
+        replace(_OWN_STOPS, duplicate_ids=DuplicateIds.OPEN_ONLY, stop_reserves=True, request_expires_after_s=5.0),
     ),
+    VenueKind("Tradier: own stops, not changed", replace(_OWN_STOPS, duplicate_ids=DuplicateIds.NONE)),
     VenueKind(
-        name="Binance spot: own stops, which lock",
-        duplicate_ids=DuplicateIds.OPEN_ONLY,
-        stop_reserves=True,
-        request_expires_after_s=5.0,
-    ),
-    VenueKind(name="Tradier: own stops, not changed", duplicate_ids=DuplicateIds.NONE),
-    VenueKind(
-        name="Coinbase: attached, never shrinks, totals for fills",
-        duplicate_ids=DuplicateIds.PERMANENT,
-        attached_stop=True,
-        cumulative_fills=True,
+        "Coinbase: attached, never shrinks, totals for fills",
+        replace(_OWN_STOPS, duplicate_ids=DuplicateIds.PERMANENT, attached_stop=True, cumulative_fills=True),
     ),
 )
 
@@ -151,9 +130,10 @@ class Scenario:
 def _kind(tape: Tape) -> VenueKind:
     """One of the classes. B15: a spot venue takes its fee in what was bought."""
     kind = tape.dice("venue kind").choice(KINDS)
-    if not kind.stop_reserves or not tape.fires("B15"):
+    if not kind.traits.stop_reserves or not tape.fires("B15"):
         return kind
-    return replace(kind, withheld_ratio=Decimal(str(round(tape.amount("B15", 0.0005, 0.004), 5))))
+    withheld = Decimal(str(round(tape.amount("B15", 0.0005, 0.004), 5)))
+    return replace(kind, traits=replace(kind.traits, withheld_ratio=withheld))
 
 
 def _crashes(tape: Tape) -> tuple[Crash, ...]:

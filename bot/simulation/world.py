@@ -5,7 +5,7 @@ The bot is the product's own Supervisor over the product's own parts; `build` (w
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -15,6 +15,7 @@ from bot.entry_gate import EntryGate
 from bot.instruments import BrokerId, Instrument, InstrumentRegistry, Symbol
 from bot.interfaces import Clock, Stores
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.reconcile_report import ReconcileReport
 from bot.layer4_risk.kill_switch import KillSwitch
@@ -25,7 +26,7 @@ from bot.simulation.disturbances import Disturbances
 from bot.simulation.line import VenueLine
 from bot.simulation.loop import WORLD, SimulatedLoop
 from bot.simulation.ports import Boundaries, Database, StorePort, at_once
-from bot.simulation.scenario import LIVENESS_S, PRESUMED_S, PRICES, Scenario, VenueKind
+from bot.simulation.scenario import LIVENESS_S, PRESUMED_S, PRICES, Scenario
 from bot.simulation.scheduler import SimulatedScheduler, is_foreseen
 from bot.simulation.signals import STEP_RATIO, SeededStrategy
 from bot.simulation.told_prices import CandleBook, minute_candle
@@ -89,7 +90,7 @@ class Bot:
 
 
 Build = Callable[[Outside], Bot]
-MakeVenue = Callable[[BrokerId, Sequence[Instrument], Clock, Decimal | None, VenueKind], SimulatedBroker]
+MakeVenue = Callable[[BrokerId, Sequence[Instrument], Clock, VenueTraits], SimulatedBroker]
 
 
 class World:
@@ -322,7 +323,8 @@ class World:
         for broker_id, instruments in by_broker.items():
             # A share of what an entry typically wants: it then takes some ticks until it is whole.
             liquidity = max(_usual_quantity(each) for each in instruments) / 4 if self.scenario.fills_in_parts else None
-            made = venue(broker_id, instruments, self.venue_clock, liquidity, self.scenario.kind)
+            traits = replace(self.scenario.kind.traits, liquidity=liquidity)
+            made = venue(broker_id, instruments, self.venue_clock, traits)
             self.lines[broker_id] = VenueLine(
                 made,
                 loop=self.loop,

@@ -14,11 +14,12 @@ from bot.interfaces import Clock, Stores
 from bot.kill_watch import KillWatch
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.layer1_data.candle_cache import CandleCache
 from bot.layer1_data.feeds.candle_feed import CandleFeed
 from bot.models import JournalEntry, StrategyTask, Timeframe
 from bot.simulation.campaign import SeedResult, result_of
-from bot.simulation.scenario import Scenario, VenueKind
+from bot.simulation.scenario import Scenario
 from bot.simulation.scheduler import SimulatedScheduler
 from bot.simulation.signals import SEEDED, NoFeatures, endorse
 from bot.simulation.tape import Throws
@@ -55,7 +56,7 @@ def world_of(scenario: Scenario, *, seams: Seams | None = None, stores: Callable
 
 
 def _venue(
-    broker_id: BrokerId, instruments: Sequence[Instrument], clock: Clock, liquidity: Decimal | None, kind: VenueKind
+    broker_id: BrokerId, instruments: Sequence[Instrument], clock: Clock, traits: VenueTraits
 ) -> SimulatedBroker:
     return SimulatedBroker(
         broker_id=broker_id,
@@ -63,16 +64,7 @@ def _venue(
         clock=clock,
         currency=Currency("USD"),
         balance=_BALANCE,
-        liquidity=liquidity,
-        attached_stop=kind.attached_stop,
-        stop_follows_position=kind.stop_follows_position,
-        amends_stop=kind.amends_stop,
-        stop_reserves=kind.stop_reserves,
-        duplicate_ids=kind.duplicate_ids,
-        cumulative_fills=kind.cumulative_fills,
-        request_expires_after_s=kind.request_expires_after_s,
-        withheld_ratio=kind.withheld_ratio,
-        names_stops=kind.names_stops,
+        traits=traits,
     )
 
 

@@ -16,6 +16,7 @@ from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.brokers.paper import PaperBroker, PriceSource
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.brokers.simulated.state import FileVenueState
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.wiring.doctor import Check, VenueCheckup, half_set, unused
 
 _KEYS: Final[Mapping[BrokerId, tuple[str, ...]]] = {
@@ -176,7 +177,7 @@ class _VenueDesk:
             currency=Currency(self._settings.risk.account_currency),
             balance=self._settings.risk.starting_balance,
             state=FileVenueState(self._data / "paper" / f"venue-{broker_id}.json"),
-            allows_short=broker_id != BINANCE,  # as with a key: spot
+            traits=VenueTraits(allows_short=broker_id != BINANCE),  # as with a key: spot
         )
         broker = PaperBroker(
             source,

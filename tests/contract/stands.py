@@ -1,10 +1,10 @@
 """What a case stands on: one account at one venue. Here the simulated venue in every kind; real adapters over loopback
 fakes have a module each."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from bot.instruments import OANDA, Currency, Symbol, default_registry
 from bot.layer1_data.broker_interface import BrokerInterface, DuplicateIds
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.brokers.simulated.state import MemoryVenueState
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import CandleSeries, Timeframe
 
 D = Decimal
@@ -74,7 +75,7 @@ class SimulatedStand:
     def crash(self) -> None:
         self.broker = self._venue = self._made()
 
-    options: ClassVar[Mapping[str, Any]] = {}
+    traits: ClassVar[VenueTraits] = VenueTraits()
 
     def _made(self) -> SimulatedBroker:
         return SimulatedBroker(
@@ -85,63 +86,48 @@ class SimulatedStand:
             balance=BALANCE,
             state=self._state,
             history=OneHistory(),
-            **self.options,
+            traits=self.traits,
         )
 
 
 class OandaLike(SimulatedStand):
     """Attaches the stop, which follows; an id may come again once its order has ended. Closes at the market only."""
 
-    options: ClassVar[Mapping[str, Any]] = {
-        "duplicate_ids": DuplicateIds.OPEN_ONLY,
-        "limit_exits": False,
-    }
+    traits = VenueTraits(duplicate_ids=DuplicateIds.OPEN_ONLY, limit_exits=False)
 
 
 class IgLike(SimulatedStand):
     """Attaches the stop, which follows; knows no ids, and closes at the market only. MT5 is alike."""
 
-    options: ClassVar[Mapping[str, Any]] = {"duplicate_ids": DuplicateIds.NONE, "limit_exits": False}
+    traits = VenueTraits(duplicate_ids=DuplicateIds.NONE, limit_exits=False)
 
 
 class FuturesLike(SimulatedStand):
     """Stops are reduce-only orders of their own, changed at will; they lock nothing. Exits outlive their position."""
 
-    options: ClassVar[Mapping[str, Any]] = {
-        "attached_stop": False,
-        "stop_follows_position": False,
-        "duplicate_ids": DuplicateIds.OPEN_ONLY,
-        "exits_end_with_position": False,
-    }
+    traits = VenueTraits(
+        attached_stop=False,
+        stop_follows_position=False,
+        duplicate_ids=DuplicateIds.OPEN_ONLY,
+        exits_end_with_position=False,
+    )
 
 
 class CoinbaseLike(SimulatedStand):
     """Attaches a bracket as large as the entry's fills; it never shrinks and is not changed. Tells totals of fills."""
 
-    options: ClassVar[Mapping[str, Any]] = {
-        "stop_follows_position": False,
-        "amends_stop": False,
-        "cumulative_fills": True,
-    }
+    traits = VenueTraits(stop_follows_position=False, amends_stop=False, cumulative_fills=True)
 
 
 class TradierLike(SimulatedStand):
     """Stops are orders of their own, not changed; a tag is no id."""
 
-    options: ClassVar[Mapping[str, Any]] = {
-        "attached_stop": False,
-        "stop_follows_position": False,
-        "amends_stop": False,
-        "duplicate_ids": DuplicateIds.NONE,
-    }
+    traits = VenueTraits(
+        attached_stop=False, stop_follows_position=False, amends_stop=False, duplicate_ids=DuplicateIds.NONE
+    )
 
 
 class SpotLike(TradierLike):
     """As before; a resting stop locks what it would sell, and what is not held cannot be sold."""
 
-    options: ClassVar[Mapping[str, Any]] = {
-        **TradierLike.options,
-        "stop_reserves": True,
-        "duplicate_ids": DuplicateIds.OPEN_ONLY,
-        "allows_short": False,
-    }
+    traits = replace(TradierLike.traits, stop_reserves=True, duplicate_ids=DuplicateIds.OPEN_ONLY, allows_short=False)

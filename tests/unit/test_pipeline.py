@@ -13,6 +13,7 @@ from bot.config import Settings
 from bot.database.memory import MemoryStores
 from bot.instruments import Currency, Instrument, InstrumentRegistry, Symbol, default_registry
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import (
     CandleSeries,
     Direction,
@@ -66,7 +67,7 @@ class Bench:
             clock=self.clock,
             currency=Currency(currency),
             balance=Decimal(100_000),
-            allows_short=allows_short,
+            traits=VenueTraits(allows_short=allows_short),
         )
         self.broker = AwkwardBroker(self.venue, self.clock)
         self.stores = MemoryStores()

@@ -21,6 +21,7 @@ from bot.kill_watch import KillWatch
 from bot.layer1_data.broker_interface import VenueOrder
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.layer1_data.candle_cache import CandleCache
 from bot.layer1_data.feeds.candle_feed import CandleFeed
 from bot.layer1_data.key_watch import Refusal
@@ -167,7 +168,7 @@ class House:
             currency=Currency("USD"),
             balance=Decimal(1_000_000),
             history=_History(),
-            liquidity=self.liquidity,
+            traits=VenueTraits(liquidity=self.liquidity),
         )
         venue.observe(instrument.symbol, bid=Decimal(100), ask=Decimal(100), at=BEGIN, gap=True)
         return AwkwardBroker(venue, self.clock)

@@ -92,7 +92,7 @@ class Market:
             currency=currency,
             balance=balance,
             state=state,
-            liquidity=liquidity,
+            traits=VenueTraits(liquidity=liquidity),
         )
 
     def at(self, bid: str, ask: str | None = None, *, gap: bool = True) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from bot.instruments import OANDA, Currency, Symbol, default_registry
 from bot.layer1_data.broker_interface import RateBudget, VenueTerms
 from bot.layer1_data.brokers.paper import PaperBroker, PriceSource
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import Candle, ClientOrderId, OrderState, Quote, Timeframe
 from tests.contract.stands import EUR_USD, START
 from tests.contract.test_broker_contract import entry, reduction
@@ -75,11 +75,11 @@ def broker(prices: Prices, clock: ManualClock) -> PaperBroker:
     return paper(prices, clock)
 
 
-def paper(prices: Prices, clock: ManualClock, **kind: Any) -> PaperBroker:
+def paper(prices: Prices, clock: ManualClock, traits: VenueTraits | None = None) -> PaperBroker:
     """Over a venue of that kind."""
     registry = default_registry()
     venue = SimulatedBroker(
-        broker_id=OANDA, instruments=(EUR_USD,), clock=clock, currency=Currency("USD"), balance=D(10_000), **kind
+        broker_id=OANDA, instruments=(EUR_USD,), clock=clock, currency=Currency("USD"), balance=D(10_000), traits=traits
     )
     return PaperBroker(prices, venue, registry=registry, clock=clock, max_quote_age=timedelta(seconds=30), poll_s=5)
 
@@ -154,7 +154,7 @@ async def test_a_reduction_closes_at_the_newest_bid(broker: PaperBroker, prices:
 
 
 async def test_a_stop_that_is_ours_to_size_is_resized(prices: Prices, clock: ManualClock) -> None:
-    broker = paper(prices, clock, **FUTURES)
+    broker = paper(prices, clock, FUTURES)
     await broker.place(entry())
     (position,) = await broker.positions()
     await broker.place_stop(position, ClientOrderId("entry-1-s"), D("1.09500"))

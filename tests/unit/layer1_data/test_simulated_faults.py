@@ -1,7 +1,8 @@
 """What a simulated venue can do to us beside matching: fees in what was bought (B15), new ids (B9), busts (B20)."""
 
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -10,6 +11,7 @@ from bot.instruments import Currency
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.brokers.simulated.snapshot import fill_of, plain_fill
 from bot.layer1_data.brokers.simulated.state import MemoryVenueState
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import ApprovedOrder, OrderAck, OrderState, VenuePosition, leg_of
 from tests.builders import EUR_USD, START, approved_order, frictionless
 from tests.unit.layer3_execution.venues import ATTACHED, FUTURES, NAMELESS, SPOT
@@ -17,14 +19,14 @@ from tests.unit.layer3_execution.venues import ATTACHED, FUTURES, NAMELESS, SPOT
 D = Decimal
 ENTRY: Final = approved_order().client_order_id
 BALANCE: Final = D(1_000_000)
-WITHHOLDS: Final[dict[str, Any]] = {**SPOT, "withheld_ratio": D("0.04")}
+WITHHOLDS: Final = replace(SPOT, withheld_ratio=D("0.04"))
 
 
 class Venue:
     """One account, and the state that it leaves behind."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
+    def __init__(self, traits: VenueTraits) -> None:
+        self.traits = traits
         self.state = MemoryVenueState()
         self.clock = ManualClock(START)
         self.restart()
@@ -38,7 +40,7 @@ class Venue:
             currency=Currency("USD"),
             balance=BALANCE,
             state=self.state,
-            **self.options,
+            traits=self.traits,
         )
 
     def price(self, price: int) -> None:
@@ -110,7 +112,7 @@ async def test_dust_keeps_its_worth_after_its_position_has_ended_and_over_a_rest
 async def test_a_stop_that_is_a_level_of_its_position_goes_whichever_stop_of_that_position_is_cancelled(
     named: str,
 ) -> None:
-    venue = Venue(dict(NAMELESS))
+    venue = Venue(NAMELESS)
     await venue.buy()
 
     ack = await venue.broker.cancel(leg_of(ENTRY, named))
@@ -120,7 +122,7 @@ async def test_a_stop_that_is_a_level_of_its_position_goes_whichever_stop_of_tha
 
 
 async def test_a_stop_with_a_name_stays_when_another_one_is_cancelled() -> None:
-    venue = Venue(dict(ATTACHED))
+    venue = Venue(ATTACHED)
     await venue.buy()
 
     ack = await venue.broker.cancel(leg_of(ENTRY, "S7"))
@@ -130,7 +132,7 @@ async def test_a_stop_with_a_name_stays_when_another_one_is_cancelled() -> None:
 
 
 async def test_a_state_of_an_earlier_program_has_nothing_withheld() -> None:
-    venue = Venue(dict(ATTACHED))
+    venue = Venue(ATTACHED)
     await venue.buy()
     (fill,), _ = await venue.broker.fills_since("")
     plain = plain_fill(fill)
@@ -140,7 +142,7 @@ async def test_a_state_of_an_earlier_program_has_nothing_withheld() -> None:
 
 
 async def test_a_replaced_order_goes_on_under_another_id_of_the_venue() -> None:
-    venue = Venue(dict(FUTURES))
+    venue = Venue(FUTURES)
     await venue.buy()
     first = await venue.stop("10")
 
@@ -152,7 +154,7 @@ async def test_a_replaced_order_goes_on_under_another_id_of_the_venue() -> None:
 
 
 async def test_a_busted_entry_was_never_there() -> None:
-    venue = Venue(dict(ATTACHED))
+    venue = Venue(ATTACHED)
     await venue.buy()
     venue.price(105)
 
@@ -165,7 +167,7 @@ async def test_a_busted_entry_was_never_there() -> None:
 
 
 async def test_a_busted_part_of_an_entry_leaves_the_others_at_their_price() -> None:
-    venue = Venue({**ATTACHED, "liquidity": D(6)})
+    venue = Venue(replace(ATTACHED, liquidity=D(6)))
     await venue.buy()
     venue.price(105)
 
@@ -176,7 +178,7 @@ async def test_a_busted_part_of_an_entry_leaves_the_others_at_their_price() -> N
 
 
 async def test_what_a_busted_stop_closed_is_open_again_without_a_stop() -> None:
-    venue = Venue(dict(ATTACHED))
+    venue = Venue(ATTACHED)
     await venue.buy()
     venue.price(90)
 
@@ -194,7 +196,7 @@ async def test_what_a_busted_stop_closed_is_open_again_without_a_stop() -> None:
 
 
 async def test_the_opening_of_what_is_partly_closed_cannot_be_taken_back() -> None:
-    venue = Venue(dict(ATTACHED))
+    venue = Venue(ATTACHED)
     await venue.buy()
     venue.broker.close_by_other(leg_of(ENTRY, "X0"), ENTRY, D(4))
 

@@ -1,14 +1,13 @@
 """A simulated venue with a least notional refuses like Binance: spot all orders, elsewhere what opens something."""
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from bot.clock import ManualClock
 from bot.instruments import Currency
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import (
     ApprovedOrder,
     OrderAck,
@@ -29,7 +28,7 @@ LEAST = D(500)
 class Venue:
     """One account at a price of 100, where nothing is dealt in that is worth less than 500."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, traits: VenueTraits) -> None:
         dealt = instrument(tick=D("0.001"), min_notional=LEAST, slippage_ratio=D(0), max_leverage=D(1_000_000))
         self.broker = SimulatedBroker(
             broker_id=dealt.broker_id,
@@ -37,7 +36,7 @@ class Venue:
             clock=ManualClock(START),
             currency=Currency("USD"),
             balance=D(1_000_000),
-            **options,
+            traits=traits,
         )
         self.broker.observe(EUR_USD, bid=D(100), ask=D(100), at=START, gap=True)
 
@@ -80,9 +79,9 @@ def _sale(entry: ApprovedOrder, quantity: Decimal, limit: Decimal | None) -> Red
 REFUSED = (OrderState.REJECTED, "BELOW_NOTIONAL")
 
 
-@pytest.mark.parametrize("options", [ATTACHED, FUTURES, SPOT], ids=["attached", "futures", "spot"])
-async def test_an_entry_below_the_least_notional_is_refused_and_one_of_it_is_taken(options: Mapping[str, Any]) -> None:
-    too_small, enough = await Venue(options).buy(4), await Venue(options).buy(5)
+@pytest.mark.parametrize("traits", [ATTACHED, FUTURES, SPOT], ids=["attached", "futures", "spot"])
+async def test_an_entry_below_the_least_notional_is_refused_and_one_of_it_is_taken(traits: VenueTraits) -> None:
+    too_small, enough = await Venue(traits).buy(4), await Venue(traits).buy(5)
 
     assert (too_small.state, too_small.reason) == REFUSED
     assert enough.state is OrderState.FILLED

@@ -1,8 +1,8 @@
 """One instrument, one awkward venue, the real stores in memory and the real order path over them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
 from bot.clock import ManualClock
 from bot.config import Settings
@@ -10,6 +10,7 @@ from bot.database.memory import MemoryStores
 from bot.instruments import Currency, InstrumentRegistry, Symbol
 from bot.interfaces import OrderStore
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import (
     ApprovedOrder,
     CandleSeries,
@@ -40,9 +41,9 @@ class Desk:
         orders: OrderStore | None = None,
         clock: ManualClock | None = None,
         liquidity: Decimal | None = None,
-        venue: Mapping[str, Any] | None = None,
+        venue: VenueTraits | None = None,
     ) -> None:
-        """`venue` says what kind of venue it is: options of the simulated one."""
+        """`venue` says what kind of venue it is."""
         self.clock = clock or ManualClock(START)
         self.venue = SimulatedBroker(
             broker_id=BROKER,
@@ -50,8 +51,7 @@ class Desk:
             clock=self.clock,
             currency=Currency("USD"),
             balance=Decimal(1_000_000),
-            liquidity=liquidity,
-            **(venue or {}),
+            traits=replace(venue or VenueTraits(), liquidity=liquidity),
         )
         self.broker = AwkwardBroker(self.venue, self.clock)
         self.stores = MemoryStores()

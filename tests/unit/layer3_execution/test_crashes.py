@@ -3,13 +3,12 @@
 The story: an entry in partial fills, a stop after each, half at target 1, a moved stop, the end.
 """
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from bot.clock import ManualClock
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import OrderRole, Side
 from tests.builders import START, approved_order
 from tests.fakes.slow_orders import SlowOrders
@@ -26,7 +25,7 @@ class Killed(BaseException):
 class Life:
     """A desk that is killed after so many boundaries; None: never."""
 
-    def __init__(self, venue: Mapping[str, Any]) -> None:
+    def __init__(self, venue: VenueTraits) -> None:
         self.left: int | None = None
         clock = ManualClock(START)
         self.desk = Desk(orders=SlowOrders(clock, self.boundary), clock=clock, liquidity=Decimal(4), venue=venue)
@@ -92,7 +91,7 @@ async def assert_protected_once(life: Life, k: int) -> None:
 
 
 @pytest.mark.parametrize("venue", EVERY_CLASS.values(), ids=EVERY_CLASS)
-async def test_killed_after_every_boundary_a_start_finds_everything_protected_once(venue: Mapping[str, Any]) -> None:
+async def test_killed_after_every_boundary_a_start_finds_everything_protected_once(venue: VenueTraits) -> None:
     k = 0
     while True:
         life = Life(venue)
@@ -106,7 +105,7 @@ async def test_killed_after_every_boundary_a_start_finds_everything_protected_on
 
 
 @pytest.mark.parametrize("venue", EVERY_CLASS.values(), ids=EVERY_CLASS)
-async def test_killed_again_while_it_recovers_the_next_start_finds_its_way(venue: Mapping[str, Any]) -> None:
+async def test_killed_again_while_it_recovers_the_next_start_finds_its_way(venue: VenueTraits) -> None:
     pairs = 0
     for k in range(0, 400, 11):
         for again in range(60):
@@ -123,7 +122,7 @@ async def test_killed_again_while_it_recovers_the_next_start_finds_its_way(venue
 
 
 @pytest.mark.parametrize("venue", EVERY_CLASS.values(), ids=EVERY_CLASS)
-async def test_the_story_itself_ends_flat_with_nothing_left(venue: Mapping[str, Any]) -> None:
+async def test_the_story_itself_ends_flat_with_nothing_left(venue: VenueTraits) -> None:
     life = Life(venue)
     assert await life.trade(None)
     desk = life.desk

@@ -1,6 +1,5 @@
 """A daemon that has lost the writer lock changes nothing: another one may be looking after it (I13)."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -10,6 +9,7 @@ import pytest
 
 from bot.database.memory_orders import MemoryOrders
 from bot.errors import BrokerError, NotTheWriter
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import OrderState
 from tests.builders import approved_order
 from tests.unit.layer3_execution.desk import BROKER, Desk
@@ -31,7 +31,7 @@ class LockedOrders(MemoryOrders):
 
 
 @pytest.mark.parametrize("venue", [ATTACHED, FUTURES], ids=["moved by its position", "resized"])
-async def test_no_stop_is_moved_once_the_writer_lock_is_lost(venue: Mapping[str, Any]) -> None:
+async def test_no_stop_is_moved_once_the_writer_lock_is_lost(venue: VenueTraits) -> None:
     # Arrange: at 103 the stop goes to the entry
     orders = LockedOrders()
     desk = Desk(orders=orders, venue=venue)

@@ -3,14 +3,13 @@ where the others run. What must hold at the end holds whatever the schedule was.
 
 import asyncio
 import random
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from bot.clock import ManualClock
 from bot.errors import BotError, BrokerUnavailable
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import ApprovedOrder, ClientOrderId, OrderState, PositionId, SignalId, TaskId, leg_of
 from tests.builders import EUR_USD, START, approved_order
 from tests.fakes.awkward_broker import Fault
@@ -46,7 +45,7 @@ class Day:
         *,
         dies_at: int | None = None,
         liquidity: Decimal | None = None,
-        venue: Mapping[str, Any] = ATTACHED,
+        venue: VenueTraits = ATTACHED,
     ) -> None:
         self.chance = random.Random(seed)
         clock = ManualClock(START)
@@ -192,7 +191,7 @@ async def test_once_faults_stop_record_book_and_venue_agree_whatever_ran_in_betw
 @pytest.mark.parametrize("venue", OURS_TO_SIZE.values(), ids=OURS_TO_SIZE)
 @pytest.mark.parametrize("seed", range(12))
 async def test_where_stops_are_ours_to_size_they_agree_too(
-    seed: int, venue: Mapping[str, Any], liquidity: Decimal | None
+    seed: int, venue: VenueTraits, liquidity: Decimal | None
 ) -> None:
     day = Day(seed, liquidity=liquidity, venue=venue)
     await day.trade()
@@ -202,7 +201,7 @@ async def test_where_stops_are_ours_to_size_they_agree_too(
 
 @pytest.mark.parametrize("venue", EVERY_CLASS.values(), ids=EVERY_CLASS)
 @pytest.mark.parametrize("seed", range(12))
-async def test_killed_at_any_instant_a_new_process_finds_its_way_back(seed: int, venue: Mapping[str, Any]) -> None:
+async def test_killed_at_any_instant_a_new_process_finds_its_way_back(seed: int, venue: VenueTraits) -> None:
     day = Day(seed, dies_at=random.Random(seed).randint(1, 700), venue=venue)
     await day.trade()
     day.left_to_live = None

@@ -4,7 +4,6 @@ Each of these was first seen in a simulated seed.
 """
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +15,7 @@ import pytest
 from bot.clock import ManualClock
 from bot.differences import DifferenceKind
 from bot.errors import CommitUnknown, DatabaseUnavailable
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.layer3_execution.exits import BREAKEVEN
 from bot.layer3_execution.order_state import OrderEvent
 from bot.layer3_execution.reconciliation import Reconciler
@@ -27,7 +27,7 @@ from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import TRADIER
 
 
-def slow_desk(venue: Mapping[str, Any] | None = None) -> tuple[Desk, SlowOrders]:
+def slow_desk(venue: VenueTraits | None = None) -> tuple[Desk, SlowOrders]:
     clock = ManualClock(START)
     orders = SlowOrders(clock, lambda: 0)
     return Desk(orders=orders, clock=clock, liquidity=Decimal(5), venue=venue), orders

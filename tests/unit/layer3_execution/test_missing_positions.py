@@ -1,14 +1,14 @@
 """A position that the venue does not have any more, and whose fills nobody tells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from bot.errors import BrokerError
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.layer3_execution.missing import MissingPositions
 from bot.models import ClientOrderId, Fill
 from tests.builders import approved_order
@@ -21,7 +21,7 @@ LOOSE = pytest.mark.parametrize("venue", OURS_TO_SIZE.values(), ids=OURS_TO_SIZE
 EVERY = pytest.mark.parametrize("venue", EVERY_CLASS.values(), ids=EVERY_CLASS)
 
 
-async def closed_by_hand(venue: Mapping[str, Any]) -> Desk:
+async def closed_by_hand(venue: VenueTraits) -> Desk:
     """A desk whose position a person has closed; its fills are not told."""
     desk = Desk(venue=venue)
     await desk.bought()
@@ -47,7 +47,7 @@ async def looks(desk: Desk, count: int, *, seconds: float) -> None:
 
 
 @LOOSE
-async def test_nothing_rests_for_it_when_it_was_missing_for_half_a_minute(venue: Mapping[str, Any]) -> None:
+async def test_nothing_rests_for_it_when_it_was_missing_for_half_a_minute(venue: VenueTraits) -> None:
     desk = await closed_by_hand(venue)
     await looks(desk, 2, seconds=10)
     assert len(await desk.venue.protective_orders()) == 1
@@ -57,7 +57,7 @@ async def test_nothing_rests_for_it_when_it_was_missing_for_half_a_minute(venue:
 
 @LOOSE
 async def test_a_stop_of_it_that_could_not_be_cancelled_is_tried_again_with_the_next_look(
-    venue: Mapping[str, Any],
+    venue: VenueTraits,
 ) -> None:
     desk = await closed_by_hand(venue)
     await looks(desk, 3, seconds=10)
@@ -70,7 +70,7 @@ async def test_a_stop_of_it_that_could_not_be_cancelled_is_tried_again_with_the_
 
 
 @EVERY
-async def test_nothing_is_sent_for_it_any_more(venue: Mapping[str, Any]) -> None:
+async def test_nothing_is_sent_for_it_any_more(venue: VenueTraits) -> None:
     desk = await closed_by_hand(venue)
     await looks(desk, 5, seconds=10)
     sent = (len(desk.broker.placed), len(desk.broker.stops_placed))
@@ -81,7 +81,7 @@ async def test_nothing_is_sent_for_it_any_more(venue: Mapping[str, Any]) -> None
 
 
 @LOOSE
-async def test_when_the_venue_shows_it_again_it_is_protected_again(venue: Mapping[str, Any]) -> None:
+async def test_when_the_venue_shows_it_again_it_is_protected_again(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     await desk.bought()
     desk.broker.stale_positions = ()
@@ -92,7 +92,7 @@ async def test_when_the_venue_shows_it_again_it_is_protected_again(venue: Mappin
 
 
 @LOOSE
-async def test_where_a_part_is_missing_for_half_a_minute_no_more_rests_than_is_open(venue: Mapping[str, Any]) -> None:
+async def test_where_a_part_is_missing_for_half_a_minute_no_more_rests_than_is_open(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     await desk.bought()
     desk.venue.close_by_other(ClientOrderId("by-hand"), ENTRY, Decimal(4))
@@ -105,7 +105,7 @@ async def test_where_a_part_is_missing_for_half_a_minute_no_more_rests_than_is_o
 
 
 @LOOSE
-async def test_a_part_that_goes_on_shrinking_is_not_believed_before_it_rests(venue: Mapping[str, Any]) -> None:
+async def test_a_part_that_goes_on_shrinking_is_not_believed_before_it_rests(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     await desk.bought()
     for quantity in (1, 1, 1, 1):
@@ -115,7 +115,7 @@ async def test_a_part_that_goes_on_shrinking_is_not_believed_before_it_rests(ven
 
 
 @LOOSE
-async def test_when_the_venue_shows_a_missing_part_again_all_of_it_is_protected(venue: Mapping[str, Any]) -> None:
+async def test_when_the_venue_shows_a_missing_part_again_all_of_it_is_protected(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     await desk.bought()
     desk.broker.stale_positions = [replace(each, quantity=Decimal(6)) for each in await desk.venue.positions()]
@@ -155,7 +155,7 @@ async def test_a_close_by_hand_is_as_large_as_its_fills_also_those_that_come_aft
 
 
 @LOOSE
-async def test_a_stop_that_is_too_large_waits_for_no_monitor_to_be_made_smaller(venue: Mapping[str, Any]) -> None:
+async def test_a_stop_that_is_too_large_waits_for_no_monitor_to_be_made_smaller(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     await desk.bought()
     desk.broker.hold_fills = True
@@ -171,7 +171,7 @@ async def test_a_stop_that_is_too_large_waits_for_no_monitor_to_be_made_smaller(
 
 @LOOSE
 async def test_a_smaller_stop_whose_request_was_lost_is_asked_for_again_before_the_next_monitor_run(
-    venue: Mapping[str, Any],
+    venue: VenueTraits,
 ) -> None:
     desk = Desk(venue=venue)
     await desk.bought()

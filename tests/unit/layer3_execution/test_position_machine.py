@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bot.database.memory_orders import MemoryOrders
 from bot.errors import BrokerError
 from bot.layer1_data.broker_interface import VenueOrder
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.layer3_execution.close_one import close_one
 from bot.layer3_execution.flatten import Flattener
 from bot.layer3_execution.position_state import PositionState, is_legal, state_of
@@ -84,7 +85,7 @@ class WatchedOrders(MemoryOrders):
 class PositionMachine(RuleBasedStateMachine):
     """One desk at one venue; a position at a time."""
 
-    venue: ClassVar[Mapping[str, Any]]
+    venue: ClassVar[VenueTraits]
 
     def __init__(self) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from bot.differences import ClassCounts, DifferenceKind
 from bot.entry_gate import EntryGate
 from bot.errors import DatabaseUnavailable
 from bot.instruments import Symbol
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.layer3_execution.reconcile_report import ReconcileReport
 from bot.models import ClientOrderId, OrderKind, OrderState, ReduceOrder, Side, VenuePosition
 from tests.builders import EUR_USD, START, approved_order
@@ -324,7 +325,7 @@ async def test_a_close_of_unknown_fate_is_not_sent_again_while_the_venue_does_no
 
 
 async def test_a_venue_that_throws_old_requests_away_proves_absence_sooner() -> None:
-    desk = Desk(venue={"request_expires_after_s": 5})
+    desk = Desk(venue=VenueTraits(request_expires_after_s=5))
     desk.broker.place_faults.append(Fault.REQUEST_LOST)
     await desk.bought()
     await desk.reconciler.run(BROKER)

@@ -1,13 +1,12 @@
 """Protection while the venue answers no questions: time runs, and what can be done is done (rule: exits first)."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from bot.errors import BrokerUnavailable
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import OrderRole
 from tests.builders import approved_order
 from tests.fakes.awkward_broker import Fault
@@ -18,7 +17,7 @@ ENTRY = approved_order().client_order_id
 OWN_STOPS = pytest.mark.parametrize("venue", [FUTURES, TRADIER, SPOT], ids=["futures", "tradier", "spot"])
 
 
-async def bought_bare(venue: Mapping[str, Any]) -> Desk:
+async def bought_bare(venue: VenueTraits) -> Desk:
     """10 are open, and the venue took no stop for them."""
     desk = Desk(venue=venue)
     desk.broker.stop_faults.extend([Fault.UNREACHABLE] * 3)
@@ -38,7 +37,7 @@ async def attended(desk: Desk, seconds: int) -> None:
 @OWN_STOPS
 @pytest.mark.parametrize("question", ["fills_since", "positions"])
 async def test_no_question_that_gets_no_answer_keeps_a_stop_from_being_placed(
-    venue: Mapping[str, Any], question: str
+    venue: VenueTraits, question: str
 ) -> None:
     desk = await bought_bare(venue)
     desk.broker.failing.add(question)
@@ -50,7 +49,7 @@ async def test_no_question_that_gets_no_answer_keeps_a_stop_from_being_placed(
 
 @OWN_STOPS
 async def test_what_cannot_be_protected_is_closed_in_time_though_no_question_is_answered(
-    venue: Mapping[str, Any],
+    venue: VenueTraits,
 ) -> None:
     desk = await bought_bare(venue)
     desk.broker.stop_faults.extend([Fault.UNREACHABLE] * 1_000)

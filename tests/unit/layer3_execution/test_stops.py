@@ -1,7 +1,7 @@
 """Venues that attach no stop, or whose stop does not follow its position: each claim for every class of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +12,7 @@ import pytest
 
 from bot.clock import ManualClock
 from bot.errors import BrokerError, BrokerUnavailable
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import OrderRole, OrderState, VenuePosition, leg_of
 from bot.simulation.clock import LoopClock
 from bot.simulation.loop import SimulatedLoop
@@ -23,7 +24,6 @@ from tests.unit.layer3_execution.venues import ATTACHED, COINBASE, FUTURES, NAME
 ENTRY = approved_order().client_order_id
 EVERY = pytest.mark.parametrize("venue", OURS_TO_SIZE.values(), ids=OURS_TO_SIZE)
 SEQUENTIAL = pytest.mark.parametrize("venue", [FUTURES, TRADIER, SPOT], ids=["futures", "tradier", "spot"])
-Options = Mapping[str, Any]
 
 
 async def resting(desk: Desk) -> list[tuple[Decimal, Decimal | None]]:
@@ -31,14 +31,14 @@ async def resting(desk: Desk) -> list[tuple[Decimal, Decimal | None]]:
     return [(each.quantity - each.filled_quantity, each.price) for each in await desk.venue.protective_orders()]
 
 
-async def open_desk(venue: Options, **options: Any) -> Desk:
+async def open_desk(venue: VenueTraits, **options: Any) -> Desk:
     desk = Desk(venue=venue, **options)
     await desk.bought()
     return desk
 
 
 @EVERY
-async def test_a_filled_entry_has_one_stop_for_all_of_it_when_the_submission_returns(venue: Options) -> None:
+async def test_a_filled_entry_has_one_stop_for_all_of_it_when_the_submission_returns(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     assert await resting(desk) == [(Decimal(10), Decimal(98))]
     assert not desk.guard.unprotected.is_open(BROKER)
@@ -46,7 +46,7 @@ async def test_a_filled_entry_has_one_stop_for_all_of_it_when_the_submission_ret
 
 
 @SEQUENTIAL
-async def test_the_stop_is_an_intent_of_its_own_stored_before_the_venue_hears_of_it(venue: Options) -> None:
+async def test_the_stop_is_an_intent_of_its_own_stored_before_the_venue_hears_of_it(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     (name,) = desk.broker.stops_placed
     assert name == leg_of(ENTRY, "S1")
@@ -56,7 +56,7 @@ async def test_the_stop_is_an_intent_of_its_own_stored_before_the_venue_hears_of
 
 
 @EVERY
-async def test_after_each_partial_fill_the_stop_covers_what_has_filled(venue: Options) -> None:
+async def test_after_each_partial_fill_the_stop_covers_what_has_filled(venue: VenueTraits) -> None:
     desk = Desk(venue=venue, liquidity=Decimal(4))
     await desk.bought()
     covered = [await resting(desk)]
@@ -68,7 +68,7 @@ async def test_after_each_partial_fill_the_stop_covers_what_has_filled(venue: Op
 
 
 @EVERY
-async def test_a_target_fill_shrinks_the_stop_after_it(venue: Options) -> None:
+async def test_a_target_fill_shrinks_the_stop_after_it(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     await desk.price(104)
     assert await resting(desk) == [(Decimal(5), Decimal(102))]
@@ -76,7 +76,7 @@ async def test_a_target_fill_shrinks_the_stop_after_it(venue: Options) -> None:
 
 
 @EVERY
-async def test_the_stop_follows_the_price_and_closes_the_rest(venue: Options) -> None:
+async def test_the_stop_follows_the_price_and_closes_the_rest(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     for price in (104, 106, "105.2", 107, "106.2"):
         await desk.price(price)
@@ -88,14 +88,14 @@ async def test_the_stop_follows_the_price_and_closes_the_rest(venue: Options) ->
 
 
 @EVERY
-async def test_when_everything_is_closed_no_stop_is_left_resting(venue: Options) -> None:
+async def test_when_everything_is_closed_no_stop_is_left_resting(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
     assert (await resting(desk), desk.book.orders()) == ([], ())
 
 
 @EVERY
-async def test_a_stop_is_not_cancelled_before_the_venue_says_that_nothing_is_open(venue: Options) -> None:
+async def test_a_stop_is_not_cancelled_before_the_venue_says_that_nothing_is_open(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     opened = await desk.venue.positions()
     desk.broker.stale_positions = opened
@@ -110,7 +110,7 @@ async def test_a_stop_is_not_cancelled_before_the_venue_says_that_nothing_is_ope
 
 
 @EVERY
-async def test_a_surplus_stop_is_cancelled_within_one_look(venue: Options) -> None:
+async def test_a_surplus_stop_is_cancelled_within_one_look(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     if venue is not SPOT:
         (opened,) = await desk.venue.positions()
@@ -121,7 +121,7 @@ async def test_a_surplus_stop_is_cancelled_within_one_look(venue: Options) -> No
 
 
 @EVERY
-async def test_a_stop_left_behind_by_a_crash_after_the_close_is_cancelled_at_start_up(venue: Options) -> None:
+async def test_a_stop_left_behind_by_a_crash_after_the_close_is_cancelled_at_start_up(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     if venue is SPOT:
         return
@@ -135,7 +135,7 @@ async def test_a_stop_left_behind_by_a_crash_after_the_close_is_cancelled_at_sta
 
 
 @EVERY
-async def test_a_leftover_stop_that_triggers_opens_nothing(venue: Options) -> None:
+async def test_a_leftover_stop_that_triggers_opens_nothing(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     desk.broker.failing.add("positions")
     await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
@@ -144,7 +144,7 @@ async def test_a_leftover_stop_that_triggers_opens_nothing(venue: Options) -> No
 
 
 @SEQUENTIAL
-async def test_a_stop_refused_twice_closes_the_position_at_once(venue: Options) -> None:
+async def test_a_stop_refused_twice_closes_the_position_at_once(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     desk.broker.stop_faults.extend([Fault.REJECTED] * 2)
     await desk.bought()
@@ -155,7 +155,7 @@ async def test_a_stop_refused_twice_closes_the_position_at_once(venue: Options) 
 
 @SEQUENTIAL
 async def test_what_still_works_of_an_entry_is_taken_back_while_its_unprotected_position_is_closed(
-    venue: Options,
+    venue: VenueTraits,
 ) -> None:
     # Arrange: 4 of 10 are filled, no stop is taken, and the close finds nobody to sell to
     desk = Desk(venue=venue, liquidity=Decimal(4))
@@ -173,7 +173,7 @@ async def test_what_still_works_of_an_entry_is_taken_back_while_its_unprotected_
 
 
 @SEQUENTIAL
-async def test_an_entry_whose_cancel_gets_no_answer_is_taken_back_by_a_later_look(venue: Options) -> None:
+async def test_an_entry_whose_cancel_gets_no_answer_is_taken_back_by_a_later_look(venue: VenueTraits) -> None:
     desk = Desk(venue=venue, liquidity=Decimal(4))
     desk.broker.stop_faults.extend([Fault.REJECTED] * 100)
     desk.broker.cancel_faults.extend([Fault.REQUEST_LOST] * 3)
@@ -187,7 +187,7 @@ async def test_an_entry_whose_cancel_gets_no_answer_is_taken_back_by_a_later_loo
 
 
 @SEQUENTIAL
-async def test_a_stop_refused_once_is_asked_for_again_under_another_name(venue: Options) -> None:
+async def test_a_stop_refused_once_is_asked_for_again_under_another_name(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     desk.broker.stop_faults.append(Fault.REJECTED)
     await desk.bought()
@@ -196,7 +196,7 @@ async def test_a_stop_refused_once_is_asked_for_again_under_another_name(venue: 
 
 
 @SEQUENTIAL
-async def test_a_price_already_beyond_the_stop_closes_the_position_at_once(venue: Options) -> None:
+async def test_a_price_already_beyond_the_stop_closes_the_position_at_once(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
 
     async def fall() -> None:
@@ -210,7 +210,7 @@ async def test_a_price_already_beyond_the_stop_closes_the_position_at_once(venue
 
 @SEQUENTIAL
 @pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.REQUEST_LOST])
-async def test_a_position_without_a_stop_for_ten_seconds_is_closed(venue: Options, fault: Fault) -> None:
+async def test_a_position_without_a_stop_for_ten_seconds_is_closed(venue: VenueTraits, fault: Fault) -> None:
     desk = Desk(venue=venue)
     desk.broker.stop_faults.extend([fault] * 100)
     await desk.bought()
@@ -225,7 +225,7 @@ async def test_a_position_without_a_stop_for_ten_seconds_is_closed(venue: Option
 
 
 @SEQUENTIAL
-async def test_closing_an_unprotected_position_backs_off_and_never_gives_up(venue: Options) -> None:
+async def test_closing_an_unprotected_position_backs_off_and_never_gives_up(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     desk.broker.stop_faults.extend([Fault.REJECTED] * 1000)
     desk.broker.place_faults.extend([Fault.UNREACHABLE] * 1000)
@@ -248,7 +248,7 @@ async def test_closing_an_unprotected_position_backs_off_and_never_gives_up(venu
 
 
 @SEQUENTIAL
-async def test_a_stop_whose_answer_was_lost_is_found_and_not_placed_twice(venue: Options) -> None:
+async def test_a_stop_whose_answer_was_lost_is_found_and_not_placed_twice(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     desk.broker.stop_faults.append(Fault.REPLY_LOST)
     await desk.bought()
@@ -259,7 +259,7 @@ async def test_a_stop_whose_answer_was_lost_is_found_and_not_placed_twice(venue:
 
 
 @SEQUENTIAL
-async def test_a_stop_whose_request_was_lost_is_placed_again_after_a_clean_question(venue: Options) -> None:
+async def test_a_stop_whose_request_was_lost_is_placed_again_after_a_clean_question(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     desk.broker.stop_faults.append(Fault.REQUEST_LOST)
     await desk.bought()
@@ -273,7 +273,9 @@ async def test_a_stop_whose_request_was_lost_is_placed_again_after_a_clean_quest
     assert "find_order" in desk.broker.asked
 
 
-def in_virtual_time(trading: Callable[[Desk], Awaitable[None]], venue: Options, **options: Any) -> tuple[float, Desk]:
+def in_virtual_time(
+    trading: Callable[[Desk], Awaitable[None]], venue: VenueTraits, **options: Any
+) -> tuple[float, Desk]:
     """Run `trading` on a desk of its own; how long it took, and the desk."""
     loop = SimulatedLoop(1)
     desk = Desk(clock=cast(ManualClock, LoopClock(loop)), venue=venue, **options)  # nobody advances it but its loop
@@ -284,7 +286,7 @@ def in_virtual_time(trading: Callable[[Desk], Awaitable[None]], venue: Options, 
         loop.bury()
 
 
-def rested_within_s(venue: Options, *faults: Fault) -> tuple[float, Desk]:
+def rested_within_s(venue: VenueTraits, *faults: Fault) -> tuple[float, Desk]:
     """How long it takes until a stop rests for what was bought, or it is sold again, while requests for it go wrong."""
 
     async def trade(desk: Desk) -> None:
@@ -377,7 +379,7 @@ async def test_where_a_position_has_one_stop_at_most_it_is_not_taken_away_under_
 
 
 @SEQUENTIAL
-async def test_a_lost_stop_that_arrives_late_is_cancelled_as_surplus(venue: Options) -> None:
+async def test_a_lost_stop_that_arrives_late_is_cancelled_as_surplus(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     desk.broker.stop_faults.append(Fault.REQUEST_LOST)
     await desk.bought()
@@ -391,8 +393,8 @@ async def test_a_lost_stop_that_arrives_late_is_cancelled_as_surplus(venue: Opti
 
 
 @pytest.mark.parametrize("venue", [FUTURES, TRADIER], ids=["futures", "tradier"])
-async def test_a_stop_that_is_shown_late_is_not_placed_twice_and_counts_only_once_shown(venue: Options) -> None:
-    desk = await open_desk({**venue, "visible_after_s": 4})
+async def test_a_stop_that_is_shown_late_is_not_placed_twice_and_counts_only_once_shown(venue: VenueTraits) -> None:
+    desk = await open_desk(replace(venue, visible_after_s=4))
     await desk.guard.verify(BROKER)
     assert desk.guard.unprotected.is_open(BROKER)
     desk.clock.advance(4)
@@ -439,7 +441,7 @@ async def test_a_stop_that_locks_what_it_protects_makes_room_for_a_close() -> No
 
 
 @EVERY
-async def test_a_stop_taken_away_by_hand_is_rested_again(venue: Options) -> None:
+async def test_a_stop_taken_away_by_hand_is_rested_again(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     desk.clock.advance(10)
     for stop in await desk.venue.protective_orders():
@@ -451,7 +453,7 @@ async def test_a_stop_taken_away_by_hand_is_rested_again(venue: Options) -> None
 
 
 @EVERY
-async def test_an_entry_that_fills_while_nobody_waits_for_it_is_protected_by_the_next_look(venue: Options) -> None:
+async def test_an_entry_that_fills_while_nobody_waits_for_it_is_protected_by_the_next_look(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     desk.venue.pause(approved_order().symbol)  # between candles a market order rests
     await desk.bought()
@@ -462,7 +464,7 @@ async def test_an_entry_that_fills_while_nobody_waits_for_it_is_protected_by_the
 
 
 @EVERY
-async def test_a_position_that_the_venue_shows_before_its_fill_is_told_is_protected(venue: Options) -> None:
+async def test_a_position_that_the_venue_shows_before_its_fill_is_told_is_protected(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     desk.broker.hold_fills = True
     await desk.bought()
@@ -472,7 +474,7 @@ async def test_a_position_that_the_venue_shows_before_its_fill_is_told_is_protec
 
 
 @EVERY
-async def test_where_the_price_is_beyond_a_moved_stop_already_the_rest_is_closed(venue: Options) -> None:
+async def test_where_the_price_is_beyond_a_moved_stop_already_the_rest_is_closed(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     await desk.price(104)
     desk.observe(103)
@@ -484,7 +486,7 @@ async def test_where_the_price_is_beyond_a_moved_stop_already_the_rest_is_closed
 
 
 @pytest.mark.parametrize("venue", [FUTURES, TRADIER], ids=["futures", "tradier"])
-async def test_a_stop_that_would_trigger_is_asked_for_once_and_what_it_protects_is_closed(venue: Options) -> None:
+async def test_a_stop_that_would_trigger_is_asked_for_once_and_what_it_protects_is_closed(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     await desk.price(104)
     asked = len(desk.broker.stops_placed) + len(desk.broker.amended)
@@ -495,7 +497,7 @@ async def test_a_stop_that_would_trigger_is_asked_for_once_and_what_it_protects_
 
 
 @pytest.mark.parametrize("venue", [FUTURES, TRADIER], ids=["futures", "tradier"])
-async def test_a_stop_found_behind_our_record_that_would_trigger_closes_at_the_next_look(venue: Options) -> None:
+async def test_a_stop_found_behind_our_record_that_would_trigger_closes_at_the_next_look(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     position = await desk.position()
     await desk.tracker.change(position.id, lambda now: replace(now, stop_price=Decimal("100.5")))
@@ -506,7 +508,7 @@ async def test_a_stop_found_behind_our_record_that_would_trigger_closes_at_the_n
 @pytest.mark.parametrize("fault", [Fault.REJECTED, Fault.REQUEST_LOST, Fault.UNREACHABLE])
 @pytest.mark.parametrize("venue", [ATTACHED, FUTURES, TRADIER], ids=["attached", "futures", "tradier"])
 async def test_a_move_that_fails_is_tried_again_after_1_2_5_and_then_every_10_seconds(
-    venue: Options, fault: Fault
+    venue: VenueTraits, fault: Fault
 ) -> None:
     desk = await open_desk(venue)
     await desk.price(104)
@@ -525,7 +527,7 @@ async def test_a_move_that_fails_is_tried_again_after_1_2_5_and_then_every_10_se
 
 
 @EVERY
-async def test_a_size_that_the_venue_told_before_a_fill_is_not_believed_after_it(venue: Options) -> None:
+async def test_a_size_that_the_venue_told_before_a_fill_is_not_believed_after_it(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     positions = desk.broker.positions
 
@@ -618,7 +620,7 @@ async def test_a_stop_of_an_ended_position_is_cancelled_although_the_list_is_cut
 
 
 @pytest.mark.parametrize("venue", [SPOT, COINBASE, TRADIER], ids=["spot", "coinbase", "tradier"])
-async def test_being_told_to_stop_between_two_stops_leaves_no_part_without_one(venue: Options) -> None:
+async def test_being_told_to_stop_between_two_stops_leaves_no_part_without_one(venue: VenueTraits) -> None:
     desk = await open_desk(venue)
     desk.broker.held_answers = asyncio.Event()
     sent = len(desk.broker.placed) + len(desk.broker.cancelled)
@@ -655,7 +657,7 @@ async def test_being_told_to_stop_while_a_stop_that_locks_is_moved_leaves_it_mov
 
 @EVERY
 async def test_a_stop_that_came_to_rest_although_its_answer_was_lost_keeps_a_position_from_being_closed(
-    venue: Options,
+    venue: VenueTraits,
 ) -> None:
     desk = await open_desk(venue)
     await desk.broker.lose_stop(ENTRY)

@@ -1,6 +1,5 @@
 """A request that was delivered twice: where the venue knows no duplicates it is a second order."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -8,17 +7,18 @@ from typing import Any
 import pytest
 
 from bot.layer1_data.broker_interface import DuplicateIds
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import OrderState, leg_of
 from tests.builders import approved_order, plan
 from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import ATTACHED, SPOT, TRADIER
 
 ENTRY = approved_order().client_order_id
-IG = {**ATTACHED, "duplicate_ids": DuplicateIds.NONE}
+IG = replace(ATTACHED, duplicate_ids=DuplicateIds.NONE)
 NO_DUPLICATES = pytest.mark.parametrize("venue", [TRADIER, IG], ids=["tradier", "ig"])
 
 
-async def doubled(venue: Mapping[str, Any], *, liquidity: Decimal | None = None) -> Desk:
+async def doubled(venue: VenueTraits, *, liquidity: Decimal | None = None) -> Desk:
     """A desk whose entry reached the venue twice, before the answer to the first one came."""
     desk = Desk(venue=venue, liquidity=liquidity)
 
@@ -36,7 +36,7 @@ async def stops(desk: Desk) -> list[Decimal]:
 
 
 @NO_DUPLICATES
-async def test_an_entry_that_was_delivered_twice_is_reduced_to_what_was_ordered(venue: Mapping[str, Any]) -> None:
+async def test_an_entry_that_was_delivered_twice_is_reduced_to_what_was_ordered(venue: VenueTraits) -> None:
     desk = await doubled(venue)
     opened = await desk.at_venue()
     assert opened is not None
@@ -47,7 +47,7 @@ async def test_an_entry_that_was_delivered_twice_is_reduced_to_what_was_ordered(
 
 
 @NO_DUPLICATES
-async def test_the_surplus_is_told_as_an_incident_once(venue: Mapping[str, Any]) -> None:
+async def test_the_surplus_is_told_as_an_incident_once(venue: VenueTraits) -> None:
     desk = await doubled(venue)
     await desk.guard.verify(BROKER)
     told = desk.incidents()
@@ -58,7 +58,7 @@ async def test_the_surplus_is_told_as_an_incident_once(venue: Mapping[str, Any])
 @NO_DUPLICATES
 @pytest.mark.parametrize("shown", [0, 10], ids=["nothing", "one of both"])
 async def test_a_surplus_that_the_venue_does_not_show_yet_is_closed_when_it_does(
-    venue: Mapping[str, Any], shown: int
+    venue: VenueTraits, shown: int
 ) -> None:
     # Arrange: positions and fills disagree, as where positions are answered from a cache
     desk = Desk(venue=venue)
@@ -80,14 +80,14 @@ async def test_a_surplus_that_the_venue_does_not_show_yet_is_closed_when_it_does
 
 
 @NO_DUPLICATES
-async def test_the_row_of_an_entry_keeps_what_was_ordered(venue: Mapping[str, Any]) -> None:
+async def test_the_row_of_an_entry_keeps_what_was_ordered(venue: VenueTraits) -> None:
     desk = await doubled(venue)
     entry = await desk.order(ENTRY)
     assert (entry.quantity, entry.filled_quantity) == (Decimal(10), Decimal(20))
 
 
 @NO_DUPLICATES
-async def test_a_surplus_that_fills_in_parts_is_never_reduced_below_what_was_ordered(venue: Mapping[str, Any]) -> None:
+async def test_a_surplus_that_fills_in_parts_is_never_reduced_below_what_was_ordered(venue: VenueTraits) -> None:
     desk = await doubled(venue, liquidity=Decimal(4))
     held = []
     for _ in range(12):
@@ -103,7 +103,7 @@ async def test_a_surplus_that_fills_in_parts_is_never_reduced_below_what_was_ord
 
 
 @NO_DUPLICATES
-async def test_a_surplus_found_only_after_a_restart_is_closed_by_the_first_look(venue: Mapping[str, Any]) -> None:
+async def test_a_surplus_found_only_after_a_restart_is_closed_by_the_first_look(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     desk.broker.hold_fills = True
     await desk.bought()
@@ -120,7 +120,7 @@ async def test_a_surplus_found_only_after_a_restart_is_closed_by_the_first_look(
 
 
 @NO_DUPLICATES
-async def test_a_fill_that_was_only_told_twice_closes_nothing(venue: Mapping[str, Any]) -> None:
+async def test_a_fill_that_was_only_told_twice_closes_nothing(venue: VenueTraits) -> None:
     desk = Desk(venue=venue)
     await desk.bought()
     (fill,), _ = await desk.venue.fills_since("")

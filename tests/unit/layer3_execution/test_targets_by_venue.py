@@ -1,5 +1,6 @@
 """Targets where a venue takes no exit with a price, and where what rests outlives its position."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from bot.layer1_data.broker_interface import DuplicateIds
@@ -7,8 +8,8 @@ from bot.models import OrderKind, OrderState
 from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import ATTACHED
 
-IG = {**ATTACHED, "duplicate_ids": DuplicateIds.NONE, "limit_exits": False}
-EXITS_OUTLIVE = {**ATTACHED, "exits_end_with_position": False}
+IG = replace(ATTACHED, duplicate_ids=DuplicateIds.NONE, limit_exits=False)
+EXITS_OUTLIVE = replace(ATTACHED, exits_end_with_position=False)
 
 
 async def test_where_every_exit_closes_at_the_market_a_target_is_sent_without_its_price() -> None:

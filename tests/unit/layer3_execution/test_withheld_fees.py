@@ -11,7 +11,7 @@ from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import SPOT
 
 D = Decimal
-WITHHOLDS: Final[dict[str, Any]] = {**SPOT, "withheld_ratio": D("0.04")}  # of 10 bought 9.6 are ours, and 9 can be sold
+WITHHOLDS: Final = replace(SPOT, withheld_ratio=D("0.04"))  # of 10 bought 9.6 are ours, and 9 can be sold
 
 
 async def open_desk(**options: Any) -> Desk:

@@ -18,6 +18,7 @@ from bot.database.memory import MemoryStores
 from bot.errors import DatabaseUnavailable
 from bot.instruments import Currency, Instrument, InstrumentRegistry, Symbol, default_registry
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.layer4_risk.entry_ledger import EntryLedger
 from bot.models import (
     CandleSeries,
@@ -85,7 +86,7 @@ class Crowd:
             clock=self.clock,
             currency=Currency("USD"),
             balance=Decimal(100_000),
-            liquidity=liquidity,
+            traits=VenueTraits(liquidity=liquidity),
         )
         self.quote()
         self.broker = AwkwardBroker(self.venue, self.clock)

@@ -7,7 +7,7 @@ hears of it, so that a venue remembers over our crash.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from bot.errors import BrokerUnavailable
 from bot.instruments import BrokerId, Currency, Instrument, Symbol
@@ -43,11 +43,10 @@ class SimulatedVenue:
         balance: Decimal,
         state: VenueStateStore | None = None,
         history: CandleSource | None = None,
-        **traits: Any,
+        traits: VenueTraits | None = None,
     ) -> None:
-        """`traits`: what VenueTraits takes."""
         self._broker_id = broker_id
-        self._traits = VenueTraits(**traits)
+        self._traits = traits or VenueTraits()
         self._clock = clock
         self._currency = currency
         self._history = history
