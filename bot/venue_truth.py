@@ -1,5 +1,6 @@
 """Each venue compared with our record: with the monitor, and at once where something waits for it."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
@@ -18,6 +19,7 @@ _LOCKED_OUT_PAUSE_S: Final = 10.0  # venues suspend who knocks again and again
 _TRIED_AGAIN_AFTER_S: Final = 900.0  # where only orders are refused, nothing but an order shows that it is over
 _ANSWERED_AFTER_S: Final = 10.0  # a comparison or a cancel that got no answer is tried again
 _SETTLED_AFTER_S: Final = 30.0  # what it saw may be explained by then: a fill on its way, an order without an answer
+_DOUBLED_AT_MOST: Final = 3  # where a person has to answer, and nothing changes: IG answers nine questions a minute
 
 
 class Comparing(Protocol):
@@ -52,6 +54,7 @@ class VenueTruth:
         self._record = record
         self._attempts = attempts
         self._compared_s: dict[BrokerId, float] = {}
+        self._unchanged: Counter[BrokerId] = Counter()  # comparisons in a row that saw what the one before had seen
 
     async def settle(self, broker_id: BrokerId) -> None:
         """Compare now, outside the monitor's turn. Never raises."""
@@ -67,6 +70,7 @@ class VenueTruth:
             report = await self._reconciler.run(broker_id)
         finally:
             self._compared_s[broker_id] = self._clock.monotonic()
+            self._unchanged[broker_id] = self._unchanged[broker_id] + 1 if _is_as_before(report, before) else 0
             self._gate.note(report, begun_s)
         if report.complete and refusal is not None:
             await self._let_in(broker_id, refusal)
@@ -139,7 +143,10 @@ class VenueTruth:
         since_s = self._clock.monotonic() - self._compared_s.get(broker_id, 0.0)
         if not report.complete or self._book.rests(broker_id):
             return since_s >= _ANSWERED_AFTER_S
-        return since_s >= _SETTLED_AFTER_S and any(each.is_open for each in report.differences)
+        found = [each for each in report.differences if each.is_open]
+        waits_for_a_person = all(each.answers for each in found)
+        doubled = min(self._unchanged[broker_id], _DOUBLED_AT_MOST) if waits_for_a_person else 0
+        return bool(found) and since_s >= _SETTLED_AFTER_S * 2**doubled
 
     async def _let_in(self, broker_id: BrokerId, refusal: Refusal) -> None:
         """A comparison was answered that began after a refusal: it is over, unless it was an order's and is young."""
@@ -148,3 +155,7 @@ class VenueTruth:
             self._gate.keys.forget(broker_id)
             what = "an entry may try it again" if refusal.of_order else "accepted again"
             await self._record("key", None, {"broker": broker_id, "what": what})
+
+
+def _is_as_before(report: ReconcileReport, before: ReconcileReport | None) -> bool:
+    return before is not None and [each.id for each in report.differences] == [each.id for each in before.differences]

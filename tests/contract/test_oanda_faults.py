@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from bot.instruments import Instrument, Symbol, default_registry
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.brokers.oanda.access import Access, Environment, TimeOuts
 from bot.layer1_data.brokers.oanda.adapter import OandaBroker
-from bot.models import ClientOrderId, OrderKind, OrderState, Side, Timeframe, leg_of
+from bot.models import ApprovedOrder, ClientOrderId, OrderKind, OrderState, Side, Timeframe, leg_of
 from tests.contract.test_broker_contract import entry, reduction
 from tests.fakes.oanda.book import ACCOUNT
 from tests.fakes.oanda.desk import close_trade
@@ -29,7 +30,7 @@ MONDAY: Final = datetime(2024, 3, 4, 12, tzinfo=UTC)
 EUR_USD: Final = default_registry().get("EUR_USD")
 POST: Final = "POST /v3"
 ENTRY: Final = ClientOrderId("entry-1")
-SHORT: Final = TimeOuts(silence_s=1.0, whole_s=3.0, stream_s=1.0)
+SHORT: Final = TimeOuts(silence_s=1.0, whole_s=3.0, stream_s=1.0, joined_s=0.1)
 
 
 @dataclass
@@ -47,6 +48,11 @@ class Desk:
     def sent(self) -> int:
         """Requests on the wire that could have made one."""
         return sum(not each.startswith("GET") for each in self.venue.requests)
+
+
+def other_entry() -> ApprovedOrder:
+    name = ClientOrderId("entry-2")
+    return entry(client_order_id=name, stop_order_id=leg_of(name, "S0"))
 
 
 def asked_for_candles(desk: Desk) -> list[str]:
@@ -242,6 +248,79 @@ async def test_an_exit_does_not_wait_behind_an_order_whose_answer_hangs(desk: De
     await held
 
 
+async def test_exits_do_not_wait_for_a_question_that_they_share_and_that_hangs(desk: Desk) -> None:
+    await desk.broker.place(entry())
+    await desk.broker.place(other_entry())
+    desk.venue.faults.next(Fault.HELD_REPLY, f"GET /v3/accounts/{ACCOUNT}")
+    desk.venue.requests.clear()
+    held = asyncio.ensure_future(desk.broker.place(reduction("out", "1000")))
+    while not desk.venue.requests:
+        await ManualClock().sleep(0)
+
+    acks = await asyncio.gather(desk.broker.place(reduction("out-2", "1000", of="entry-2")), held)
+
+    assert [each.state for each in acks] == [OrderState.FILLED] * 2
+
+
+async def test_of_two_closes_of_one_trade_the_second_leaves_when_the_first_was_answered(desk: Desk) -> None:
+    # Arrange: two trades of one symbol, so that a trade bears the name of its close; that of the first hangs
+    for each in (entry(), other_entry()):
+        await desk.broker.place(each)
+    _, cursor = await desk.broker.fills_since("")
+    desk.venue.faults.next(Fault.HELD_REPLY, "/close")
+    first = asyncio.ensure_future(desk.broker.place(reduction("first", "500")))
+    while not any(each.endswith("/close") for each in desk.venue.requests):
+        await ManualClock().sleep(0)
+
+    # Act
+    second = asyncio.ensure_future(desk.broker.place(reduction("second", "1000")))
+    other = await desk.broker.place(reduction("other", "1000", of="entry-2"))
+    named = sum(each.endswith("/clientExtensions") for each in desk.venue.requests)
+    desk.venue.faults.release.set()
+    await asyncio.gather(first, second)
+
+    # Assert
+    fills, _ = await desk.broker.fills_since(cursor)
+    assert (other.state, named) == (OrderState.FILLED, 2)  # the first one's name and the other's
+    assert sorted((each.client_order_id, each.quantity) for each in fills) == [
+        ("first", D(500)),
+        ("other", D(1_000)),
+        ("second", D(500)),
+    ]
+
+
+async def test_a_caller_that_gives_up_an_answer_without_end_keeps_no_line(desk: Desk) -> None:
+    hurried = adapter(desk.url, time_outs=TimeOuts(silence_s=5, whole_s=0.3))
+    desk.venue.faults.next(Fault.DRIPPING_REPLY, "/summary", times=2)
+    desk.venue.requests.clear()
+    reads = [asyncio.ensure_future(hurried.account()) for _ in range(2)]
+    while len(desk.venue.requests) < len(reads):
+        await ManualClock().sleep(0)
+    for each in reads:
+        each.cancel()
+
+    async with asyncio.timeout(3):
+        assert await hurried.positions() == ()
+    await hurried.close()
+
+
+async def test_where_no_thread_can_be_begun_nothing_was_sent_and_nothing_is_sent_later(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", full)
+        for number in range(4):
+            with pytest.raises(BrokerUnavailable, match="was not sent"):
+                await desk.broker.place(entry(client_order_id=ClientOrderId(f"none-{number}")))
+
+    ack = await desk.broker.place(entry())
+
+    assert (ack.state, desk.sent()) == (OrderState.FILLED, 1)
+
+
 async def test_an_answer_that_left_the_venue_before_an_order_was_told_is_believed(desk: Desk) -> None:
     desk.venue.faults.next(Fault.HELD_REPLY, "/summary")
     reading = asyncio.ensure_future(desk.broker.account())
@@ -308,11 +387,11 @@ async def test_a_caller_that_gives_up_leaves_his_request_to_its_end_and_the_line
 
 
 async def keep_lines_busy(desk: Desk) -> list[asyncio.Future[Any]]:
-    """Two reads and an order, whose answers hang: nothing else leaves until they are released."""
+    """A read and an order, whose answers hang: nothing but an exit leaves until they are released."""
     before = desk.effects()
     desk.venue.faults.always(Fault.HELD_REPLY, "/summary")
     desk.venue.faults.next(Fault.HELD_REPLY, POST)
-    held: list[asyncio.Future[Any]] = [asyncio.ensure_future(desk.broker.account()) for _ in range(2)]
+    held: list[asyncio.Future[Any]] = [asyncio.ensure_future(desk.broker.account())]
     held.append(asyncio.ensure_future(desk.broker.place(entry(client_order_id=ClientOrderId("busy")))))
     while not (len(desk.venue.requests) == len(held) and desk.effects() > before):
         await ManualClock().sleep(0)
@@ -334,7 +413,7 @@ async def test_what_waits_for_its_turn_when_the_adapter_is_closed_was_surely_not
     await asyncio.gather(*held, return_exceptions=True)
 
     assert [type(each) for each in ends] == [BrokerUnavailable, BrokerUnavailable, type(None)]
-    assert (desk.sent(), len(desk.venue.requests)) == (1, 3)
+    assert (desk.sent(), len(desk.venue.requests)) == (1, 2)
 
 
 async def test_an_entry_that_was_refused_while_it_waited_for_its_turn_is_not_sent_and_keeps_nobody_waiting(

@@ -789,6 +789,22 @@ async def test_a_difference_that_a_person_may_answer_is_looked_at_again_before_t
     assert house.gate.blocked(EUR.broker_id) == ""
 
 
+async def test_what_waits_for_a_person_is_looked_at_ever_more_seldom_while_nothing_changes() -> None:
+    house = House()
+    await house.monitor()
+    await house.oanda.venue.place(
+        approved_order(valid_until=BEGIN + timedelta(days=1), kind=OrderKind.LIMIT, limit_price=Decimal(99))
+    )
+    await house.monitor()
+    compared = []
+    for second in range(1, 1000):
+        house.clock.advance(1)
+        house.oanda.asked.clear()
+        await house.supervisor.resolve(house.oanda)
+        compared += [second] if "open_orders" in house.oanda.asked else []
+    assert compared == [30, 90, 210, 450, 690, 930]
+
+
 async def test_an_order_without_an_answer_is_known_and_compared_before_the_next_monitor_run() -> None:
     house = House()
     await house.monitor()

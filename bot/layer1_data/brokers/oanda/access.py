@@ -49,8 +49,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeOuts:
-    """`silence_s`: longest wait for the next byte of an answer; `whole_s`: for all of it; `stream_s`: of a stream."""
+    """`silence_s`: longest wait for the next byte of an answer; `whole_s`: for all of it; `stream_s`: of a stream;
+    `joined_s`: for the answer to another one's question, which was the same."""
 
     silence_s: float = 10.0
     whole_s: float = 20.0
     stream_s: float = 15.0
+    joined_s: float = 2.0

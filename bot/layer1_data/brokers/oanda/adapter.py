@@ -83,7 +83,7 @@ class OandaBroker(BrokerInterface):
         self._lines = lines_of_the_account(lambda: ThreadLine(access, time_outs), clock)
         self._history = lines_of_history(lambda: ThreadLine(access, time_outs), clock)
         self._desk = Desk(self._lines, self._history, self._limiter)
-        self._trader = Trader(self._desk, self._names)
+        self._trader = Trader(self._desk, self._names, time_outs.joined_s)
         self._new_stream: Callable[[], PriceStream] = lambda: PriceStream(
             Client(access, time_outs.stream_s), self._names
         )

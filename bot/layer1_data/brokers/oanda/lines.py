@@ -14,7 +14,7 @@ from bot.layer1_data.brokers.oanda.to_oanda import Call
 
 _OF_THE_ACCOUNT: Final = 3
 _OF_HISTORY: Final = 4
-_KEPT_S: Final = 20.0  # an idle connection counts as closed by then, so that its next request opens one
+_KEPT_S: Final = 20.0  # an idle connection counts as closed by then, and its next request opens one
 
 Json = dict[str, Any]
 
@@ -22,9 +22,9 @@ Json = dict[str, Any]
 class Line(Protocol):
     """One connection, for one request at a time."""
 
-    async def ask(self, call: Call, ended: Callable[[object], None]) -> Json:
-        """The answer to one request. Raises Failure. `ended` is called when the line is free again, also if the caller
-        has left before."""
+    async def ask(self, call: Call, ended: Callable[[object], None], *, fresh: bool) -> Json:
+        """The answer to one request, over a new connection if it must be `fresh`. Raises Failure. `ended` is called
+        when the line is free again, also if the caller has left before."""
 
     async def close(self) -> None:
         """End what is being asked and release the connection."""
@@ -33,8 +33,9 @@ class Line(Protocol):
 class Lines:
     """Each line carries one request at a time. The one used last is taken first: a quiet hour needs one connection.
 
-    What only reads leaves `spare` lines free, so that no exit waits behind an answer that hangs. `openings` holds new
-    connections back where that may be. A caller that is cancelled leaves his request to its end.
+    What neither closes nor protects leaves `spare` lines free, so that an exit does not wait behind an answer that
+    hangs. `openings` holds new connections back where that may be. A line that was idle for long gets a new connection:
+    the old one may be dead without a word. A caller that is cancelled leaves his request to its end.
     """
 
     def __init__(
@@ -54,7 +55,8 @@ class Lines:
         """The answer to one request. Raises Failure, or what the last word raises: then nothing was sent."""
         line = await self._turn(priority)
         try:
-            if self._openings is not None and self._is_cold(line):
+            is_cold = self._clock.monotonic() - self._used_s.get(line, float("-inf")) > _KEPT_S
+            if self._openings is not None and is_cold:
                 await self._openings.acquire(priority)
             await last_word()
             if self._closed:
@@ -63,7 +65,7 @@ class Lines:
             self._give_back(line)
             raise
         self._used_s[line] = self._clock.monotonic()
-        return await line.ask(call, lambda _: self._give_back(line))
+        return await line.ask(call, lambda _: self._give_back(line), fresh=is_cold)
 
     async def close(self) -> None:
         """End what is being asked and release the connections; what waits for its turn is not sent."""
@@ -72,11 +74,8 @@ class Lines:
             await self._openings.close()
         await asyncio.gather(*(each.close() for each in self._lines))
 
-    def _is_cold(self, line: Line) -> bool:
-        return self._clock.monotonic() - self._used_s.get(line, float("-inf")) > _KEPT_S
-
     def _may_go(self, priority: Priority) -> bool:
-        return len(self._free) > (self._spare if priority >= Priority.READ else 0)
+        return len(self._free) > (0 if priority <= Priority.PROTECTION else self._spare)
 
     async def _turn(self, priority: Priority) -> Line:
         if self._may_go(priority):
@@ -106,7 +105,7 @@ def lines_of_the_account(make: Callable[[], Line], clock: Clock) -> Lines:
 def lines_of_history(make: Callable[[], Line], clock: Clock) -> Lines:
     """For candles, so that nothing else waits behind a page of them.
 
-    The venue wants no more than two new connections a second: one is for history, the other for orders and streams.
+    The venue wants no more than two new connections a second: those of history are opened one a second.
     """
     openings = RequestLimiter(clock, name="oanda connections of history", allowed=1, window_s=1.0)
     return Lines(make, lines=_OF_HISTORY, spare=0, clock=clock, openings=openings)

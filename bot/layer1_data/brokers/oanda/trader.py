@@ -1,8 +1,10 @@
 """Orders of one account: each is sent once, and what became of it is told as surely as it is known."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.joined_reading import JoinedReading
@@ -33,6 +35,7 @@ from bot.models import (
     VenuePosition,
     leg_of,
 )
+from bot.patience import within
 
 Json = Mapping[str, Any]
 
@@ -42,9 +45,11 @@ _BY_AGE: Final = "LIMIT_NOT_POSSIBLE: what rests reduces the oldest trade; watch
 class Trader:
     """Sends."""
 
-    def __init__(self, desk: Desk, names: from_oanda.Names) -> None:
+    def __init__(self, desk: Desk, names: from_oanda.Names, joined_s: float) -> None:
         self._desk = desk
         self._names = names
+        self._joined_s = joined_s
+        self._closing: WeakValueDictionary[ClientOrderId, asyncio.Lock] = WeakValueDictionary()
         self._to_close = JoinedReading(lambda: self._trades(Priority.EXIT))  # by all who close at the same time
 
     async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord) -> OrderAck:
@@ -88,12 +93,18 @@ class Trader:
         return _ack(client_order_id, OrderState.CANCELED, number)
 
     async def _reduce(self, order: ReduceOrder, instrument: str, last_word: LastWord) -> OrderAck:
-        """By its own name where there is one trade that it can meet; else by the trade, since the venue goes by age."""
+        """Closes of one trade go one after the other: the second asks what the first has left, and bears its name when
+        that of the first is known."""
         if order.kind is not OrderKind.MARKET:
             return _rejected(order.client_order_id, _BY_AGE)
+        async with self._closing.setdefault(order.entry_order_id, asyncio.Lock()):
+            return await self._reduced(order, instrument, last_word)
+
+    async def _reduced(self, order: ReduceOrder, instrument: str, last_word: LastWord) -> OrderAck:
+        """By its own name where there is one trade that it can meet; else by the trade, since the venue goes by age."""
         rivals = [
             each
-            for each in await self._to_close.next()
+            for each in await self._open_trades()
             if each.position.symbol == order.symbol and Side.closing(each.position.direction) is order.side
         ]
         mine = next((each for each in rivals if _is_of(each, order.entry_order_id)), None)
@@ -152,6 +163,13 @@ class Trader:
         if none_means is None:
             raise OrderFateUnknown(f"oanda: {name}: {failure}, but no order of that name is found; look again")
         return _ack(name, none_means, None, words_in(failure.body or {}) or str(failure))
+
+    async def _open_trades(self) -> Sequence[from_oanda.Trade]:
+        """As others ask at the same time; by itself where their answer hangs."""
+        try:
+            return await within(self._joined_s, self._to_close.next())
+        except TimeoutError:
+            return await self._trades(Priority.EXIT)
 
     async def _trades(self, priority: Priority) -> Sequence[from_oanda.Trade]:
         return await self._desk.read(

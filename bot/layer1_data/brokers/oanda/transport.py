@@ -70,8 +70,10 @@ class Client:
         for host, wire in zip(hosts.values(), self._wires, strict=True):
             self._api.client.mount(host, wire)
 
-    def ask(self, call: Call) -> Json:
-        """Send one request. Raises Failure, whatever the library raises."""
+    def ask(self, call: Call, fresh: bool = False) -> Json:
+        """Send one request, over a new connection if `fresh`. Raises Failure, whatever the library raises."""
+        if fresh:
+            self._api.close()
         answer = self._guarded(lambda: self._api.request(self._endpoint(call)))
         if not isinstance(answer, dict):
             raise Failure(f"answered {type(answer).__name__} instead of an object", sent=True)
@@ -122,16 +124,24 @@ class ThreadLine:
         self._client = Client(access, time_outs.silence_s)
         self._thread = _one_thread()
 
-    async def ask(self, call: Call, ended: Callable[[object], None]) -> Json:
+    async def ask(self, call: Call, ended: Callable[[object], None], *, fresh: bool) -> Json:
         """As `Line.ask`."""
-        work = asyncio.get_running_loop().run_in_executor(self._thread, self._client.ask, call)
+        asking = asyncio.ensure_future(self._asked(call, fresh))
+        asking.add_done_callback(_forget)
+        asking.add_done_callback(ended)
+        return await asyncio.shield(asking)
+
+    async def _asked(self, call: Call, fresh: bool) -> Json:
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._thread, self._client.ask, call, fresh)
+        except RuntimeError as error:  # no thread could be begun: what was queued for it must not leave later
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread = _one_thread()
+            raise Failure(str(error), sent=False) from error
         work.add_done_callback(_forget)
-        work.add_done_callback(ended)
         done, _ = await asyncio.wait({work}, timeout=self._time_outs.whole_s)
         if not done:
-            work.remove_done_callback(ended)
             self._renew(work)
-            ended(work)
             raise Failure(f"no whole answer within {self._time_outs.whole_s:g} s", sent=True)
         return work.result()
 

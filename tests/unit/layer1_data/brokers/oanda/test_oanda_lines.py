@@ -16,7 +16,7 @@ class Held:
     def __init__(self) -> None:
         self.left: list[asyncio.Future[dict[str, Any]]] = []
 
-    async def ask(self, call: Call, ended: Callable[[object], None]) -> dict[str, Any]:
+    async def ask(self, call: Call, ended: Callable[[object], None], *, fresh: bool) -> dict[str, Any]:
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(ended)
         self.left.append(answer)
