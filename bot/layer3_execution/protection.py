@@ -34,7 +34,7 @@ from bot.models import (
 
 PROTECT_WITHIN_S: Final = 10.0
 _LOOK_AGAIN_S: Final = 30.0  # whatever else keeps the monitor
-_LEFTOVERS_FOR_S: Final = 120.0  # what was taken for gone may show when its position has ended: it would open another
+_LEFTOVERS_FOR_S: Final = 120.0  # what was taken for gone, or cancelled, may show or fill after all: it opens something
 _LOOK_BESIDE_S: Final = 3.0  # at the others while one waits for its venue; at a stop that may be too large
 
 
@@ -177,8 +177,7 @@ class PositionGuard:
         ours = [each for each in self._book.positions() if each.broker_id == broker_id]
         if ours or broker_id not in self._open_s:
             self._open_s[broker_id] = now_s
-        is_over = now_s - self._open_s[broker_id] >= _LEFTOVERS_FOR_S
-        if not ours and (is_over or self._broker_of(broker_id).capabilities.keeps_stops):
+        if not ours and now_s - self._open_s[broker_id] >= _LEFTOVERS_FOR_S:
             return False
         soon = any(self._is_too_large(each) for each in ours)
         return since_s >= (_LOOK_BESIDE_S if soon else _LOOK_AGAIN_S)

@@ -339,3 +339,22 @@ async def test_where_the_switch_cannot_be_read_nothing_is_sent() -> None:
     desk.engine._entry_refusal = unreadable
     ended: Order = await desk.engine.submit(approved_order())
     assert (ended.state, desk.broker.placed) == (S.DENIED, [])
+
+
+async def test_a_fill_that_is_told_after_its_entry_was_cancelled_is_found_long_before_the_next_monitor_run() -> None:
+    # Arrange: 4 of 10 were filled before the cancel, and no answer shows them yet
+    desk = Desk(liquidity=Decimal(4))
+    desk.broker.hold_fills = True
+    entry = await desk.bought()
+    await desk.guard.attend(BROKER)
+    await flattener_of(desk).cancel_entries()
+    assert desk.book.positions() == ()
+    desk.broker.hold_fills = False
+
+    # Act
+    desk.clock.advance(30)
+    await desk.guard.attend(BROKER)
+
+    # Assert
+    assert (await desk.order(entry.client_order_id)).filled_quantity == Decimal(4)
+    assert [each.quantity for each in desk.book.positions()] == [Decimal(4)]
