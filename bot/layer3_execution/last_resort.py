@@ -14,6 +14,7 @@ from bot.layer3_execution.aside import Aside
 from bot.layer3_execution.book import Book
 from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
 from bot.layer3_execution.order_tracker import Recorder
+from bot.layer3_execution.positions import tradable
 from bot.layer3_execution.resting import RestingOrders, left_of
 from bot.layer3_execution.unprotected import Gap, UnprotectedTime
 from bot.models import ClientOrderId, Order, OrderKind, OrderRole, Position, PositionId
@@ -78,7 +79,7 @@ class LastResort:
                 return  # what was taken away had closed it
             told = now.first_quantity - position.first_quantity  # by fills that were read since the venue said it
             untold = max(at_venue - position.quantity - told, Decimal(0))
-            order = await self._engine.reduce(now, now.quantity + untold, None, UNPROTECTED)
+            order = await self._engine.reduce(now, tradable(now.quantity + untold, now), None, UNPROTECTED)
         finally:
             self._closing.discard(position.id)
         if order.client_order_id != gap.closing:

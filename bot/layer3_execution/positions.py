@@ -44,6 +44,12 @@ def pending_position(order: ApprovedOrder, *, at: datetime) -> Position:
     )
 
 
+def tradable(quantity: Decimal, position: Position) -> Decimal:
+    """As much of `quantity` as can be sold: whole steps, never below zero."""
+    step = position.plan.quantity_step
+    return max((quantity / step).to_integral_value(ROUND_FLOOR) * step, ZERO)
+
+
 def with_entry(position: Position, fill: Fill, *, goes_on: bool = False) -> Position:
     """After one more fill of the entry: the average price moves, and what was closed before is counted from it anew.
 
@@ -56,7 +62,7 @@ def with_entry(position: Position, fill: Fill, *, goes_on: bool = False) -> Posi
     opened = position.first_quantity + grown
     average = (position.entry_price * position.first_quantity + fill.price * grown) / opened
     shift = (position.entry_price - average) * position.direction.sign * position.value_per_point
-    left = _tradable(opened - position.closed_quantity, position)
+    left = tradable(opened - position.closed_quantity, position)
     first = position.first_quantity == 0
     waits = goes_on and not position.closed_quantity
     entered = replace(
@@ -86,7 +92,7 @@ def with_exit(position: Position, fill: Fill, reason: str) -> Position:
     closed = position.closed_quantity + fill.quantity
     earned = (position.exit_price or ZERO) * position.closed_quantity + fill.price * fill.quantity
     gain = (fill.price - position.entry_price) * position.direction.sign * fill.quantity * position.value_per_point
-    left = _tradable(position.first_quantity - closed, position)
+    left = tradable(position.first_quantity - closed, position)
     ended = not left and position.first_quantity > 0
     return replace(
         position,
@@ -119,12 +125,6 @@ def with_extremes_of(position: Position, seen: Position) -> Position:
         if extreme != seen.entry_price:
             position = marked(position, extreme)
     return replace(position, mark_price=seen.mark_price)
-
-
-def _tradable(quantity: Decimal, position: Position) -> Decimal:
-    """As much of `quantity` as can be sold: whole steps, never below zero."""
-    step = position.plan.quantity_step
-    return max((quantity / step).to_integral_value(ROUND_FLOOR) * step, ZERO)
 
 
 def _target_number(reason: str) -> int:

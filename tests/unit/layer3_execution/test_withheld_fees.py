@@ -1,12 +1,17 @@
 """B15: a spot venue keeps its fee of what was bought, so that less can be sold than was filled."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
+import pytest
+
+from bot.layer1_data.broker_interface import VenueOrder
 from bot.layer3_execution.exits import ExitState, target_quantity
 from bot.models import OrderState
 from tests.builders import plan, position
+from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
 from tests.unit.layer3_execution.venues import SPOT
 
@@ -93,3 +98,28 @@ async def test_an_entry_that_ends_with_less_than_a_step_leaves_no_position_that_
     now = await desk.position()
     assert (now.is_pending, now.closed_at is None) == (False, False)
     assert list(desk.book.positions()) == []
+
+
+async def test_a_close_is_in_whole_steps_although_a_fill_is_read_after_the_venue_said_what_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Arrange: 4 of 10 are bought and told, 4 more are told only when no larger stop was taken, twice
+    desk = await open_desk(liquidity=D(4))
+    desk.observe(100)
+    desk.broker.hold_fills = True
+    desk.broker.stop_faults.extend([Fault.REJECTED] * 2)
+    listed = desk.broker.protective_orders
+
+    async def listed_and_told() -> Sequence[VenueOrder]:
+        if not desk.broker.stop_faults:
+            desk.broker.hold_fills = False
+            await desk.tracker.collect(BROKER)
+        return await listed()
+
+    monkeypatch.setattr(desk.broker, "protective_orders", listed_and_told)
+
+    # Act
+    await desk.guard.verify(BROKER)
+
+    # Assert: 7.68 are held
+    assert [each.quantity for each in await desk.exits()] == [D(7)]
