@@ -62,7 +62,7 @@ def resume(
     file = KillFile(loaded.data_directory)
     written = file.read()
     up_to = asyncio.run(_held(loaded))
-    up_to = max(up_to, written.level if written is not None else KillLevel.NONE)
+    up_to = max(up_to, *(each.level for each in written), KillLevel.NONE)
     if up_to is KillLevel.HALT:
         asyncio.run(_check_password(loaded, user or loaded.settings.dashboard.dashboard_user, password_file))
     held = asyncio.run(_resume(loaded, file, up_to, reason))

@@ -374,11 +374,11 @@ class CrossCheck:
 
 
 def _environment_fits(environment: str) -> CrossCheck:
-    """Keys of a venue belong to the mode: real money to live only, and live has nothing else. Dev asks no venue."""
+    """Keys of a venue belong to the mode: real money to live only, and live has nothing else."""
 
     def holds(settings: Settings) -> bool:
         real = getattr(settings.venues, environment) == "live"
-        return settings.run.mode == "dev" or real == (settings.run.mode == "live")
+        return real == (settings.run.mode == "live")
 
     return CrossCheck(
         names=("mode", environment),

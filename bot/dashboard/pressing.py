@@ -31,7 +31,8 @@ class Presses:
         self._going.add(pressing)
         pressing.add_done_callback(self._ended)
         done, _ = await asyncio.wait((pressing,), timeout=_PATIENCE_S)
-        return pressing.result() if done else None
+        is_new = pressing.result() if done else None
+        return is_new if self._kill.is_stored(state) else None
 
     def _ended(self, pressing: asyncio.Future[bool]) -> None:
         self._going.discard(pressing)

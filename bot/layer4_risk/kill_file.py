@@ -10,6 +10,7 @@ from bot.models import KillLevel
 
 KILL_FILE: Final = "KILL"
 _MOST_BYTES: Final = 64
+_WORDS: Final = (KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT)
 _NO_FILES_LEFT: Final = (errno.EMFILE, errno.ENFILE)
 
 
@@ -23,7 +24,7 @@ class FilePress:
 
 
 class KillFile:
-    """`KILL` in the data directory, with one word in it: pause, flatten or halt.
+    """`KILL` in the data directory: pause, flatten or halt, one word on a line; all of them hold.
 
     A file that says anything else, or nothing, or cannot be read, is a HALT: somebody wanted everything to stop, and
     HALT stops the most without closing a position that nobody asked to close.
@@ -32,34 +33,34 @@ class KillFile:
     def __init__(self, data_directory: Path) -> None:
         self.path = data_directory / KILL_FILE
 
-    def read(self) -> FilePress | None:
-        """What is pressed by the file; None if there is none, or no file can be opened. Cheap: one failing open.
+    def read(self) -> tuple[FilePress, ...]:
+        """What is pressed by the file; nothing if there is none, or no file can be opened. Cheap: one failing open.
 
         Never raises.
         """
         try:
             with self.path.open("rb") as file:
-                word = file.read(_MOST_BYTES).decode("utf-8", "replace").strip().lower()
+                text = file.read(_MOST_BYTES).decode("utf-8", "replace").strip().lower()
         except FileNotFoundError:
-            return None
+            return ()
         except OSError as error:
             if error.errno in _NO_FILES_LEFT:
-                return None  # said of files that are not there, too: it is read again in a moment
-            return FilePress(KillLevel.HALT, self._owner(), f"{self.path} cannot be read ({error.strerror})")
-        if word in (KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT):
-            return FilePress(KillLevel(word), self._owner(), f"{self.path} says so")
-        return FilePress(
-            KillLevel.HALT, self._owner(), f"{self.path} says {word!r}, which is none of pause, flatten, halt"
-        )
+                return ()  # said of files that are not there, too: it is read again in a moment
+            return (FilePress(KillLevel.HALT, self._owner(), f"{self.path} cannot be read ({error.strerror})"),)
+        words = [each.strip() for each in text.splitlines()]
+        if words and all(each in _WORDS for each in words):
+            return tuple(FilePress(KillLevel(each), self._owner(), f"{self.path} says so") for each in words)
+        says = f"{self.path} says {text!r}, which is none of pause, flatten, halt"
+        return (FilePress(KillLevel.HALT, self._owner(), says),)
 
     def write(self, level: KillLevel) -> None:
-        """Press by the file; one that presses more stays as it is. Raises StorageError."""
-        there = self.read()
-        if there is not None and there.level >= level:
+        """Press by the file, besides what it presses already. Raises StorageError."""
+        there = [each.level for each in self.read()]
+        if level in there:
             return
         partial = self.path.with_name(f"{KILL_FILE}.new")
         try:
-            partial.write_text(f"{level.value}\n", encoding="ascii")
+            partial.write_text("".join(f"{each.value}\n" for each in (*there, level)), encoding="ascii")
             partial.replace(self.path)
         except OSError as error:
             raise StorageError(

@@ -6,6 +6,7 @@ and protective stops are never asked about.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from loguru import logger
 
@@ -15,6 +16,9 @@ from bot.interfaces import Clock, KillStore, SnapshotStore
 from bot.layer4_risk.drawdown import restart_peak
 from bot.layer4_risk.kill_file import KillFile
 from bot.models import KillCause, KillLevel, KillState, TaskId, strongest
+from bot.patience import within
+
+_STORED_WITHIN_S: Final = 1.0
 
 Recorder = Callable[[str, TaskId | None, Mapping[str, object]], Awaitable[None]]
 
@@ -22,8 +26,8 @@ Recorder = Callable[[str, TaskId | None, Mapping[str, object]], Awaitable[None]]
 class KillSwitch:
     """The one home of what is pressed. A press holds here at once, in the database as soon as it answers.
 
-    `file` is None where nobody could write one (replay). A press that could not be stored is kept here and in the file,
-    so that it survives a restart too.
+    `file` is None where nobody could write one (replay). A press that was not stored within a second is kept here and
+    in the file, so that it survives a restart too.
     """
 
     def __init__(self, store: KillStore, *, clock: Clock, record: Recorder, file: KillFile | None = None) -> None:
@@ -51,6 +55,10 @@ class KillSwitch:
     def latch(self, cause: KillCause, broker_id: BrokerId | None) -> KillState | None:
         """The first latch of one cause and broker, as far as was looked."""
         return next((each for each in self.latches() if (each.cause, each.broker_id) == (cause, broker_id)), None)
+
+    def is_stored(self, state: KillState) -> bool:
+        """As far as is known it waits for no database."""
+        return state not in self._unstored
 
     def wants_flat(self) -> bool:
         """Somebody pressed FLATTEN; also while a HALT holds besides."""
@@ -118,10 +126,11 @@ class KillSwitch:
             self._unstored.append(state)
         self.pressed()
         try:
-            is_new = await self._store.set(state)
-        except DatabaseUnavailable as error:
+            is_new = await within(_STORED_WITHIN_S, self._store.set(state))
+        except (DatabaseUnavailable, TimeoutError) as error:
             if is_new:
-                logger.error("kill switch: {} holds, but is not in the database yet: {}", state.says, error)
+                why = str(error) or "it does not answer"
+                logger.error("kill switch: {} holds, but is not in the database yet: {}", state.says, why)
             if self._file is not None and not state.cause.ends_by_itself:
                 self._file.write(state.level)
         await self.look()
@@ -145,14 +154,13 @@ class KillSwitch:
 
     def _read_file(self) -> None:
         """Take the file into account; synchronous, so that it can be the last look before a send."""
-        press = self._file.read() if self._file is not None else None
-        if press is None:
-            return
-        if any(each.cause is KillCause.FILE and each.level is press.level for each in self.latches()):
-            return
-        self._unstored.append(
-            KillState(level=press.level, by=press.by, cause=KillCause.FILE, reason=press.reason, at=self._clock.now())
-        )
+        for press in self._file.read() if self._file is not None else ():
+            cause = KillCause.FILE
+            if not any(each.cause is cause and each.level is press.level for each in self.latches()):
+                now = self._clock.now()
+                self._unstored.append(
+                    KillState(level=press.level, by=press.by, cause=cause, reason=press.reason, at=now)
+                )
 
     async def _read_store(self) -> None:
         self._asked += 1

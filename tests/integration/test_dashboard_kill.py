@@ -180,7 +180,8 @@ async def test_pressing_works_while_the_database_is_down(daemon: Daemon, monkeyp
 
     monkeypatch.setattr(daemon.stores.kills, "set", down)
     monkeypatch.setattr(daemon.stores.kills, "active", down)
-    assert (await sent(daemon, "halt"))[0] == 303
+    status, page = await sent(daemon, "halt")
+    assert (status, "It holds from now on" in page) == (202, True)
     assert "HALT by admin" in (await daemon.get("/kill?level=halt"))[1]
 
 

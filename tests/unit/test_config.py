@@ -173,6 +173,7 @@ def test_a_file_that_is_not_there_is_a_config_error(env_file: Path) -> None:
     ("environ", "says"),
     [
         ({"MODE": "paper", "OANDA_ENVIRONMENT": "live"}, "real money (live) is for MODE=live only"),
+        ({"MODE": "dev", "BINANCE_ENVIRONMENT": "live"}, "real money (live) is for MODE=live only"),
         ({"MAX_ORDER_NOTIONAL": "31"}, "needs MAX_ORDER_NOTIONAL <= MAX_GROSS_LEVERAGE"),
         ({"MAX_TURNOVER_HOUR": "301"}, "needs MAX_TURNOVER_HOUR <= MAX_TURNOVER_DAY"),
         ({"MAX_OPEN_RISK_RATIO": "0.009"}, "needs RISK_PER_TRADE_RATIO <= MAX_OPEN_RISK_RATIO"),

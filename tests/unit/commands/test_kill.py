@@ -40,10 +40,10 @@ def test_with_a_database_that_is_down_the_file_is_written_too(
     assert "canary-secret" not in told.out + told.err
 
 
-def test_a_weaker_word_does_not_replace_a_stronger_one(data: Path) -> None:
-    main(["flatten", "--data", str(data)])
-    assert main(["pause", "--data", str(data)]) == 0
-    assert (data / "KILL").read_text() == "flatten\n"
+def test_what_is_pressed_later_stands_besides_what_was_pressed_before(data: Path) -> None:
+    main(["halt", "--data", str(data)])
+    assert main(["flatten", "--data", str(data)]) == 0
+    assert (data / "KILL").read_text() == "halt\nflatten\n"
 
 
 def test_a_directory_that_cannot_be_written_is_an_error_with_the_next_step(

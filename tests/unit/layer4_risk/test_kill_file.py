@@ -1,4 +1,5 @@
 import errno
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,14 @@ from bot.layer4_risk.kill_file import KillFile
 from bot.models import KillLevel
 
 
-def level_of(text: str, directory: Path) -> KillLevel | None:
+def level_of(text: str, directory: Path) -> KillLevel:
     (directory / "KILL").write_text(text)
-    press = KillFile(directory).read()
-    return press.level if press else None
+    (press,) = KillFile(directory).read()
+    return press.level
 
 
 def test_no_file_presses_nothing(tmp_path: Path) -> None:
-    assert KillFile(tmp_path).read() is None
+    assert KillFile(tmp_path).read() == ()
 
 
 @pytest.mark.parametrize(
@@ -31,28 +32,26 @@ def test_the_file_says_a_level_in_one_word(tmp_path: Path, text: str, level: Kil
     assert level_of(text, tmp_path) is level
 
 
-@pytest.mark.parametrize("text", ["", "stop!!", "none", "pause flatten", "\x00" * 100, "x" * 10_000])
+@pytest.mark.parametrize("text", ["", "stop!!", "none", "pause flatten", "flatten\nnow", "\x00" * 100, "x" * 10_000])
 def test_a_file_that_says_anything_else_is_a_halt(tmp_path: Path, text: str) -> None:
     assert level_of(text, tmp_path) is KillLevel.HALT
 
 
 def test_a_file_that_cannot_be_read_is_a_halt(tmp_path: Path) -> None:
     (tmp_path / "KILL").mkdir()
-    press = KillFile(tmp_path).read()
-    assert press is not None
+    (press,) = KillFile(tmp_path).read()
     assert press.level is KillLevel.HALT
     assert "cannot be read" in press.reason
 
 
-def test_what_is_written_is_read_back_and_a_weaker_word_does_not_replace_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", list(permutations((KillLevel.PAUSE, KillLevel.FLATTEN, KillLevel.HALT))))
+def test_each_level_that_is_written_is_read_back_whatever_was_written_before(
+    tmp_path: Path, order: tuple[KillLevel, ...]
+) -> None:
     file = KillFile(tmp_path)
-    file.write(KillLevel.FLATTEN)
-    file.write(KillLevel.PAUSE)
-    press = file.read()
-    assert press is not None
-    assert press.level is KillLevel.FLATTEN
-    file.write(KillLevel.HALT)
-    assert file.path.read_text() == "halt\n"
+    for each in (*order, *order):
+        file.write(each)
+    assert [each.level for each in file.read()] == list(order)
     assert [each.name for each in tmp_path.iterdir()] == ["KILL"]
 
 
@@ -61,7 +60,7 @@ def test_removing_it_twice_is_well(tmp_path: Path) -> None:
     file.write(KillLevel.PAUSE)
     file.remove()
     file.remove()
-    assert file.read() is None
+    assert file.read() == ()
 
 
 def test_a_directory_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
@@ -84,4 +83,4 @@ def test_where_no_file_at_all_can_be_opened_nothing_is_pressed(
 
     monkeypatch.setattr(Path, "open", none_left)
 
-    assert KillFile(tmp_path).read() is None
+    assert KillFile(tmp_path).read() == ()

@@ -264,3 +264,29 @@ async def test_a_press_holds_and_wakes_whoever_acts_before_a_hung_database_has_a
     assert list(room.switch.latches()) == [row] == list(await hung.active())
     assert not await room.switch.press(row)
     assert list(room.switch.latches()) == [row]
+
+
+async def test_a_press_that_a_hung_database_does_not_take_within_a_second_is_in_the_file(tmp_path: Path) -> None:
+    # Arrange
+    room, hung = Room(tmp_path), HungKills()
+    room.kills = hung  # type: ignore[assignment]
+    room.build()
+
+    # Act
+    pressing = asyncio.create_task(room.switch.press(press(L.HALT)))
+    while not room.file.path.exists():
+        await room.clock.sleep(0)
+
+    # Assert: a process that dies now finds it again
+    assert [each.level for each in room.file.read()] == [L.HALT]
+    hung.may.set()
+    await pressing
+
+
+async def test_a_halt_in_the_file_does_not_swallow_a_flatten(room: Room) -> None:
+    room.kills.is_down = True
+    for level in (L.HALT, L.FLATTEN):
+        await room.switch.press(press(level))
+    room.build()
+    assert "HALT" in await room.switch.refusal(OANDA)
+    assert room.switch.wants_flat()
