@@ -377,7 +377,7 @@ def _environment_fits(environment: str) -> CrossCheck:
     """Keys of a venue belong to the mode: real money to live only, and live has nothing else."""
 
     def holds(settings: Settings) -> bool:
-        real = getattr(settings.venues, environment) == "live"
+        real: bool = getattr(settings.venues, environment) == "live"
         return real == (settings.run.mode == "live")
 
     return CrossCheck(

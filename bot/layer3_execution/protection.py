@@ -272,6 +272,8 @@ class PositionGuard:
             for each in self._book.positions()
             if sum(is_stop_for(stop.client_order_id, each.entry_order_id) for stop in listed) > 1
         ]
+        if self._stops.left_over(listed, opened):
+            self._open_s[broker_id] = self._clock.monotonic()  # whether its cancel is taken, the next look tells
         await self._stops.clear(broker_id, listed, opened)
         return 0.0
 

@@ -148,15 +148,21 @@ class StopKeeper:
         """Its stop is left alone at this moment, and that of another position is not."""
         return not self.is_keeping(position_id) and any(each.locked() for each in self._keeping.values())
 
+    def left_over(
+        self, stops: Sequence[VenueOrder], entries: Mapping[ClientOrderId, Decimal]
+    ) -> Sequence[ClientOrderId]:
+        """Stops of ours that protect nothing: neither we nor the venue (`entries`) have anything open there."""
+        opened = {each.entry_order_id for each in self._book.positions() if each.is_open} | entries.keys()
+        names = [each.client_order_id for each in stops if each.client_order_id is not None]
+        return [each for each in names if each.startswith(ORDER_ID_PREFIX) and not is_stop_for(each, *opened)]
+
     async def clear(
         self, broker_id: BrokerId, stops: Sequence[VenueOrder], entries: Mapping[ClientOrderId, Decimal]
     ) -> None:
-        """Cancel stops that protect nothing: neither we nor the venue (`entries`) have anything open there."""
-        opened = {each.entry_order_id for each in self._book.positions() if each.is_open} | entries.keys()
-        names = [each.client_order_id for each in stops if each.client_order_id is not None]
-        ours = [each for each in names if each.startswith(ORDER_ID_PREFIX) and not is_stop_for(each, *opened)]
-        await self._resting.cancel_all(broker_id, ours)
-        await side_by_side([self._resting.take_back(row) for row in self._left_behind(broker_id, entries, names)])
+        """Cancel what is left over, and what our record knows and no list shows."""
+        await self._resting.cancel_all(broker_id, self.left_over(stops, entries))
+        listed = [each.client_order_id for each in stops if each.client_order_id is not None]
+        await side_by_side([self._resting.take_back(row) for row in self._left_behind(broker_id, entries, listed)])
 
     def _left_behind(
         self, broker_id: BrokerId, entries: Collection[ClientOrderId], listed: Collection[ClientOrderId]

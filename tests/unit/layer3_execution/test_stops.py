@@ -13,6 +13,7 @@ import pytest
 from bot.clock import ManualClock
 from bot.errors import BrokerError, BrokerUnavailable
 from bot.layer1_data.brokers.simulated.traits import VenueTraits
+from bot.layer3_execution.order_state import OrderEvent
 from bot.models import OrderRole, OrderState, VenuePosition, leg_of
 from bot.simulation.clock import LoopClock
 from bot.simulation.loop import SimulatedLoop
@@ -617,6 +618,27 @@ async def test_a_stop_of_an_ended_position_is_cancelled_although_the_list_is_cut
     desk.clock.advance(10)
     await desk.guard.verify(BROKER)
     assert (await resting(desk), desk.book.orders()) == ([], ())
+
+
+async def test_a_stop_that_protects_nothing_is_looked_for_as_long_as_the_venue_refuses_to_cancel_it() -> None:
+    # Arrange: it rests after its position has ended, unknown to our record, and no cancel is taken for five minutes
+    desk = await open_desk(TRADIER)
+    (name,) = desk.broker.stops_placed
+    desk.broker.cancel_faults.extend([Fault.REJECTED] * 1_000)
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
+    await desk.tracker.move(await desk.order(name), OrderEvent.CANCELED, "gone at the venue")
+    for _ in range(300):
+        desk.clock.advance(1)
+        await desk.guard.attend(BROKER)
+    assert len(await resting(desk)) == 1
+    desk.broker.cancel_faults.clear()
+
+    # Act
+    desk.clock.advance(30)
+    await desk.guard.attend(BROKER)
+
+    # Assert
+    assert await resting(desk) == []
 
 
 @pytest.mark.parametrize("venue", [SPOT, COINBASE, TRADIER], ids=["spot", "coinbase", "tradier"])
