@@ -37,6 +37,7 @@ class KillSwitch:
         self._file = file
         self._stored: Sequence[KillState] = ()
         self._unstored: list[KillState] = []
+        self._storing: list[KillState] = []  # by their own press, which is to hear what the database says to it
         self._told: Sequence[KillState] = ()
         self._looking = asyncio.Lock()
         self._asked = self._answered = 0  # reads of the database: an older answer never replaces a newer one
@@ -106,7 +107,7 @@ class KillSwitch:
         async with self._looking:
             self._read_file()
             try:
-                storing = tuple(self._unstored)
+                storing = [each for each in self._unstored if each not in self._storing]
                 for each in storing:
                     await self._store.set(each)
                 await self._read_store()
@@ -124,6 +125,7 @@ class KillSwitch:
         is_new = not _is_among(self.latches(), state)
         if is_new:
             self._unstored.append(state)
+        self._storing.append(state)
         self.pressed()
         try:
             is_new = await within(_STORED_WITHIN_S, self._store.set(state))
@@ -133,6 +135,8 @@ class KillSwitch:
                 logger.error("kill switch: {} holds, but is not in the database yet: {}", state.says, why)
             if self._file is not None and not state.cause.ends_by_itself:
                 self._file.write(state.level)
+        finally:
+            self._storing.remove(state)
         await self.look()
         return is_new
 

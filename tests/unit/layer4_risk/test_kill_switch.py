@@ -290,3 +290,11 @@ async def test_a_halt_in_the_file_does_not_swallow_a_flatten(room: Room) -> None
     room.build()
     assert "HALT" in await room.switch.refusal(OANDA)
     assert room.switch.wants_flat()
+
+
+async def test_a_press_is_told_that_it_is_new_although_whoever_it_wakes_looks_at_once(room: Room) -> None:
+    looks: list[asyncio.Task[KillState]] = []
+    room.switch.pressed = lambda: looks.append(asyncio.create_task(room.switch.look()))
+    assert await room.switch.press(press(L.PAUSE))
+    await asyncio.gather(*looks)
+    assert len(await room.kills.history(9)) == 1
