@@ -108,6 +108,7 @@ class PositionGuard:
         Whoever read them waits a moment for that. He may have taken the stop of another one away: that one waits for
         no answer about this one.
         """
+        self._open_s[position.broker_id] = self._clock.monotonic()
         self._surplus.note_fills(position)
         work = self._aside.begin(self._follow(position, filled_at), name=f"stop of {position.id}")
         slow = self._slow[position.broker_id]
@@ -172,11 +173,11 @@ class PositionGuard:
     def _is_due(self, broker_id: BrokerId) -> bool:
         now_s = self._clock.monotonic()
         since_s = now_s - self._looked_s.setdefault(broker_id, now_s)
-        if self.unprotected.is_open(broker_id) or self._surplus.waits(broker_id) or self._may_need_stops(broker_id):
-            return not self._slow[broker_id] or since_s >= _LOOK_BESIDE_S
         ours = [each for each in self._book.positions() if each.broker_id == broker_id]
         if ours or broker_id not in self._open_s:
             self._open_s[broker_id] = now_s
+        if self.unprotected.is_open(broker_id) or self._surplus.waits(broker_id) or self._may_need_stops(broker_id):
+            return not self._slow[broker_id] or since_s >= _LOOK_BESIDE_S
         if not ours and now_s - self._open_s[broker_id] >= _LEFTOVERS_FOR_S:
             return False
         soon = any(self._is_too_large(each) for each in ours)

@@ -620,6 +620,26 @@ async def test_a_stop_of_an_ended_position_is_cancelled_although_the_list_is_cut
     assert (await resting(desk), desk.book.orders()) == ([], ())
 
 
+async def test_what_a_position_leaves_is_looked_for_also_where_nobody_looked_while_it_was_open() -> None:
+    # Arrange: the venue was quiet for long; then a position opens and ends between two looks, and its stop stays
+    desk = Desk(venue=TRADIER)
+    await desk.guard.attend(BROKER)
+    desk.clock.advance(200)
+    await desk.bought()
+    (name,) = desk.broker.stops_placed
+    desk.broker.cancel_faults.extend([Fault.REJECTED] * 10)
+    await desk.engine.reduce(await desk.position(), Decimal(10), None, "TIMEOUT")
+    await desk.tracker.move(await desk.order(name), OrderEvent.CANCELED, "gone at the venue")
+    desk.broker.cancel_faults.clear()
+
+    # Act
+    desk.clock.advance(30)
+    await desk.guard.attend(BROKER)
+
+    # Assert
+    assert await resting(desk) == []
+
+
 async def test_a_stop_that_protects_nothing_is_looked_for_as_long_as_the_venue_refuses_to_cancel_it() -> None:
     # Arrange: it rests after its position has ended, unknown to our record, and no cancel is taken for five minutes
     desk = await open_desk(TRADIER)
