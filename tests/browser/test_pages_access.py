@@ -10,6 +10,8 @@ from tests.fakes.dashboard_day import PASSWORD
 
 
 async def _overflow(page: Page) -> int:
+    """How many pixels it is too wide. A form's answer shows its text before its style sheets have come."""
+    await page.wait_for_load_state()
     width: int = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     return width
 
