@@ -98,6 +98,11 @@ class VenueOrder:
     reduces_only: bool
 
 
+def foreign_name(order: VenueOrder) -> ClientOrderId:
+    """What an order of somebody else is called here."""
+    return ClientOrderId(f"foreign:{order.venue_order_id}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueIdentity:
     """Which account answers, and what its key may do.
@@ -226,6 +231,14 @@ class BrokerInterface(ABC):
         """Cancel a working order; the answer tells the state it was found in (FILLED if the fill came first).
 
         A second call while the first one waits for its answer does no harm: that one may have been lost.
+        """
+
+    @abstractmethod
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        """Cancel a working order that somebody else made, by the venue's own number: it has no name of ours.
+
+        The answer is about `foreign_name(order)`. REJECTED where the venue says no, or does not have it any more; the
+        list of open orders tells what is true then.
         """
 
     @abstractmethod

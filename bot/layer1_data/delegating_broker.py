@@ -33,7 +33,7 @@ from bot.models import (
     VenuePosition,
 )
 
-CHANGES: Final = frozenset({"place", "place_stop", "amend_stop", "resize_stop", "cancel"})
+CHANGES: Final = frozenset({"place", "place_stop", "amend_stop", "resize_stop", "cancel", "cancel_foreign"})
 """The requests that change something at the venue; all others are questions."""
 
 T = TypeVar("T")
@@ -110,6 +110,9 @@ class DelegatingBroker(BrokerInterface):
 
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
         return await self._through("cancel", lambda: self._broker.cancel(client_order_id))
+
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        return await self._through("cancel_foreign", lambda: self._broker.cancel_foreign(order))
 
     # ------------------------------------------------------------------------------------------------------- truth
 

@@ -18,7 +18,7 @@ from bot.layer3_execution.engine import ExecutionEngine
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder, never_failing
 from bot.layer3_execution.reconcile_report import ReconcileReport
 from bot.layer3_execution.reconciliation import Reconciler
-from bot.models import OrderState, Position, VenuePosition
+from bot.models import ORDER_ID_PREFIX, OrderState, Position, VenuePosition
 
 FLATTEN_REASON: Final = "ANSWERED_FLATTEN"
 _ABOUT_ORDERS: Final = (DifferenceKind.FOREIGN_ORDER, DifferenceKind.ORPHAN_ORDER)
@@ -134,22 +134,36 @@ class AnswerDesk:
 
     async def _settle_order(self, answer: Answer) -> None:
         theirs = await self._order_at_venue(answer)
-        if theirs is None or theirs.client_order_id is None:
+        if theirs is None:
             gone = answer.kind is AnswerKind.FLATTEN
             await self._end(answer, done=gone, outcome="not working at the venue any more")
         elif answer.kind is AnswerKind.FLATTEN:
-            ack = await self._broker_of(answer.broker_id).cancel(theirs.client_order_id)
-            if ack.state is not OrderState.REJECTED:
-                filled = "; what it has filled is a position" if ack.state is OrderState.FILLED else ""
-                await self._end(answer, done=True, outcome=f"{ack.state.value} at the venue{filled}")
+            await self._cancel(answer, theirs)
         elif await self._adoption.order(answer.broker_id, theirs):
-            ours = self._book.order(theirs.client_order_id) is not None
+            ours = any(each.client_order_id == theirs.client_order_id for each in self._book.orders())
             outcome = "its row was rebuilt" if ours else "our record has ended it; answer flatten to cancel it"
             await self._end(answer, done=ours, outcome=outcome)
 
+    async def _cancel(self, answer: Answer, theirs: VenueOrder) -> None:
+        """What is foreign has no name that we could cancel it by. A no of the venue ends the answer: it is told."""
+        broker, name = self._broker_of(answer.broker_id), theirs.client_order_id
+        if name is None or answer.about is DifferenceKind.FOREIGN_ORDER:
+            ack = await broker.cancel_foreign(theirs)
+        else:
+            ack = await broker.cancel(name)
+        if ack.state is not OrderState.REJECTED:
+            filled = "; what it has filled is a position" if ack.state is OrderState.FILLED else ""
+            await self._end(answer, done=True, outcome=f"{ack.state.value} at the venue{filled}")
+        elif await self._order_at_venue(answer) is not None:  # else the next turn says that it has ended
+            step = "answer again later, or cancel it in the venue's own app"
+            await self._end(answer, done=False, outcome=f"the venue does not cancel it: {ack.reason}; {step}")
+
     async def _order_at_venue(self, answer: Answer) -> VenueOrder | None:
+        """By its name, or by the venue's number. What is foreign is never one of ours, whatever its number."""
         broker = self._broker_of(answer.broker_id)
         found = [*await broker.open_orders(), *await broker.protective_orders()]
+        if answer.about is DifferenceKind.FOREIGN_ORDER:
+            found = [each for each in found if not (each.client_order_id or "").startswith(ORDER_ID_PREFIX)]
         return next((each for each in found if answer.subject in (each.client_order_id, each.venue_order_id)), None)
 
     async def _end(self, answer: Answer, *, done: bool, outcome: str) -> None:

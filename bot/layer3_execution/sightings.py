@@ -122,8 +122,7 @@ class DifferenceLog:
         if seen.kind is K.ORPHAN_ORDER:
             return _EVERY_ANSWER if is_entry_id(ClientOrderId(seen.subject)) else _EVERY_ANSWER[1:]
         if seen.kind is K.FOREIGN_ORDER:
-            named = seen.order is not None and seen.order.client_order_id is not None
-            return _EVERY_ANSWER[1:] if named else (AnswerKind.IGNORE,)
+            return _EVERY_ANSWER[1:]
         return ()
 
     async def _tell(self, difference: Difference, last: _Known | None) -> None:

@@ -18,6 +18,7 @@ from bot.layer1_data.broker_interface import (
     LastWord,
     VenueOrder,
     VenueTerms,
+    foreign_name,
     nothing_against,
 )
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
@@ -121,6 +122,11 @@ class VenueLine(DelegatingBroker):
         if self._tape.fires("B6"):
             self.trade_through()
         return await self._request(client_order_id, lambda: self.venue.cancel(client_order_id))
+
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        """Nobody answers "flatten" to what is foreign here: it must never come to this."""
+        self.watch.cancelling(self.broker_id, foreign_name(order))
+        return await self.venue.cancel_foreign(order)
 
     async def _request(self, name: ClientOrderId, act: Callable[[], Coroutine[Any, Any, OrderAck]]) -> OrderAck:
         """Send once over the line. Raises BrokerUnavailable or OrderFateUnknown as the contract says."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from bot.config import Settings
 from bot.database.memory import MemoryStores
+from bot.differences import Answer, AnswerKind, Difference
 from bot.instruments import Instrument, InstrumentRegistry, Symbol
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import BrokerInterface
@@ -45,6 +46,22 @@ class OrderPath:
     def series(self, symbol: Symbol, timeframe: Timeframe) -> CandleSeries:
         """No candles: outcomes are not what is tested here."""
         return series([], symbol=symbol, timeframe=timeframe)
+
+    async def answer(self, found: Difference, kind: AnswerKind, clock: Clock) -> None:
+        """Give that answer as the command line does, without carrying it out."""
+        await self.stores.answers.give(
+            Answer(
+                broker_id=found.broker_id,
+                difference_id=found.id,
+                fingerprint=found.fingerprint,
+                kind=kind,
+                about=found.kind,
+                subject=found.subject,
+                says=found.theirs,
+                by="ada",
+                at=clock.now(),
+            )
+        )
 
     def incidents(self) -> list[Any]:
         """What the incidents were about."""

@@ -14,7 +14,7 @@ from bot.layer1_data.broker_interface import BrokerInterface, DuplicateIds
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.brokers.simulated.state import MemoryVenueState
 from bot.layer1_data.brokers.simulated.traits import VenueTraits
-from bot.models import CandleSeries, Timeframe
+from bot.models import CandleSeries, ClientOrderId, Side, Timeframe
 
 D = Decimal
 START: Final = datetime(2024, 3, 4, tzinfo=UTC)
@@ -39,6 +39,9 @@ class Stand(Protocol):
 
     def price(self, bid: str, ask: str) -> None:
         """The venue's market jumps there."""
+
+    def rest_by_hand(self) -> None:
+        """A person buys 1000 EUR_USD at 1.09 or lower in the venue's own app; it rests."""
 
     def crash(self) -> None:
         """Our process dies and a new adapter talks to the same venue; `broker` is the new one."""
@@ -71,6 +74,9 @@ class SimulatedStand:
 
     def price(self, bid: str, ask: str) -> None:
         self._venue.observe(EUR_USD.symbol, bid=D(bid), ask=D(ask), at=self._clock.now(), gap=True)
+
+    def rest_by_hand(self) -> None:
+        self._venue.open_by_other(ClientOrderId("foreign:1"), EUR_USD.symbol, Side.BUY, D(1_000), D("1.09"))
 
     def crash(self) -> None:
         self.broker = self._venue = self._made()

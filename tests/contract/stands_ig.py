@@ -57,6 +57,12 @@ class IgStand:
         self._market.pin("EUR_USD", bid, ask)
         self._venue.book.match()
 
+    def rest_by_hand(self) -> None:
+        terms = self._venue.book.terms[EUR_USD.venue_symbol]
+        size, level = 1_000 / terms.contract_size, Decimal("1.09") / terms.unit
+        asked = {"epic": EUR_USD.venue_symbol, "direction": "BUY", "size": str(size), "level": str(level)}
+        self._venue.book.rest(asked, "by-hand")
+
     def crash(self) -> None:
         made = self._adapter(
             access=Access(environment="demo", key="key", username="user", password="secret", url=self._url),

@@ -15,6 +15,7 @@ from bot.models import ClientOrderId
 from tests.contract.our_names import OurNames
 from tests.contract.stands import START
 from tests.fakes.oanda.book import ACCOUNT
+from tests.fakes.oanda.desk import create_order
 from tests.fakes.oanda.server import PRICE_S, TOKEN, FakeOanda
 from tests.fakes.venue_market import FakeMarket
 
@@ -56,6 +57,11 @@ class OandaStand:
         self._market.pin("EUR_USD", bid, ask)
         self._there(self._match())
 
+    def rest_by_hand(self) -> None:
+        """An order without extensions."""
+        asked = {"type": "LIMIT", "instrument": "EUR_USD", "units": "1000", "price": "1.09000", "timeInForce": "GTC"}
+        self._there(self._made_by_hand(asked))
+
     def crash(self) -> None:
         """A new adapter for the same account."""
         made = self._adapter()
@@ -70,6 +76,10 @@ class OandaStand:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_PATIENCE_S)
         self._loop.close()
+
+    async def _made_by_hand(self, asked: dict[str, str]) -> None:
+        status, told = create_order(self._venue.book, asked)
+        assert status == 201, told
 
     async def _match(self) -> None:
         self._venue.book.match()

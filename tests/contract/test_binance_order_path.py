@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest_asyncio
 
-from bot.differences import Answer, AnswerKind, AnswerState, Difference
+from bot.differences import AnswerKind, AnswerState, Difference
 from bot.instruments import BINANCE
 from bot.models import ClientOrderId, OrderState, PositionId, SignalId
 from bot.wiring.core import TradingCore
@@ -33,22 +33,6 @@ class TradingDesk(Desk, OrderPath):
         report = await self.core.reconciler.run(BINANCE)
         assert report.complete, report.error
         return [each for each in report.differences if each.is_open]
-
-    async def ignore(self, found: Difference) -> None:
-        """Give that answer as the command line does, without carrying it out."""
-        await self.stores.answers.give(
-            Answer(
-                broker_id=BINANCE,
-                difference_id=found.id,
-                fingerprint=found.fingerprint,
-                kind=AnswerKind.IGNORE,
-                about=found.kind,
-                subject=found.subject,
-                says=found.theirs,
-                by="ada",
-                at=self.clock.now(),
-            )
-        )
 
     def others(self, quantity: str) -> None:
         """Somebody else pays bitcoins in."""
@@ -141,7 +125,7 @@ async def test_coins_of_others_may_be_left_alone_whatever_the_market_does_and_st
     assert (found.subject, found.answers) == ("foreign:BTC", (AnswerKind.IGNORE,))
     assert found.theirs == "long 0.50000 (from 0.36 to 0.76 counts as the same)"
 
-    await trading.ignore(found)
+    await trading.answer(found, AnswerKind.IGNORE, trading.clock)
     trading.price("51000", "51010")
     await trading.core.answers.attend()
     (answer,) = await trading.stores.answers.recent(1)
@@ -160,7 +144,7 @@ async def test_coins_of_others_that_were_left_alone_are_asked_about_again_when_t
     trading: TradingDesk,
 ) -> None:
     trading.others("0.5")
-    await trading.ignore((await trading.differences())[0])
+    await trading.answer((await trading.differences())[0], AnswerKind.IGNORE, trading.clock)
     await trading.core.answers.attend()
 
     trading.others("0.1")
@@ -195,7 +179,7 @@ async def test_what_the_fees_leave_behind_does_not_ask_again_about_coins_that_we
     trading: TradingDesk,
 ) -> None:
     trading.others("1")
-    await trading.ignore((await trading.differences())[0])
+    await trading.answer((await trading.differences())[0], AnswerKind.IGNORE, trading.clock)
     await trading.core.answers.attend()
 
     trading.others("0.0000385")

@@ -614,6 +614,29 @@ async def test_53_a_cancel_of_nothing_is_rejected(stand: Stand) -> None:
     assert (await stand.broker.cancel(ClientOrderId("never"))).state is OrderState.REJECTED
 
 
+async def test_54_an_order_that_somebody_else_made_is_shown_and_can_be_cancelled_by_its_number(stand: Stand) -> None:
+    stand.rest_by_hand()
+    (theirs,) = await stand.broker.open_orders()
+
+    ack = await stand.broker.cancel_foreign(theirs)
+    stand.price("1.08000", "1.08010")
+
+    assert (theirs.symbol, theirs.side, theirs.quantity) == (EUR_USD.symbol, Side.BUY, D(1_000))
+    assert ack.state is OrderState.CANCELED
+    assert (await stand.broker.open_orders(), await stand.broker.positions()) == ((), ())
+
+
+async def test_55_a_foreign_order_that_filled_meanwhile_is_not_cancelled(stand: Stand) -> None:
+    stand.rest_by_hand()
+    (theirs,) = await stand.broker.open_orders()
+    stand.price("1.08000", "1.08010")
+
+    ack = await stand.broker.cancel_foreign(theirs)
+
+    assert ack.state is OrderState.REJECTED
+    assert ack.reason
+
+
 # ------------------------------------------------------------------------------------------------- 6x: truth, and crash
 
 

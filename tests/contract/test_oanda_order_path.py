@@ -9,11 +9,13 @@ import pytest
 import pytest_asyncio
 
 from bot.clock import ManualClock
+from bot.differences import AnswerKind, AnswerState, DifferenceKind
 from bot.instruments import Symbol, default_registry
 from bot.models import ORDER_ID_PREFIX, ClientOrderId, OrderState, PositionId
 from tests.contract.order_path import OrderPath
 from tests.contract.test_broker_contract import entry
 from tests.contract.test_oanda_faults import EUR_USD, MONDAY, adapter
+from tests.fakes.oanda.desk import cancel_order, create_order
 from tests.fakes.oanda.server import FakeOanda
 from tests.fakes.venue_market import FakeMarket
 
@@ -56,6 +58,12 @@ class TradingDesk(OrderPath):
         fields = {"instrument": "EUR_USD", "units": str(-units), "timeInForce": "FOK", "positionFill": "REDUCE_ONLY"}
         order, _ = book.new_order("MARKET", reason, **fields)
         book.execute(order, self.market.quote(Symbol("EUR_USD"), self.clock.now())[0], f"MARKET_ORDER_{reason}")
+
+    def rest_by_hand(self) -> str:
+        """Somebody rests an order in the venue's app, which gives it no name; its number."""
+        asked = {"type": "LIMIT", "instrument": "EUR_USD", "units": "1000", "price": "1.09000", "timeInForce": "GTC"}
+        _, told = create_order(self.venue.book, asked)
+        return str(told["orderCreateTransaction"]["id"])
 
 
 @pytest_asyncio.fixture
@@ -101,3 +109,33 @@ async def test_of_two_positions_of_which_one_order_closes_one_and_a_part_only_th
 
     assert [(each.kind.value, each.subject) for each in report.differences] == [("quantity mismatch", f"{SECOND}E00")]
     assert [each.id for each in trading.core.book.positions()] == [SECOND]
+
+
+async def test_an_order_of_somebody_else_is_cancelled_by_its_number_when_a_person_says_flatten(
+    trading: TradingDesk,
+) -> None:
+    trading.rest_by_hand()
+    (found,) = (await trading.core.reconciler.run(OANDA)).differences
+
+    await trading.answer(found, AnswerKind.FLATTEN, trading.clock)
+    await trading.core.answers.attend()
+
+    assert (found.kind, found.answers) == (DifferenceKind.FOREIGN_ORDER, (AnswerKind.IGNORE, AnswerKind.FLATTEN))
+    (answer,) = await trading.stores.answers.recent(1)
+    assert (answer.state, answer.outcome) == (AnswerState.DONE, "CANCELED at the venue")
+    assert await trading.broker.open_orders() == ()
+    assert (await trading.core.reconciler.run(OANDA)).clean
+
+
+async def test_a_foreign_order_that_was_cancelled_in_the_venues_app_meanwhile_needs_no_cancel(
+    trading: TradingDesk,
+) -> None:
+    number = trading.rest_by_hand()
+    (found,) = (await trading.core.reconciler.run(OANDA)).differences
+    await trading.answer(found, AnswerKind.FLATTEN, trading.clock)
+
+    cancel_order(trading.venue.book, number)
+    await trading.core.answers.attend()
+
+    (answer,) = await trading.stores.answers.recent(1)
+    assert (answer.state, answer.outcome) == (AnswerState.REFUSED, "the difference no longer exists")

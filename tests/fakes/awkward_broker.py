@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, nothing_against
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, foreign_name, nothing_against
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.delegating_broker import DelegatingBroker
 from bot.models import ApprovedOrder, ClientOrderId, Fill, OrderAck, OrderState, ReduceOrder, VenuePosition
@@ -104,6 +104,11 @@ class AwkwardBroker(DelegatingBroker):
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
         self.cancelled.append(client_order_id)
         return await self._change(self.cancel_faults, client_order_id, lambda: self.venue.cancel(client_order_id))
+
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        name = foreign_name(order)
+        self.cancelled.append(name)
+        return await self._change(self.cancel_faults, name, lambda: self.venue.cancel_foreign(order))
 
     async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
         """Eventually consistent: for a while an order that exists is not found."""

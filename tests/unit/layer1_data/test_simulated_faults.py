@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from bot.clock import ManualClock
-from bot.instruments import Currency
+from bot.instruments import Currency, Symbol
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.brokers.simulated.snapshot import fill_of, plain_fill
 from bot.layer1_data.brokers.simulated.state import MemoryVenueState
@@ -203,3 +203,26 @@ async def test_the_opening_of_what_is_partly_closed_cannot_be_taken_back() -> No
     able = [each.fill.quantity for each in venue.broker.can_be_taken_back()]
 
     assert able == [D(4)]
+
+
+async def test_a_split_is_remembered_over_a_restart() -> None:
+    venue = Venue(ATTACHED)
+    await venue.buy()
+    venue.broker.split(ENTRY, 2)
+
+    venue.restart()
+
+    (held,) = await venue.broker.positions()
+    assert (held.quantity, held.average_price, held.stop_price) == (D(20), D(50), D(98))
+
+
+async def test_a_stop_that_was_refused_for_its_symbol_cannot_be_resized() -> None:
+    venue = Venue(FUTURES)
+    await venue.buy()
+    (held,) = await venue.broker.positions()
+    name = leg_of(ENTRY, "S1")
+    await venue.broker.place_stop(replace(held, symbol=Symbol("EUR_GBP")), name, D(98))
+
+    ack = await venue.broker.resize_stop(name, D(5), D(97))
+
+    assert (ack.state, ack.reason) == (OrderState.REJECTED, "STOP_NOT_FOUND")

@@ -13,7 +13,7 @@ from bot.models import ClientOrderId, OrderKind, OrderState
 from tests.builders import EUR_USD, START, approved_order, plan
 from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
-from tests.unit.layer3_execution.venues import FUTURES
+from tests.unit.layer3_execution.venues import FUTURES, TRADIER
 
 FOREIGN = ClientOrderId("foreign:4711")
 ADOPT, IGNORE, FLATTEN = AnswerKind.ADOPT, AnswerKind.IGNORE, AnswerKind.FLATTEN
@@ -83,6 +83,24 @@ async def test_a_foreign_position_is_told_in_the_very_comparison_that_sees_it_an
         Decimal(100),
         Decimal(1),
     )
+
+
+@pytest.mark.parametrize("stop", [None, Decimal(98)], ids=["bare", "with a stop"])
+async def test_a_foreign_position_has_no_bound_unless_a_stop_rests_for_it_or_a_person_leaves_it_alone(
+    stop: Decimal | None,
+) -> None:
+    desk = Desk()
+    await by_hand(desk)
+    (theirs,) = await desk.venue.positions()
+    desk.broker.stale_positions = (replace(theirs, stop_price=stop),)
+    await answered(desk, IGNORE)
+    (before,) = desk.reconciler.foreign.all()
+
+    await desk.answers.attend()
+    await desk.reconciler.run(BROKER)
+
+    (after,) = desk.reconciler.foreign.all()
+    assert (before.is_unbounded, after.is_unbounded) == (stop is None, False)
 
 
 async def test_nothing_is_done_to_a_foreign_position_without_an_answer() -> None:
@@ -328,6 +346,52 @@ async def test_a_cancel_without_an_answer_is_tried_again() -> None:
         await desk.answers.attend()
     await desk.answers.attend()
     assert await outcome(desk) == (AnswerState.DONE, "CANCELED at the venue")
+
+
+async def test_a_cancel_that_the_venue_refuses_ends_its_answer_with_the_reason() -> None:
+    desk = Desk()
+    desk.venue.pause(EUR_USD)
+    await by_hand(desk)
+    await answered(desk, FLATTEN)
+    desk.broker.cancel_faults.append(Fault.REJECTED)
+
+    await desk.answers.attend()
+
+    state, says = await outcome(desk)
+    assert (state, len(await desk.venue.open_orders())) == (AnswerState.REFUSED, 1)
+    assert says.startswith("the venue does not cancel it: MARKET_HALTED; answer again later")
+
+
+async def test_a_stop_of_ours_that_bears_the_number_of_a_foreign_order_is_left_alone() -> None:
+    desk = Desk(venue=TRADIER)
+    await desk.bought()
+    (stop,) = await desk.venue.protective_orders()
+    given = await answered(desk, FLATTEN, foreign_order(number=stop.venue_order_id))
+    assert await desk.stores.answers.begin(given.number)
+
+    await desk.answers.attend()
+
+    assert await outcome(desk) == (AnswerState.DONE, "not working at the venue any more")
+    assert await desk.venue.protective_orders() == (stop,)
+
+
+def foreign_order(*, number: str) -> Difference:
+    """As it was told; by now it is gone."""
+    return Difference(
+        id="k3xq7n",
+        fingerprint="k3xq7n",
+        broker_id=BROKER,
+        kind=DifferenceKind.FOREIGN_ORDER,
+        symbol=EUR_USD,
+        subject=number,
+        ours="nothing",
+        theirs="buy 10",
+        says="",
+        seen_at=START,
+        checks=1,
+        counts=True,
+        answers=(AnswerKind.IGNORE, FLATTEN),
+    )
 
 
 async def orphaned() -> Desk:

@@ -246,6 +246,9 @@ class BinanceBroker(BrokerInterface):
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
         return await self._orders.cancel(client_order_id)
 
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        return await self._orders.cancel_foreign(order)
+
     async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
         return await self._orders.find(client_order_id)
 

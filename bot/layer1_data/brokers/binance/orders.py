@@ -9,7 +9,7 @@ from typing import Final
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import Instrument, Symbol
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, nothing_against
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, foreign_name, nothing_against
 from bot.layer1_data.brokers.binance import from_binance, to_binance
 from bot.layer1_data.brokers.binance.account import Account, orders_of
 from bot.layer1_data.brokers.binance.errors import Fate, Reply, readable, unanswered
@@ -133,6 +133,17 @@ class Orders:
         reply = await self._wire.send(to_binance.CANCEL, asked, priority=Priority.PROTECTION)
         if reply.fate in (Fate.NOT_OPEN, Fate.NOT_FOUND):
             return _ended(name, await self.find(name, Priority.PROTECTION), reply.says)
+        return self._answer(reply, name, ledger, to_binance.CANCEL)
+
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        """Take back what somebody else has placed: by its number, since its name may be anything."""
+        name, ledger = foreign_name(order), self._ledgers[order.symbol]
+        asked = {"symbol": ledger.instrument.venue_symbol, "orderId": order.venue_order_id}
+        reply = await self._wire.send(to_binance.CANCEL, asked, priority=Priority.PROTECTION)
+        if reply.fate is Fate.ACK:
+            return OrderAck(client_order_id=name, state=OrderState.CANCELED, venue_order_id=order.venue_order_id)
+        if reply.fate in (Fate.NOT_OPEN, Fate.NOT_FOUND):
+            return rejection(name, reply.says)
         return self._answer(reply, name, ledger, to_binance.CANCEL)
 
     async def find(self, name: ClientOrderId, priority: Priority = Priority.READ) -> VenueOrder | None:

@@ -221,6 +221,9 @@ class IGBroker(BrokerInterface):
         await self._markets.learn()
         return await self._orders.cancel(client_order_id)
 
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        return await self._orders.cancel_foreign(order)
+
     async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
         await self._markets.learn()
         return await self._finder.find(client_order_id)

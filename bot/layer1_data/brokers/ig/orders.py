@@ -8,7 +8,7 @@ from typing import Any, Final
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import Symbol
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, nothing_against
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, foreign_name, nothing_against
 from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.admission import off_grid, on_grid, unusable_close, unusable_entry
 from bot.layer1_data.brokers.ig.errors import BEYOND_THE_STOP, Fate, Reply, unanswered
@@ -160,6 +160,16 @@ class Orders:
         if after.state.is_terminal:  # the fill came first
             return OrderAck(client_order_id=name, state=after.state, venue_order_id=after.venue_order_id)
         raise OrderFateUnknown(f"ig: the cancel of {name} was not confirmed; reconcile")
+
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        """Take a resting order back that somebody else has made. Whether its confirm came or not, the list tells."""
+        name = foreign_name(order)
+        confirmed = await self._dealt(to_ig.cancel_working(order.venue_order_id), name, Priority.PROTECTION)
+        if confirmed is None:
+            raise OrderFateUnknown(f"ig: the cancel of {name} was not confirmed; look again")
+        if confirmed.fate is not Fate.ACK:
+            return rejection(name, confirmed.reason)
+        return OrderAck(client_order_id=name, state=OrderState.CANCELED, venue_order_id=order.venue_order_id)
 
     # -------------------------------------------------------------------------------------------------------- inside
 

@@ -192,6 +192,10 @@ class OandaBroker(BrokerInterface):
         """Cancel a working order or a stop."""
         return await self._trader.cancel(client_order_id)
 
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        """Cancel an order that somebody else made."""
+        return await self._trader.cancel_foreign(order)
+
     async def find_order(self, client_order_id: ClientOrderId) -> VenueOrder | None:
         """Look an order up; None only after the venue's whole list was read."""
         return await find_order(self._desk, self._names, client_order_id)

@@ -94,9 +94,9 @@ def moved_stop(trade: int, stop_order_id: ClientOrderId, stop: Decimal) -> Call:
     return Call(group="trades", name="TradeCRCDO", arguments={"tradeID": str(trade), "data": data})
 
 
-def cancel(client_order_id: ClientOrderId) -> Call:
-    """Cancel a pending order."""
-    return Call(group="orders", name="OrderCancel", arguments={"orderID": f"@{client_order_id}"})
+def cancel(spec: str) -> Call:
+    """Cancel a pending order: `spec` is its number, or "@" and its name."""
+    return Call(group="orders", name="OrderCancel", arguments={"orderID": spec})
 
 
 def _stop(stop_order_id: ClientOrderId, stop: Decimal) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.joined_reading import JoinedReading
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, nothing_against
+from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, foreign_name, nothing_against
 from bot.layer1_data.brokers.limiter import Priority
 from bot.layer1_data.brokers.oanda import from_oanda, to_oanda
 from bot.layer1_data.brokers.oanda.closes import comment_of
@@ -81,7 +81,7 @@ class Trader:
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
         """Cancel, or tell in which state it was found."""
         try:
-            answer = await self._desk.send(to_oanda.cancel(client_order_id), Priority.PROTECTION)
+            answer = await self._desk.send(to_oanda.cancel(f"@{client_order_id}"), Priority.PROTECTION)
         except Failure as failure:
             if verdict_of(failure) is not Verdict.REJECTED:
                 raise _raised(failure, client_order_id) from failure
@@ -91,6 +91,17 @@ class Trader:
         except ValueError as error:
             raise _raised(Failure(f"its answer cannot be read: {error}", sent=True), client_order_id) from error
         return _ack(client_order_id, OrderState.CANCELED, number)
+
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        """By its number: an order that was made elsewhere has no name, or one that is not ours."""
+        name = foreign_name(order)
+        try:
+            await self._desk.send(to_oanda.cancel(order.venue_order_id), Priority.PROTECTION)
+        except Failure as failure:
+            if verdict_of(failure) is not Verdict.REJECTED:
+                raise _raised(failure, name) from failure
+            return _rejected(name, words_in(failure.body or {}) or str(failure), order.venue_order_id)
+        return _ack(name, OrderState.CANCELED, order.venue_order_id)
 
     async def _reduce(self, order: ReduceOrder, instrument: str, last_word: LastWord) -> OrderAck:
         """Closes of one trade go one after the other: the second asks what the first has left, and bears its name when

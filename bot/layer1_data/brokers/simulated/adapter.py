@@ -23,6 +23,7 @@ from bot.layer1_data.broker_interface import (
     VenueIdentity,
     VenueOrder,
     VenueTerms,
+    foreign_name,
     nothing_against,
 )
 from bot.layer1_data.brokers.simulated.admission import (
@@ -220,9 +221,9 @@ class SimulatedBroker(SharedVenue, BrokerInterface):
         """Only a stop that is an order of its own: it is to close `quantity` more, whatever it has closed already.
         Beyond the standing price it would trigger at once: that is refused, and it stays as it was."""
         resting = self._newest(stop_order_id)
-        if resting is None or resting.client_order_id not in self._books[resting.symbol].loose:
+        book = None if resting is None else self._books.get(resting.symbol)
+        if resting is None or book is None or resting.client_order_id not in book.loose:
             return rejection(stop_order_id, "STOP_NOT_FOUND")
-        book = self._books[resting.symbol]
         refusal = loose_stop_refusal(resting, book, quantity, stop) if self._traits.amends_stop else "NOT_AMENDABLE"
         if refusal:
             return rejection(stop_order_id, refusal)
@@ -234,10 +235,21 @@ class SimulatedBroker(SharedVenue, BrokerInterface):
         order = self._level(client_order_id) or self._newest(client_order_id)
         if order is None:
             return rejection(client_order_id, "ORDER_NOT_FOUND")
+        self._take_back(order)
+        return replace(self._answer(order), client_order_id=client_order_id)
+
+    async def cancel_foreign(self, order: VenueOrder) -> OrderAck:
+        working = (each for book in self._books.values() for each in book.orders.values())
+        found = next((each for each in working if each.venue_order_id == order.venue_order_id), None)
+        if found is None:
+            return rejection(foreign_name(order), "ORDER_NOT_FOUND")
+        self._take_back(found)
+        return replace(self._answer(found), client_order_id=foreign_name(order))
+
+    def _take_back(self, order: BookOrder) -> None:
         if not order.state.is_terminal:
             self._unsaved = True
             self._books[order.symbol].cancel(order, "CANCELED_BY_CLIENT")
-        return replace(self._answer(order), client_order_id=client_order_id)
 
     def _level(self, stop_order_id: ClientOrderId) -> BookOrder | None:
         """The stop of that one's position, whatever it is called; None where stops have names."""

@@ -47,6 +47,8 @@ class SharedVenue(SimulatedVenue):
                 position.average_price /= factor
                 if position.stop is not None:
                     position.stop.quantity = position.stop.filled + position.quantity
+                self._unsaved = True
+        self.save()
 
     # --------------------------------------------------------------------------------------------------------- a person
 
