@@ -79,6 +79,7 @@ class LastResort:
                 return  # what was taken away had closed it
             told = now.first_quantity - position.first_quantity  # by fills that were read since the venue said it
             untold = max(at_venue - position.quantity - told, Decimal(0))
+            gap.given_up = True
             order = await self._engine.reduce(now, tradable(now.quantity + untold, now), None, UNPROTECTED)
         finally:
             self._closing.discard(position.id)

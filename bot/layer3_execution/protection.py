@@ -15,7 +15,7 @@ from bot.interfaces import Clock, OrderStore
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer3_execution.aside import MOMENT_S, Aside, side_by_side
 from bot.layer3_execution.book import Book
-from bot.layer3_execution.engine import ExecutionEngine
+from bot.layer3_execution.engine import ExecutionEngine, is_acknowledged
 from bot.layer3_execution.exits import ExitState, MoveStop
 from bot.layer3_execution.missing import MissingPositions
 from bot.layer3_execution.order_tracker import OrderTracker, Recorder, never_failing
@@ -26,6 +26,7 @@ from bot.layer3_execution.surplus import Surplus
 from bot.layer3_execution.unprotected import UnprotectedTime
 from bot.models import (
     ClientOrderId,
+    OrderKind,
     OrderRole,
     Position,
     PositionId,
@@ -34,6 +35,7 @@ from bot.models import (
 
 PROTECT_WITHIN_S: Final = 10.0
 _LOOK_AGAIN_S: Final = 30.0  # whatever else keeps the monitor
+_LOOK_FAILED_S: Final = 10.0  # the venue did not say what is open
 _LEFTOVERS_FOR_S: Final = 120.0  # what was taken for gone, or cancelled, may show or fill after all: it opens something
 _LOOK_BESIDE_S: Final = 3.0  # at the others while one waits for its venue; at a stop that may be too large
 
@@ -93,6 +95,7 @@ class PositionGuard:
         engine.make_room = self._stops.make_room
         self._slow: defaultdict[BrokerId, list[asyncio.Task[Any]]] = defaultdict(list)  # begun, and not waited for
         self._looked_s: dict[BrokerId, float] = {}
+        self._silent: set[BrokerId] = set()  # that did not answer the last look
         self._open_s: dict[BrokerId, float] = {}  # when something was open there last, as far as this process knows
         self._not_as_wanted: set[PositionId] = set()
         self._several: dict[BrokerId, Collection[PositionId]] = {}  # of which the venue showed more than one stop last
@@ -180,19 +183,25 @@ class PositionGuard:
             return not self._slow[broker_id] or since_s >= _LOOK_BESIDE_S
         if not ours and now_s - self._open_s[broker_id] >= _LEFTOVERS_FOR_S:
             return False
-        soon = any(self._is_too_large(each) for each in ours)
-        return since_s >= (_LOOK_BESIDE_S if soon else _LOOK_AGAIN_S)
+        if any(self._is_too_large(each) for each in ours):
+            return since_s >= _LOOK_BESIDE_S
+        return since_s >= (_LOOK_FAILED_S if broker_id in self._silent else _LOOK_AGAIN_S)
 
     def _is_too_large(self, position: Position) -> bool:
-        """Its stop, perhaps: the venue shows less of it, has not taken a stop of the right size yet, or may still take
-        one more that was asked for."""
+        """Its stop, perhaps: the venue shows less of it, has not taken a stop of the right size yet, may still take one
+        more that was asked for, or fills a close part by part."""
         able = self._broker_of(position.broker_id).capabilities
         if able.keeps_stops:
             return False
         if self._missing.is_doubted(position) or position.id in self._not_as_wanted:
             return True
+        if able.stop_reserves:
+            return False
+        exits = self._book.orders_of(position.id, OrderRole.EXIT)
+        if any(is_acknowledged(each) and (each.filled_quantity or each.kind is OrderKind.MARKET) for each in exits):
+            return True
         known = len(self._book.orders_of(position.id, OrderRole.STOP)) > 1
-        return not able.stop_reserves and (known or position.id in self._several.get(position.broker_id, ()))
+        return known or position.id in self._several.get(position.broker_id, ())
 
     def _may_need_stops(self, broker_id: BrokerId) -> bool:
         """Where stops are ours to size: an entry may fill, or a stop is left of what has ended or is gone."""
@@ -234,7 +243,9 @@ class PositionGuard:
         """
         self._looked_s[broker_id] = self._clock.monotonic()
         asked = {each.id: each for each in self._book.positions()}
+        self._silent.add(broker_id)
         resting = {each.entry_order_id: each for each in await self._broker_of(broker_id).positions()}
+        self._silent.discard(broker_id)
         ours = [each for each in self._book.positions() if each.broker_id == broker_id]
         for position in ours:
             venue = resting.get(position.entry_order_id)
@@ -289,7 +300,7 @@ class PositionGuard:
     async def _verified(self, position: Position, venue: VenuePosition) -> float:
         """One position against the stop that rests for it; answer for how long it has had none."""
         if venue.stop_price is not None:
-            await self._note_protected(position)
+            await self._stops.note_resting(position)
             if abs(venue.stop_price - position.stop_price) >= position.plan.tick:
                 await self._agree_on_stop(position.id, venue.stop_price)
             return 0.0
@@ -313,12 +324,6 @@ class PositionGuard:
             if reason := self._stops.requests.was_beyond(now.id):
                 await self._prices.close(now.id, reason)
             return max(before_s, self.unprotected.of(now.entry_order_id))
-
-    async def _note_protected(self, position: Position) -> None:
-        gap_s = self.unprotected.end(position.entry_order_id)
-        if gap_s is not None:
-            facts = {"position": position.id, "gap_s": gap_s}
-            await self._record("protection", position.task_id, {"what": "stop rests again", **facts})
 
     async def _agree_on_stop(self, position_id: PositionId, resting: Decimal) -> None:
         """The better stop counts: ours may have been moved before a crash, theirs may have been loosened by hand."""

@@ -277,12 +277,17 @@ class StopKeeper:
 
     async def _measure(self, position: Position, resting: Resting, wanted: WantedStop) -> None:
         if left_of(resting) < wanted.open_quantity:
-            self._unprotected.begin(position)
-            return
-        gap_s = self._unprotected.end(position.entry_order_id)
-        if gap_s is not None:
-            facts = {"position": position.id, "symbol": position.symbol, "gap_s": gap_s}
-            await self._record("protection", position.task_id, {"what": "stop rests again", **facts})
+            self._unprotected.found_gone(position)
+        else:
+            await self.note_resting(position)
+
+    async def note_resting(self, position: Position) -> None:
+        """A stop for all of it was read back."""
+        gap = self._unprotected.rests(position)
+        if gap is not None:
+            facts = {"position": position.id, "symbol": position.symbol, "gap_s": self._unprotected.length_s(gap)}
+            unseen = {"unseen_s": gap.unseen_s} if gap.unseen_s else {}
+            await self._record("protection", position.task_id, {"what": "stop rests again", **facts, **unseen})
 
     def _was_covered(self, position: Position) -> bool:
         """Judged by our record: stops that were taken are enough for what is open now."""

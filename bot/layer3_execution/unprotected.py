@@ -1,7 +1,8 @@
 """How long each open position has been without a stop for all of it: protect-or-flatten acts on it."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from decimal import Decimal
 
 from bot.instruments import BrokerId
 from bot.interfaces import Clock
@@ -12,22 +13,32 @@ from bot.models import ClientOrderId, Position
 class Gap:
     """One stretch of time without protection; `refused` counts the definite refusals of a stop in it.
 
-    `flatten`: no stop is asked for any more, the position is closed. `closing` is the newest attempt at that.
+    `unseen_s`: where a look found no stop for `quantity`, how long before that one was last seen. Whether it was gone
+    for all of that, or has just filled, shows when the gap ends. `flatten`: no stop is asked for any more, the position
+    is to be closed. `given_up`: we close it, for want of a stop; `closing` is the newest attempt at that.
     """
 
     broker_id: BrokerId
     since: float
+    unseen_s: float = 0.0
+    quantity: Decimal = Decimal(0)
     refused: int = 0
     flatten: bool = False
+    given_up: bool = False
     closing: ClientOrderId | None = None
 
 
 class UnprotectedTime:
-    """Gaps by entry, and the longest of all, in seconds of the clock. A gap ends when the stop was read back."""
+    """Gaps by entry, and the longest of all, in seconds of the clock. A gap ends when the stop was read back.
+
+    A gap lasts from when we know of it: until then nobody could have acted. When it ends, a stop that was gone counts
+    as gone since it was last seen, in the longest and in the sum.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._gaps: dict[ClientOrderId, Gap] = {}
+        self._seen_s: dict[ClientOrderId, float] = {}  # when all of it was last seen protected
         self._worst_s = 0.0
         self._ended_s = 0.0
 
@@ -37,26 +48,45 @@ class UnprotectedTime:
         if gap is None:
             gap = Gap(broker_id=position.broker_id, since=self._clock.monotonic() - max(0.0, ago_s))
             self._gaps[position.entry_order_id] = gap
-        self._worst_s = max(self._worst_s, self.length_s(gap))
         return gap
 
-    def end(self, entry_order_id: ClientOrderId) -> float | None:
-        """The stop rests, or nothing is left to protect: how long the gap was, None if there was none."""
+    def found_gone(self, position: Position) -> Gap:
+        """The gap of a position that a look shows without its stop."""
+        is_new = position.entry_order_id not in self._gaps
+        gap = self.begin(position)
+        if is_new:
+            gap.unseen_s = gap.since - self._seen_s.get(position.entry_order_id, gap.since)
+            gap.quantity = position.quantity
+        return gap
+
+    def rests(self, position: Position) -> Gap | None:
+        """A stop for all of it was read back: the gap that it ends, None if there was none.
+
+        Where less is open than before, the stop had not gone: it has filled.
+        """
+        self._seen_s[position.entry_order_id] = self._clock.monotonic()
+        return self._ended(position.entry_order_id, was_gone=lambda gap: position.quantity >= gap.quantity)
+
+    def end(self, entry_order_id: ClientOrderId) -> None:
+        """Nothing is left to protect. Unless we have closed it for that, its stop may have done so: it was there."""
+        self._seen_s.pop(entry_order_id, None)
+        self._ended(entry_order_id, was_gone=lambda gap: gap.given_up)
+
+    def _ended(self, entry_order_id: ClientOrderId, *, was_gone: Callable[[Gap], bool]) -> Gap | None:
         gap = self._gaps.pop(entry_order_id, None)
-        if gap is None:
-            return None
-        length_s = self.length_s(gap)
-        self._worst_s = max(self._worst_s, length_s)
-        self._ended_s += length_s
-        return length_s
+        if gap is not None:
+            gap.unseen_s = gap.unseen_s if was_gone(gap) else 0.0
+            self._worst_s = max(self._worst_s, self.length_s(gap) + gap.unseen_s)
+            self._ended_s += self.length_s(gap) + gap.unseen_s
+        return gap
 
     def length_s(self, gap: Gap) -> float:
-        """How long it has lasted."""
+        """How long it has lasted, as far as anybody could act on it."""
         return self._clock.monotonic() - gap.since
 
     def keep_only(self, entries: Collection[ClientOrderId]) -> None:
         """Positions that are no longer there need no stop."""
-        for entry_order_id in [each for each in self._gaps if each not in entries]:
+        for entry_order_id in [each for each in {**self._gaps, **self._seen_s} if each not in entries]:
             self.end(entry_order_id)
 
     def is_open(self, broker_id: BrokerId) -> bool:
@@ -68,7 +98,7 @@ class UnprotectedTime:
         return entry_order_id in self._gaps
 
     def of(self, entry_order_id: ClientOrderId) -> float:
-        """For how long that position has waited; 0 if it does not."""
+        """For how long that position has waited for its stop; 0 if it does not."""
         gap = self._gaps.get(entry_order_id)
         return 0.0 if gap is None else self.length_s(gap)
 

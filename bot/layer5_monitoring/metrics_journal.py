@@ -100,7 +100,7 @@ class JournalMeter:
 
     def _protection(self, entry: JournalEntry) -> None:
         gap_s = entry.data.get("gap_s")
-        if isinstance(gap_s, int | float):
+        if isinstance(gap_s, int | float) and "unseen_s" not in entry.data:  # else it is about no fill
             self._trading.fill_to_stop.labels(self._broker(entry)).observe(gap_s)
 
     def _opinion(self, entry: JournalEntry) -> None:

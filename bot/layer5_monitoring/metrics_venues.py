@@ -9,7 +9,7 @@ from bot.differences import DifferenceKind
 from bot.instruments import BrokerId
 from bot.models import Timeframe
 
-ORDER_CALLS: Final = ("place", "place_stop", "amend_stop", "resize_stop", "cancel")
+ORDER_CALLS: Final = ("place", "place_stop", "amend_stop", "resize_stop", "cancel", "cancel_foreign")
 READ_CALLS: Final = (
     "identity",
     "terms",

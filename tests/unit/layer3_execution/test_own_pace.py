@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from bot.errors import BrokerUnavailable
 from bot.models import ApprovedOrder, ClientOrderId, OrderAck, PositionId, SignalId, TaskId, VenuePosition, leg_of
 from tests.builders import EUR_USD
 from tests.fakes.awkward_broker import Fault
@@ -142,6 +143,23 @@ async def test_what_is_open_is_looked_at_again_before_long_whatever_keeps_the_mo
     desk.clock.advance(29)
     looked_early = await desk.guard.attend(BROKER)
     desk.clock.advance(1)
+    assert (looked_early, await desk.guard.attend(BROKER)) == (False, True)
+    assert await desk.protected() == {FIRST, SECOND}
+
+
+async def test_a_look_that_the_venue_did_not_answer_is_repeated_after_ten_seconds(desk: TwoPositions) -> None:
+    await desk.guard.verify(BROKER)
+    await desk.broker.lose_stop(SECOND)
+    desk.clock.advance(30)
+    desk.broker.failing = {"positions"}
+    with pytest.raises(BrokerUnavailable):
+        await desk.guard.attend(BROKER)
+
+    desk.broker.failing = set()
+    desk.clock.advance(9)
+    looked_early = await desk.guard.attend(BROKER)
+    desk.clock.advance(1)
+
     assert (looked_early, await desk.guard.attend(BROKER)) == (False, True)
     assert await desk.protected() == {FIRST, SECOND}
 

@@ -6,11 +6,13 @@ from decimal import Decimal
 import pytest
 
 from bot.clock import ManualClock
+from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import OrderRole, OrderState, leg_of
 from tests.builders import EUR_USD, START, approved_order, plan
 from tests.fakes.awkward_broker import Fault
 from tests.fakes.slow_orders import SlowOrders
 from tests.unit.layer3_execution.desk import BROKER, Desk
+from tests.unit.layer3_execution.venues import ATTACHED, TRADIER
 
 ENTRY = approved_order().client_order_id
 
@@ -364,6 +366,71 @@ async def test_a_stop_too_young_to_be_shown_is_not_rested_twice() -> None:
     desk.clock.advance(4)
     await desk.guard.verify(BROKER)
     assert (desk.broker.stops_placed, len(desk.broker.placed)) == ([], 1)
+
+
+KEPT_OR_OWN = pytest.mark.parametrize("venue", [ATTACHED, TRADIER], ids=["stop attached", "stop of its own"])
+
+
+async def seen_protected(venue: VenueTraits, *, liquidity: Decimal | None = None) -> Desk:
+    """A position whose stop was seen 25 s ago."""
+    desk = Desk(venue=venue, liquidity=liquidity)
+    await desk.bought()
+    for _ in range(2):  # the parts that are still to come
+        desk.observe(100)
+        await desk.tracker.collect(BROKER)
+    await desk.guard.verify(BROKER)
+    desk.clock.advance(25)
+    return desk
+
+
+@KEPT_OR_OWN
+async def test_a_stop_that_is_found_gone_counts_as_gone_since_it_was_last_seen(venue: VenueTraits) -> None:
+    desk = await seen_protected(venue)
+    await desk.broker.lose_stop(ENTRY)
+    desk.broker.stop_faults.append(Fault.UNREACHABLE)
+    await desk.guard.verify(BROKER)
+
+    desk.clock.advance(2)
+    known_for_s = desk.guard.unprotected.longest_now_s
+    await desk.guard.attend(BROKER)
+
+    unprotected = desk.guard.unprotected
+    assert (known_for_s, unprotected.longest_now_s, unprotected.worst_s, unprotected.total_s) == (2, 0, 27, 27)
+    told = [each.data for each in desk.journal if each.data.get("what") == "stop rests again"][-1]
+    assert (told["gap_s"], told["unseen_s"]) == (2, 25)
+
+
+@KEPT_OR_OWN
+async def test_what_was_closed_for_want_of_a_stop_had_none_since_it_was_last_seen(venue: VenueTraits) -> None:
+    desk = await seen_protected(venue)
+    await desk.broker.lose_stop(ENTRY)
+    desk.broker.stop_faults.extend([Fault.UNREACHABLE] * 100)
+    await desk.guard.verify(BROKER)
+
+    desk.clock.advance(10)
+    await desk.guard.attend(BROKER)
+    await desk.guard.verify(BROKER)
+
+    assert (await desk.position()).exit_reason == "UNPROTECTED"
+    assert (desk.guard.unprotected.worst_s, desk.guard.unprotected.total_s) == (35, 35)
+
+
+@pytest.mark.parametrize("liquidity", [None, Decimal(4)], ids=["whole", "in part"])
+async def test_a_stop_that_has_filled_was_there_until_then(liquidity: Decimal | None) -> None:
+    # Arrange: the look comes before its fills are told
+    desk = await seen_protected(TRADIER, liquidity=liquidity)
+    desk.broker.hold_fills = True
+    desk.observe(90)
+    await desk.guard.verify(BROKER)
+    seen = [desk.guard.unprotected.longest_now_s, desk.guard.unprotected.total_s]
+
+    # Act
+    desk.broker.hold_fills = False
+    await desk.tracker.collect(BROKER)
+    await desk.guard.verify(BROKER)
+
+    # Assert
+    assert [*seen, desk.guard.unprotected.total_s] == [0, 0, 0]
 
 
 async def test_what_is_remembered_of_unprotected_positions_ends_with_them() -> None:

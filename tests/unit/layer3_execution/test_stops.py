@@ -417,6 +417,35 @@ async def test_where_stops_are_replaced_the_old_one_goes_only_when_the_new_one_w
     assert await resting(desk) == [(Decimal(5), Decimal(98))]
 
 
+@pytest.mark.parametrize("limit", [None, Decimal("99.5")], ids=["market", "limit"])
+@pytest.mark.parametrize("venue", [FUTURES, COINBASE, TRADIER], ids=["futures", "coinbase", "tradier"])
+async def test_a_close_that_fills_in_parts_is_followed_every_three_seconds(
+    venue: VenueTraits, limit: Decimal | None
+) -> None:
+    # Arrange: 10 are held, and the market takes 3 at a time
+    desk = Desk(venue=venue, liquidity=Decimal(3))
+    await desk.bought()
+    for _ in range(3):
+        desk.observe(100)
+        await desk.tracker.collect(BROKER)
+    await desk.guard.verify(BROKER)
+    desk.observe("99.9")
+    await desk.engine.reduce(await desk.position(), Decimal(10), limit, "TARGET_1")
+    desk.observe("99.8")
+    await desk.tracker.collect(BROKER)
+    await desk.guard.verify(BROKER)
+    (before,) = await resting(desk)
+
+    # Act
+    desk.observe("99.7")
+    desk.clock.advance(3)
+    await desk.guard.attend(BROKER)
+
+    # Assert
+    (after,) = await resting(desk)
+    assert (before[0] - after[0], after[0]) == (Decimal(3), (await desk.position()).quantity)
+
+
 async def test_where_stops_are_amended_no_second_one_is_placed() -> None:
     desk = await open_desk(FUTURES, liquidity=Decimal(4))
     for _ in range(3):

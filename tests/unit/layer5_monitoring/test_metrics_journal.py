@@ -100,6 +100,7 @@ def test_the_gap_until_the_stop_counts_for_the_broker_of_the_position(desk: Desk
 
     desk.tell("protection", TASK, **{"what": "stop rests again", "gap_s": 0.7, **facts})
     desk.tell("protection", TASK, **{"what": "stop not sized yet", "error": "silence", **facts})
+    desk.tell("protection", TASK, **{"what": "stop rests again", "gap_s": 0.2, "unseen_s": 9.0, **facts})
 
     assert desk.value("bot_fill_to_stop_seconds_count", broker="ig") == 1
     assert desk.value("bot_fill_to_stop_seconds_bucket", broker="ig", le="1.0") == 1
