@@ -1,6 +1,5 @@
 """`botctl simulate`: seeds until one of them breaks an invariant; then the smallest command that shows it again."""
 
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,18 +15,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.clock import SystemClock
-from bot.commands.output import ProgressBar, check_writable, write_json, write_whole
+from bot.commands.output import ProgressBar, write_json, write_whole
 from bot.commands.simulate_b import EXIT_VIOLATION, crash_everywhere, seeds_over_postgres, until_broken
 from bot.commands.simulate_c import seeds_of_processes
+from bot.commands.simulate_options import Options
 from bot.errors import UsageError
 from bot.simulation.campaign import INVARIANTS, Case, Report, SeedResult, smaller
 from bot.simulation.catalogue import DEFAULT_FAULTS, FAULTS
-from bot.simulation.tape import NO_FAULTS, Throws, parse_faults
+from bot.simulation.tape import Throws
 from bot.simulation.tier_c import TIER_C_FAULTS
 
 _BATCH: Final = 20
-_MOST_SEEDS: Final = 10_000_000
-_SEEDS: Final = "1..200"
 
 
 def simulate(
@@ -38,7 +36,7 @@ def simulate(
     chart: Annotated[Path | None, Parameter(help="draw the counters of the report into this PNG")] = None,
     faults: Annotated[str | None, Parameter(help="only these, such as N2,B4:1+3 (throws 1 and 3 of B4); none")] = None,
     signals: Annotated[str | None, Parameter(help="only these signals, by number; none")] = None,
-    jobs: Annotated[int, Parameter(help="processes; 0: one per core")] = 0,
+    jobs: Annotated[int | None, Parameter(help="processes; default: one per core")] = None,
     every_boundary: Annotated[
         bool, Parameter(name="--enumerate", negative=(), help="kill one scenario at each of its boundaries")
     ] = False,
@@ -46,25 +44,33 @@ def simulate(
     crash_at: Annotated[int | None, Parameter(help="with --enumerate: only at this boundary; 0: never")] = None,
 ) -> int:
     """Run the order path under a seeded clock, market, faults and crashes, and check all invariants throughout."""
-    first, last = _range(seeds or _SEEDS)
+    options = Options(
+        seeds=seeds,
+        tier=tier,
+        json=json,
+        chart=chart,
+        faults=faults,
+        signals=signals,
+        jobs=jobs,
+        every_boundary=every_boundary,
+        kinds=kinds,
+        crash_at=crash_at,
+    )
     if tier not in TIERS:
         raise UsageError(f"--tier {tier!r} is not there; use {' or '.join(TIERS)}")
-    thrown = None if faults is None else parse_faults(faults)
-    numbers = None if signals is None else _numbers(signals)
-    for path in (json, chart):
-        check_writable(path)
-    if chart is not None:
-        _check_drawable(chart, every_boundary=every_boundary)
-    workers = jobs if jobs > 0 else (os.cpu_count() or 1)
+    options.check()
+    thrown, numbers, (first, last) = options.thrown, options.numbers, options.first_and_last
     if every_boundary:
         only = None if seeds is None else first
         return crash_everywhere(
-            tier=tier, seed=only, kinds=kinds, faults=thrown, crash_at=crash_at, workers=workers, json=json
+            tier=tier, seed=only, kinds=kinds, faults=thrown, crash_at=crash_at, workers=options.workers, json=json
         )
-    print(f"seeds {first}..{last}, tier {tier}, {workers} processes")
+    batches = _batches(range(first, last + 1))
+    workers = min(options.workers, len(batches))
+    print(f"seeds {first}..{last}, tier {tier}, processes: {workers}")
     begun_s, report = SystemClock().monotonic(), Report()
     with TIERS[tier]() as run_tier:
-        for result in _results(range(first, last + 1), partial(run_tier, faults=thrown, numbers=numbers), workers):
+        for result in _results(batches, partial(run_tier, faults=thrown, numbers=numbers), workers):
             report.add(result)
             if report.failed:
                 break
@@ -101,11 +107,14 @@ TIERS: Final[Mapping[str, Callable[[], AbstractContextManager[Callable[..., list
 RunSeeds = Callable[[Sequence[int]], list[SeedResult]]
 
 
-def _results(seeds: range, run: RunSeeds, workers: int) -> Iterator[SeedResult]:
+def _batches(seeds: range) -> list[range]:
+    return [seeds[start : start + _BATCH] for start in range(0, len(seeds), _BATCH)]
+
+
+def _results(batches: Sequence[range], run: RunSeeds, workers: int) -> Iterator[SeedResult]:
     """Results in the order of the seeds, whoever computes them."""
-    batches = [seeds[start : start + _BATCH] for start in range(0, len(seeds), _BATCH)]
-    with ProgressBar("simulate, no violation so far", "seeds", len(seeds)) as bar:
-        if workers == 1 or len(batches) == 1:
+    with ProgressBar("simulate, no violation so far", "seeds", sum(map(len, batches))) as bar:
+        if workers == 1:
             yield from _counted(map(run, batches), bar.done)
             return
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -147,31 +156,6 @@ def _told(failed: SeedResult, tier: str, run: Callable[..., list[SeedResult]] | 
     command = case.command if tier == "a" else f"{case.command} --tier {tier}"
     print(f"smallest: {failed.violation}\nsee it again with: {command}")
     return {"seed": failed.seed, "says": str(failed.violation), "command": command}
-
-
-def _range(text: str) -> tuple[int, int]:
-    first, dots, last = text.partition("..")
-    try:
-        found = int(first), int(last if dots else first)
-    except ValueError:
-        raise UsageError(f"--seeds {text!r} is not FROM..TO or one number, such as 1..1000") from None
-    if not 0 <= found[0] <= found[1] or found[1] - found[0] >= _MOST_SEEDS:
-        raise UsageError(f"--seeds {text}: needs 0 <= FROM <= TO and at most {_MOST_SEEDS:,} seeds")
-    return found
-
-
-def _check_drawable(chart: Path, *, every_boundary: bool) -> None:
-    if chart.suffix.lower() != ".png":
-        raise UsageError(f"{chart}: a chart is a PNG; let its name end in .png")
-    if every_boundary:
-        raise UsageError("--chart draws what seeds threw; --enumerate has a table of its own, so leave one of them out")
-
-
-def _numbers(text: str) -> frozenset[int]:
-    try:
-        return frozenset() if text == NO_FAULTS else frozenset(int(each) for each in text.split(","))
-    except ValueError:
-        raise UsageError(f"--signals {text!r} is not a list of numbers, such as 4,7") from None
 
 
 def _figures(report: Report, first: int, last: int, seconds: float, asked: Sequence[str]) -> dict[str, Any]:

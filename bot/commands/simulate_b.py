@@ -72,6 +72,8 @@ def crash_everywhere(
         done = list(_killed(cases, directory, crash_at, workers))
     seconds = SystemClock().monotonic() - begun_s
     broken = [(case, result) for each in done for case, result in each.broken]
+    if crash_at and not broken and not any(each.boundaries for each in done):
+        raise UsageError(f"--crash-at {crash_at}: no case gets that far; without it each says how many there are")
     for case, result in broken:
         print(f"{result.violation}\nsee it again with: {_command(case, tier)}")
     runs = sum(each.runs for each in done)

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bot.errors import UsageError
 from bot.simulation.campaign import SeedResult
 from bot.simulation.tape import Throws
 from bot.simulation.tier_c import Plan
@@ -25,11 +24,12 @@ def seeds_of_processes() -> Iterator[Callable[..., list[SeedResult]]]:
 
 
 def _run_seeds(
-    directory: Path, seeds: Sequence[int], faults: Throws | None, numbers: frozenset[int] | None
+    directory: Path,
+    seeds: Sequence[int],
+    faults: Throws | None,
+    numbers: None,  # its signals come from candles and have none
 ) -> list[SeedResult]:
     from bot.wiring.simulate_c import run_seeds
 
-    if numbers is not None:
-        raise UsageError("--signals is not for tier c: its signals come from candles; leave it out")
     plans = [Plan.drawn(seed, faults=faults) for seed in seeds]
     return asyncio.run(run_seeds(directory, plans, at_once=_AT_ONCE))

@@ -47,11 +47,18 @@ def result_of(world: World) -> SeedResult:
         seed=world.scenario.seed,
         violation=checks.violation,
         trace=world.loop.trace_hash(),
-        thrown=dict(world.tape.fired),
+        thrown=_thrown(world),
         checked=dict(checks.checked),
         seen=seen,
         spoken=frozenset(world.spoken),
     )
+
+
+def _thrown(world: World) -> dict[str, int]:
+    """What fired. P1 and P2 count kills that struck: the tape has those too whose step no process ever reached."""
+    fired = world.tape.fired
+    kills = Counter(P1=min(world.struck, 1), P2=max(world.struck - 1, 0)) & fired
+    return {name: count for name, count in fired.items() if name not in ("P1", "P2")} | dict(kills)
 
 
 @dataclass(slots=True)

@@ -77,15 +77,19 @@ class Tape:
 
 def parse_faults(text: str) -> dict[str, frozenset[int] | None]:
     """`N2,B4:1+3`: all throws of N2, the first and third of B4. Raises UsageError, listing what is known."""
+    if not text:
+        raise UsageError(f"{text!r} names no fault; {NO_FAULTS!r} is none")
     found: dict[str, frozenset[int] | None] = {}
-    for part in () if text == NO_FAULTS else filter(None, text.split(",")):
+    for part in () if text == NO_FAULTS else text.split(","):
         name, _, throws = part.strip().partition(":")
         if name not in FAULTS:
             raise UsageError(f"fault {name!r} is not in the catalogue; known: {', '.join(FAULTS)}")
-        try:
-            found[name] = frozenset(int(each) for each in throws.split("+")) if throws else None
-        except ValueError:
-            raise UsageError(f"fault {part!r}: throws are numbers joined by +, such as {name}:1+3") from None
+        if name in found:
+            raise UsageError(f"fault {name} stands there twice; join its throws by +, such as {name}:1+3")
+        words = throws.split("+") if throws else []
+        if not all(each.isdecimal() and int(each) for each in words):
+            raise UsageError(f"fault {part!r}: throws are counted from 1 and joined by +, such as {name}:1+3")
+        found[name] = frozenset(map(int, words)) if words else None
     return found
 
 

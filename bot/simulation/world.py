@@ -234,6 +234,11 @@ class World:
             self.loop.kill(process)
             self._died(process)
 
+    @property
+    def struck(self) -> int:
+        """How many of the crashes that were drawn have come."""
+        return len(self.scenario.crashes) - len(self._crashes)
+
     def _died(self, process: int) -> None:
         """kill -9 struck."""
         if process != self.process:

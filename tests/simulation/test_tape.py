@@ -47,7 +47,17 @@ def test_none_is_no_fault_at_all() -> None:
     assert parse_faults("none") == {}
 
 
-@pytest.mark.parametrize("text", ["X9", "N2:one"])
-def test_what_is_not_in_the_catalogue_is_refused_with_what_is(text: str) -> None:
-    with pytest.raises(UsageError, match=r"known: N1|such as N2:1\+3"):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("X9", "known: N1"),
+        ("N2:one", r"such as N2:1\+3"),
+        ("N2:0", r"counted from 1 and joined by \+, such as N2:1\+3"),
+        ("N2:1,B4,N2:3", r"N2 stands there twice; join its throws by \+, such as N2:1\+3"),
+        ("", "'' names no fault; 'none' is none"),
+        ("N2,,B4", "'' is not in the catalogue"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_what_can(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
         parse_faults(text)
