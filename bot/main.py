@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bot.config import Loaded, find_env_file, load_settings, project_directory
+from bot.config import Loaded, find_env_file, load_settings, misspelt_names, project_directory
 from bot.errors import BotError, ConfigError, StorageError
 from bot.layer5_monitoring.health import HealthPort, HealthState
 from bot.layer5_monitoring.service_manager import READY, STOPPING, ServiceManager
@@ -74,6 +74,8 @@ async def _run(loaded: Loaded) -> None:
     taken = settings.run.http_port not in (0, listener.getsockname()[1])
     url = f"http://{_host_of_url(settings.run.http_host)}:{listener.getsockname()[1]}"
     _say(f"{url}/health answers; starting …" + (f" (port {settings.run.http_port} is taken)" if taken else ""))
+    for each in misspelt_names(os.environ):
+        _say(f"warning: environment: {each}")
     try:
         async with _daemon(loaded, url, state, stop) as daemon:
             await daemon.serve(port.hand_over())

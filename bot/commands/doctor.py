@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from bot.commands.status import NoDaemon, find_daemon
-from bot.config import Loaded, find_env_file, load_settings
+from bot.config import Loaded, find_env_file, load_settings, misspelt_names
 from bot.instruments import default_registry
 
 if TYPE_CHECKING:
@@ -46,9 +46,17 @@ async def _checks(loaded: Loaded) -> "Sequence[Check]":
     from bot.wiring.venues import venue_checks
 
     clock = SystemClock()
-    machine = [*machine_checks(loaded), await database_check(loaded)]
+    machine = [*_environment_checks(), *machine_checks(loaded), await database_check(loaded)]
     people = await people_checks(loaded, clock, daemon_runs=_daemon_runs(loaded))  # first: clocks are compared after it
     return [*machine, *people, *await venue_checks(loaded, default_registry(), clock)]
+
+
+def _environment_checks() -> "Sequence[Check]":
+    """One for each name in the environment that is nearly one of ours; none where there is none."""
+    from bot.wiring.doctor import Check
+
+    step, misspelt = "correct the name, or remove it; it changes nothing as it is", misspelt_names(os.environ)
+    return [Check(name="environment", status="warn", detail=each, next_step=step) for each in misspelt]
 
 
 def _daemon_runs(loaded: Loaded) -> bool:

@@ -8,7 +8,7 @@ from bot.config.alerts import AlertSettings
 from bot.config.analyst import AnalystSettings
 from bot.config.dashboard import MIN_PASSWORD_LENGTH, DashboardSettings, SeededUser
 from bot.config.effective import SettingInForce, settings_in_force
-from bot.config.environment import Loaded, find_env_file, load_settings, project_directory
+from bot.config.environment import Loaded, find_env_file, load_settings, misspelt_names, project_directory
 from bot.config.example import example_text
 from bot.config.section import Secrecy, Section
 from bot.config.sections import (
@@ -54,6 +54,7 @@ __all__ = [
     "find_env_file",
     "load_settings",
     "mask_url_passwords",
+    "misspelt_names",
     "project_directory",
     "secret_values",
     "settings_in_force",

@@ -1,6 +1,6 @@
 """Reads the settings: the environment, over `.env`, over the defaults. The only module that does."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from io import StringIO
@@ -19,6 +19,9 @@ DEFAULT: Final = "default"
 ENVIRONMENT: Final = "environment"
 COMMAND_LINE: Final = "command line"
 _LOOKS_LIKE_OURS: Final = 0.8  # difflib's similarity: RISK_PER_TRADE is one of ours misspelt, HTTP_PROXY is not
+_LOOKS_LIKE_OURS_ANYWHERE: Final = 0.885  # among names of other programs: HTTP_PROT is 0.889, DATABASE_USER 0.88
+_SHORT: Final = 6  # letters: a name like MODE or RIGHT resembles too many that are not ours
+_MOST_OF_A_NAME: Final = 0.6  # RISK_PER_TRAD breaks off late enough, DATA_DIR and ANTHROPIC do not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,24 @@ def load_settings(
     return Loaded(settings=settings, origins=origins)
 
 
+def misspelt_names(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each name in the environment that is nearly one of ours. Other programs have their names there
+    too, so this is a doubt and no fault."""
+    names = [each.name for each in all_settings()]
+    long = [each for each in names if len(each) > _SHORT]
+    told = (_misspelt(each, long, _LOOKS_LIKE_OURS_ANYWHERE) for each in environ if each not in names)
+    return [each for each in told if each]
+
+
+def _misspelt(name: str, names: Sequence[str], likeness: float) -> str:
+    """Which of `names` was meant, if `name` resembles it or is most of it; else empty."""
+    written = name.upper()
+    near = get_close_matches(written, names, n=1, cutoff=likeness)
+    if not near and "_" in written:
+        near = [each for each in names if each.startswith(written) and len(written) >= _MOST_OF_A_NAME * len(each)]
+    return f"{name} is not a setting; did you mean {near[0]}?" if near else ""
+
+
 def _report(problems: list[str]) -> str:
     count = "1 setting is" if len(problems) == 1 else f"{len(problems)} settings are"
     lines = "".join(f"\n  {each}" for each in problems)
@@ -102,8 +123,8 @@ def _read_env_file(path: Path) -> tuple[dict[str, _Given], list[str]]:
             problems.append(f".env line {line}: {name} has no value; write {name}=value")
         elif name in names:
             given[name] = _Given(text=(value or "").strip(), origin=f".env line {line}")
-        elif near := get_close_matches(name.upper(), names, n=1, cutoff=_LOOKS_LIKE_OURS):
-            problems.append(f".env line {line}: {name} is not a setting; did you mean {near[0]}?")
+        elif misspelt := _misspelt(name, names, _LOOKS_LIKE_OURS):
+            problems.append(f".env line {line}: {misspelt}")
     return given, problems
 
 

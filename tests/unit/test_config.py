@@ -14,6 +14,7 @@ from bot.config import (
     example_text,
     find_env_file,
     load_settings,
+    misspelt_names,
     project_directory,
     secret_values,
 )
@@ -22,6 +23,15 @@ from bot.errors import ConfigError
 from bot.models import Timeframe
 
 PROJECT = Path(__file__).resolve().parents[2]
+FOREIGN = """
+    PATH HOME USER LOGNAME SHELL PWD TERM LANG LC_ALL TZ EDITOR TMPDIR COLUMNS HOST HOSTNAME PORT DEBUG CONFIG CODE
+    NODE MODEL MODES LIGHT NIGHT RIGHTS LEFTS USERNAME USERPROFILE COMPUTERNAME APPDATA VIRTUAL_ENV PIP_INDEX_URL
+    PYTHONPATH PYTHONHOME PYTHONUTF8 PYTHONUNBUFFERED PYTHONHASHSEED HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy
+    PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE POSTGRES_PASSWORD DATABASE_HOST DATABASE_PORT DATABASE_USER REDIS_URL
+    DATA_DIR STATE_DIRECTORY CACHE_DIRECTORY LOGS_DIRECTORY RUNTIME_DIRECTORY NOTIFY_SOCKET JOURNAL_STREAM
+    API_KEY SECRET_KEY OPENAI_API_KEY ANTHROPIC_BASE_URL ANTHROPIC_AUTH_TOKEN ANTHROPIC_MODEL GITHUB_TOKEN SMS_TOKEN
+    AWS_REGION FLY_APP_NAME FLY_REGION PRIMARY_REGION KUBERNETES_SERVICE_HOST METRICS_PATH LOG_DIR LOG_FILE BOT_DEBUG
+"""
 ENVIRONMENTS = ("BINANCE_ENVIRONMENT", "OANDA_ENVIRONMENT", "IG_ENVIRONMENT")
 
 
@@ -71,10 +81,12 @@ def test_nothing_given_is_the_defaults() -> None:
     assert set(loaded.origins.values()) == {"default"}
 
 
-def test_every_default_is_within_its_own_bounds() -> None:
-    for setting in all_settings():
-        if setting.default:
-            load_settings({setting.name: setting.default}, None)
+def test_every_default_written_out_is_within_its_own_bounds_and_read_as_itself() -> None:
+    written = [each for each in all_settings() if each.default]
+
+    read = {each.name: each.value(load_settings({each.name: each.default}, None).settings) for each in written}
+
+    assert read == {each.name: each.value(Settings()) for each in written}
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(env_file: Path) -> None:
@@ -144,8 +156,40 @@ def test_a_name_that_is_not_like_ours_is_ignored(env_file: Path, line: str) -> N
     assert load_settings({}, env_file).settings == Settings()
 
 
+def test_a_name_that_breaks_off_in_the_file_is_a_fault_with_a_suggestion(env_file: Path) -> None:
+    env_file.write_text("RISK_PER_TRAD=1\n")
+
+    assert faults({}, env_file) == [
+        ".env line 1: RISK_PER_TRAD is not a setting; did you mean RISK_PER_TRADE_RATIO?",
+    ]
+
+
 def test_names_like_ours_in_the_environment_are_left_to_whom_they_belong() -> None:
     assert load_settings({"RISK_PER_TRADE": "7", "PATH": "/bin"}, None).settings == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("RISK_PER_TRAD", "RISK_PER_TRADE_RATIO"),
+        ("RISK_PER_TRADE", "RISK_PER_TRADE_RATIO"),
+        ("MAX_DRAWDOWN", "MAX_DRAWDOWN_RATIO"),
+        ("max_drawdown_ratio", "MAX_DRAWDOWN_RATIO"),
+        ("HTTP_PROT", "HTTP_PORT"),
+        ("DATABSE_URL", "DATABASE_URL"),
+        ("BROKER", "BROKERS"),
+        ("DASHBOARD_USER_4_ROLE", "DASHBOARD_USER_3_ROLE"),
+    ],
+)
+def test_a_misspelt_name_in_the_environment_is_told_with_a_suggestion_and_without_its_value(
+    name: str, meant: str
+) -> None:
+    assert misspelt_names({name: "s3cret!", "MODE": "dev"}) == [f"{name} is not a setting; did you mean {meant}?"]
+
+
+def test_no_name_of_other_programs_is_taken_for_one_of_ours() -> None:
+    assert misspelt_names(dict.fromkeys(FOREIGN.split(), "1")) == []
+    assert misspelt_names({each.name: each.default for each in all_settings()}) == []
 
 
 def test_lines_that_cannot_be_read_are_faults_with_their_number(env_file: Path) -> None:

@@ -95,6 +95,18 @@ async def test_a_wrong_key_is_told_in_the_venues_words_with_the_settings_to_corr
     assert step in found[name]["next_step"]
 
 
+async def test_a_misspelt_name_in_the_environment_wants_attention(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RISK_PER_TRAD", "1")
+
+    code, found = await doctor()
+
+    assert (code, found["environment"]["status"]) == (4, "warn")
+    assert found["environment"]["detail"] == "RISK_PER_TRAD is not a setting; did you mean RISK_PER_TRADE_RATIO?"
+    assert found["environment"]["next_step"] == "correct the name, or remove it; it changes nothing as it is"
+
+
 @pytest.mark.parametrize("venue", ["BINANCE", "OANDA", "IG"])
 async def test_a_venue_that_is_down_is_told_and_hides_no_other(
     doctor: Doctor, monkeypatch: pytest.MonkeyPatch, venue: str
