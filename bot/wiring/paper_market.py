@@ -91,7 +91,7 @@ async def open_paper_market(venues: Sequence[Venue]) -> PaperMarket:
     for venue, terms in zip(venues, answers, strict=True):
         broker_id, ours = venue.broker.broker_id, universe.of_broker(venue.broker.broker_id)
         if isinstance(terms, BrokerError):
-            logger.warning(
+            logger.opt(exception=terms.__cause__).warning(
                 "instruments of {}: {}; our own description is used, nothing is opened until it answers; it is asked "
                 "again every {:g} s",
                 broker_id,
@@ -123,3 +123,7 @@ async def _described(broker: BrokerInterface, ours: Sequence[Instrument]) -> Seq
         return error
     except TimeoutError:
         return BrokerUnavailable(f"{broker.broker_id}: no answer within {DESCRIBED_WITHIN_S:g} s")
+    except Exception as error:  # of one venue: the others are described, and this one is asked again
+        unreadable = BrokerUnavailable(f"{broker.broker_id}: its description cannot be read: {type(error).__name__}")
+        unreadable.__cause__ = error
+        return unreadable
