@@ -139,7 +139,8 @@ class ForeignStake:
     """What a venue has open or working and our record has not, ignored or not: counted in full in every limit.
 
     `price` is that of now where it is known, else the venue's; `value_per_point` as in `Position`. An order `is_order`:
-    it may open that, or never fill.
+    it may open that, or never fill. `is_unbounded`: no stop limits what it can lose, and nobody has said that it may
+    stay so.
     """
 
     broker_id: BrokerId
@@ -149,6 +150,7 @@ class ForeignStake:
     price: Decimal
     value_per_point: Decimal
     is_order: bool = False
+    is_unbounded: bool = False
 
 
 class AnswerState(StrEnum):

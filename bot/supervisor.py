@@ -36,6 +36,7 @@ from bot.layer3_execution.protection import PositionGuard
 from bot.layer4_risk.daily_loss import DailyLossWatch
 from bot.layer4_risk.drawdown import DrawdownWatch
 from bot.layer4_risk.kill_switch import KillSwitch
+from bot.layer4_risk.kill_words import said
 from bot.layer4_risk.manager import Preview
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
 from bot.models import (
@@ -363,7 +364,7 @@ class Supervisor:
             now=clock.now(),
             market=market,
             kill_level=self._parts.kill.known().level,
-            kill=self._parts.kill.known().says,
+            kill=said(self._parts.kill.latches()),
         )
 
     def health(self) -> Mapping[str, object]:

@@ -20,14 +20,10 @@ from bot.config import Loaded
 from bot.errors import BotError, DatabaseUnavailable, UsageError
 from bot.layer4_risk.kill_file import KillFile
 from bot.layer4_risk.kill_switch import resume as resume_in
-from bot.models import KillCause, KillLevel, KillState, strongest
+from bot.layer4_risk.kill_words import effect, levels, said
+from bot.models import KillCause, KillLevel, KillState
 
 _PATIENCE_S: Final = 3.0  # for the database; then the file is written, which nothing can delay
-_DONE: Final = {
-    KillLevel.PAUSE: "no new entries; positions, stops and exits go on",
-    KillLevel.FLATTEN: "no new entries; every position is being closed at market",
-    KillLevel.HALT: "nothing that increases risk is sent; stops and exits go on",
-}
 
 Reason = Annotated[str, Parameter(help="why; kept with the press")]
 Data = Annotated[str | None, Parameter(help="data directory of the daemon; default: DATA_DIRECTORY")]
@@ -67,7 +63,7 @@ def resume(
         asyncio.run(_check_password(loaded, user or loaded.settings.dashboard.dashboard_user, password_file))
     held = asyncio.run(_resume(loaded, file, up_to, reason))
     if any(not each.cause.ends_by_itself for each in held):
-        raise BotError(f"not resumed: {strongest(held).says} holds by now; look at it, then resume again")
+        raise BotError(f"not resumed: {said(held)} holds by now; look at it, then resume again")
     for each in held:
         print(f"still held, and ended by nobody before its time: {each.says}")
     if not held:
@@ -77,7 +73,7 @@ def resume(
 def _press(level: KillLevel, reason: str, data: str | None) -> None:
     loaded = settings_of_daemon(data)
     try:
-        is_new = asyncio.run(_stored(loaded, level, reason))
+        is_new, held = asyncio.run(_stored(loaded, level, reason))
     except (BotError, TimeoutError, OSError) as error:
         KillFile(loaded.data_directory).write(level)
         why = str(error) or f"the database did not answer within {_PATIENCE_S:.0f} s"
@@ -87,18 +83,28 @@ def _press(level: KillLevel, reason: str, data: str | None) -> None:
         )
         print(f"The database was not reached: {why}", file=sys.stderr)
         return
-    print(f"{level.value.upper()}{'' if is_new else ' holds already'}: {_DONE[level]}. ./botctl status shows it.")
+    pressed = f"{level.value.upper()}{'' if is_new else ' holds already'}"
+    together = f"; {levels(held)} hold together" if any(each.level is not level for each in held) else ""
+    print(f"{pressed}{together}: {effect(held)}. ./botctl status shows it.")
 
 
-async def _stored(loaded: Loaded, level: KillLevel, reason: str) -> bool:
-    """Write the press. Raises BotError or TimeoutError."""
+async def _stored(loaded: Loaded, level: KillLevel, reason: str) -> tuple[bool, Sequence[KillState]]:
+    """Write the press: whether it is new, and all that holds now, as far as that is told. Raises BotError or
+    TimeoutError where it was not written."""
     from bot.wiring.stored import stores_of_running_daemon
 
     if not loaded.settings.run.database_url:
         _needs_daemon(loaded)  # else the embedded server would be started, and left behind
     state = KillState(level=level, by=person(), cause=KillCause.COMMAND, reason=reason, at=SystemClock().now())
-    async with asyncio.timeout(_PATIENCE_S), stores_of_running_daemon(loaded) as stores:
-        return await stores.kills.set(state)
+    is_new, held = None, [state]
+    try:
+        async with asyncio.timeout(_PATIENCE_S), stores_of_running_daemon(loaded) as stores:
+            is_new = await stores.kills.set(state)
+            held = list(await stores.kills.active())
+    except (BotError, TimeoutError, OSError):
+        if is_new is None:
+            raise
+    return is_new, held
 
 
 async def _held(loaded: Loaded) -> KillLevel:
@@ -131,7 +137,9 @@ async def _check_password(loaded: Loaded, name: str, password_file: Path | None)
     from bot.commands.secrets_asked import asked_code, asked_password
     from bot.dashboard.login_desk import LoginDesk, wait_words
     from bot.dashboard.passwords import Hasher
+    from bot.dashboard.pressing import RESUMES_NOTHING
     from bot.dashboard.second_factor import vault_of
+    from bot.dashboard.sessions import Owed
     from bot.wiring.stored import stores_of_running_daemon
 
     async with stores_of_running_daemon(loaded) as stores:
@@ -145,6 +153,8 @@ async def _check_password(loaded: Loaded, name: str, password_file: Path | None)
         raise UsageError(f"{wait_words(answer.wait_s)} Nothing was resumed")
     if answer.user is None or not answer.user.role.may(Scope.TRADE):
         raise UsageError(f"that is not the password of {name}, or {name} may not resume; nothing was resumed")
+    if answer.user.must_change:
+        raise UsageError(RESUMES_NOTHING[Owed.PASSWORD].replace("NAME", answer.user.name))
 
 
 def _needs_daemon(loaded: Loaded) -> None:

@@ -18,7 +18,8 @@ def risk(
     as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print the daemon's JSON.")] = False,
     data: Annotated[str | None, Parameter(help="Data directory of the daemon; default: DATA_DIRECTORY.")] = None,
 ) -> None:
-    """Show limits used per broker, and exposure per currency, group and strategy. Exit code 1 if no daemon runs."""
+    """Show limits used per broker, and exposure per currency, group and strategy. Exit code 1 if no daemon runs, 6
+    while its database is away."""
     loaded = settings_of_daemon(data)
     report = ask(find_daemon(loaded.data_directory), "/api/risk")
     if as_json:
@@ -63,6 +64,9 @@ def show(report: Mapping[str, Any]) -> None:
     )
     console.print(f"Gross: {gross_open} open now, worst case {gross_worst} {report['currency']}.")
     console.print(f"If every stop is hit now: {risk_open} lost, worst case {risk_worst} {report['currency']}.")
+    for each in report["unbounded"]:
+        told = f"Not in that figure: {each}. Our record does not have it, and no stop bounds what it can lose."
+        console.print(Text(told, style="bold red"))
     for each in report["unknown_orders"]:
         console.print(Text(f"fate unknown: {each}", style="bold red"))
 

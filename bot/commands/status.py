@@ -9,18 +9,23 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from bot.clock import SystemClock
 from bot.config import Loaded, find_env_file, load_settings
 from bot.config.environment import DEFAULT, ENVIRONMENT
-from bot.errors import BotError, ConfigError
+from bot.errors import BotError, ConfigError, DatabaseUnavailable
 from bot.instruments import to_cents
 
 _TIMEOUT_S: Final = 2.0
+_STATUS: Final = "/api/status"
+_HEALTH: Final = "/health"
+_PROBLEM: Final = "application/problem+json"
 _MODES: Final = ("dev", "paper", "live")
 _ALWAYS_SHOWN: Final = (
     "mode",
@@ -56,14 +61,17 @@ def status(
     as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print the daemon's JSON.")] = False,
     data: Annotated[str | None, Parameter(help="Data directory of the daemon; default: DATA_DIRECTORY.")] = None,
 ) -> None:
-    """Show what the running daemon does. Exit code 1 if none runs."""
+    """Show what the running daemon does. Exit code 1 if none runs, 6 while its database is away: then what it knows."""
     loaded = settings_of_daemon(data)
     daemon = find_daemon(loaded.data_directory)
-    facts = dict.fromkeys(_ALWAYS_SHOWN) | ask(daemon)
-    if as_json:
-        print(json.dumps(facts, indent=2))
-    else:
-        _print_table(facts)
+    try:
+        _show(ask(daemon), as_json=as_json)
+    except DatabaseUnavailable:
+        health = _health(daemon)
+        known = {"mode": health.get("mode"), "url": daemon.url, "health": health.get("status")}
+        known |= {name: health.get(name) for name in ("last_analysis", "entries_blocked")}
+        _show(known | {"kill_level": health.get("kill")}, as_json=as_json)
+        raise
 
 
 def runs_on(data_directory: Path) -> bool:
@@ -114,8 +122,58 @@ def find_daemon(data_directory: Path) -> RunningDaemon:
     return daemon
 
 
-def ask(daemon: RunningDaemon, path: str = "/api/status", timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
-    """Its answer to `path`, an object. Raises NoDaemon if it does not answer in time, or not with that."""
+def ask(daemon: RunningDaemon, path: str = _STATUS, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
+    """Its answer to `path`, an object.
+
+    Raises DatabaseUnavailable if its database keeps it from answering, NoDaemon if it does not answer in time, or not
+    with that.
+    """
+    try:
+        return _answer(daemon, path, timeout_s)
+    except (DatabaseUnavailable, NoDaemon):
+        if away := without_database(daemon):
+            raise DatabaseUnavailable(away) from None
+        raise
+
+
+def without_database(daemon: RunningDaemon) -> str:
+    """What a person has to know while the daemon has no database, as it says itself; empty if it has one."""
+    health = _health(daemon)
+    if health.get("writer_lock") != "away":
+        return ""
+    since, bare_s = health.get("writer_lock_away_since"), (health.get("unprotected_s") or {}).get("now", 0)
+    lines = [
+        f"the database of the daemon (process {daemon.pid}) does not answer{f', {_age(since)}' if since else ''}.",
+        "Entries are blocked, and nothing is closed or moved before it answers. Stops that rest at the venues protect.",
+    ]
+    if bare_s > 0:
+        lines.append(f"A position has had no stop for all of it for {bare_s:.0f} s: look at the venue's own app.")
+    if health.get("database") == "embedded":
+        lines.append(
+            "Its server is one of the daemon's own: if that has ended, a restart of the daemon starts it again."
+        )
+    else:
+        lines.append(
+            "A restart of the daemon does not help, because it does not start without it: see to the server of "
+            "DATABASE_URL. The daemon goes on by itself when that answers."
+        )
+    return "\n".join(lines)
+
+
+def _age(since: str) -> str:
+    begun = datetime.fromisoformat(since)
+    return f"since {begun:%Y-%m-%d %H:%M:%S} UTC, for {(SystemClock().now() - begun).total_seconds():.0f} s"
+
+
+def _health(daemon: RunningDaemon) -> Mapping[str, Any]:
+    """What it says of itself without any I/O; nothing, if it does not even do that."""
+    try:
+        return _answer(daemon, _HEALTH, _TIMEOUT_S)
+    except (DatabaseUnavailable, NoDaemon):
+        return {}
+
+
+def _answer(daemon: RunningDaemon, path: str, timeout_s: float) -> dict[str, Any]:
     if not daemon.url.startswith(("http://", "https://")):
         raise NoDaemon(f"run.json of process {daemon.pid} names no http address; stop it and start ./botctl run")
     request = urllib.request.Request(  # noqa: S310 the scheme was just checked
@@ -128,7 +186,10 @@ def ask(daemon: RunningDaemon, path: str = "/api/status", timeout_s: float = _TI
             facts = json.load(response)
     except urllib.error.HTTPError as error:
         told = "is starting; ask again in a second" if error.code == 503 else f"answered {error.code} {error.reason}"
+        kind = error.headers.get_content_type()
         error.close()
+        if error.code == 503 and kind == _PROBLEM:
+            raise DatabaseUnavailable(f"{of_daemon} got no answer of its database; ask again in a second") from None
         raise NoDaemon(f"{of_daemon} {told}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NoDaemon(
@@ -147,6 +208,14 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True  # another user's
     return True
+
+
+def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
+    facts = {**dict.fromkeys(_ALWAYS_SHOWN), **found}
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        _print_table(facts)
 
 
 def _print_table(facts: Mapping[str, Any]) -> None:
@@ -170,8 +239,10 @@ def _print_table(facts: Mapping[str, Any]) -> None:
 
 
 def _cell(value: object) -> str:
-    if value is None or value == "" or value == {}:
+    if value in (None, "", {}, []):
         return "-"
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {count}" for name, count in value.items())
     if isinstance(value, float):  # amounts of money; counts are whole

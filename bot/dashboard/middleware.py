@@ -30,6 +30,7 @@ _OPEN_WHILE_OWING: Final = frozenset(
         "/step-up",
         "/logout",
         "/kill",
+        "/api/kill/resume",  # it says what is owed
     }
 )
 _WORTH_COMPRESSING: Final = 1024  # bytes

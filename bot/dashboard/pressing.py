@@ -1,11 +1,14 @@
-"""Pressing the kill switch for a person or a program: it holds at once, and nobody waits long for the database."""
+"""Pressing the kill switch for a person or a program: it holds at once, and nobody waits long for the database. And who
+may not end it yet."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
 from loguru import logger
 
+from bot.dashboard.sessions import Owed
 from bot.layer4_risk.kill_switch import KillSwitch
 from bot.models import KillState
 
@@ -13,6 +16,11 @@ _PATIENCE_S: Final = 3.0
 SILENT: Final = (
     "It holds from now on. The database does not answer: it is stored as soon as that is back, so look again."
 )
+RESUMES_NOTHING: Final[Mapping[Owed, str]] = {
+    Owed.PASSWORD: "The password of the first login resumes nothing. Choose your own first, on the page Account or "
+    "with ./botctl users passwd NAME; then resume.",
+    Owed.SECOND_FACTOR: "Without a second factor nobody resumes. Set one up first, on the page Account; then resume.",
+}
 
 
 class Presses:

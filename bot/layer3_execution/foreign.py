@@ -1,10 +1,11 @@
 """What is at stake at the venues and not in our record: counted in every limit, and never touched."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from bot.differences import DifferenceKind, ForeignStake
+from bot.differences import Difference, DifferenceKind, ForeignStake, difference_id
 from bot.instruments import BrokerId
 from bot.layer3_execution.adoption import TermsOf
 from bot.layer3_execution.sightings import Sighting
@@ -24,10 +25,18 @@ class ForeignStakes:
         """Positions, what the venue has more of than we do, and orders that could open something."""
         return tuple(each for stakes in self._stakes.values() for each in stakes)
 
-    async def count(self, broker_id: BrokerId, sightings: Iterable[Sighting]) -> None:
-        """After a complete comparison: this is all there is."""
-        found = [await self._stake(broker_id, each) for each in sightings]
-        self._stakes[broker_id] = tuple(each for each in found if each is not None and each.quantity > 0)
+    async def count(
+        self, broker_id: BrokerId, sightings: Iterable[Sighting], differences: Iterable[Difference]
+    ) -> None:
+        """After a complete comparison: this is all there is, and what it tells of that."""
+        ignored = {each.id for each in differences if not each.is_open}
+        found = []
+        for each in sightings:
+            stake = await self._stake(broker_id, each)
+            if stake is not None and stake.quantity > 0:
+                alone = difference_id(broker_id, each.kind, each.subject) in ignored
+                found.append(replace(stake, is_unbounded=_has_no_stop(each) and not alone))
+        self._stakes[broker_id] = tuple(found)
 
     async def _stake(self, broker_id: BrokerId, seen: Sighting) -> ForeignStake | None:
         position, order = seen.position, seen.order
@@ -54,3 +63,10 @@ class ForeignStakes:
             value_per_point=Decimal(1) if terms is None else terms.value_per_point,
             is_order=seen.position is None,
         )
+
+
+def _has_no_stop(seen: Sighting) -> bool:
+    """An order has none before it fills. What fills of ours have not told yet gets its own when they do."""
+    if seen.kind is DifferenceKind.MISSING_FILL:
+        return False
+    return seen.position is None or seen.position.stop_price is None

@@ -100,7 +100,7 @@ class Reconciler:
                 report.note(K.MISSING_FILL, await self._store.order(name))
             report.differences = await self.log.note(broker_id, report.sightings)
             await self._end_lost(report)
-            await self.foreign.count(broker_id, report.sightings)
+            await self.foreign.count(broker_id, report.sightings, report.differences)
         except BrokerError as error:
             report.complete = False
             report.error = str(error)

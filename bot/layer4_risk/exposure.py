@@ -58,7 +58,10 @@ class StakeView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskReport:
-    """Limits and exposure of this moment. Money in `currency`; `risk_*` is what is lost if every stop is hit now."""
+    """Limits and exposure of this moment. Money in `currency`; `risk_*` is what is lost if every stop is hit now.
+
+    `unbounded` names what is not in `risk_*`: no stop bounds what it can lose, and nobody has said that it may stay so.
+    """
 
     at: datetime
     currency: str
@@ -73,6 +76,7 @@ class RiskReport:
     gross_worst: Decimal
     risk_open: Decimal
     risk_worst: Decimal
+    unbounded: Sequence[str]
     unknown_orders: Sequence[str]
     session_day_began_at: datetime
 
@@ -94,6 +98,7 @@ def risk_report(view: StakeView, registry: InstrumentRegistry) -> RiskReport:
         gross_worst=sum((abs(each.worst) for each in stakes), ZERO),
         risk_open=sum((each.risk_open for each in stakes), ZERO),
         risk_worst=sum((each.risk_worst for each in stakes), ZERO),
+        unbounded=tuple(_told(each) for each in view.foreign if each.is_unbounded),
         unknown_orders=tuple(_unknown(each) for each in view.orders if each.state in _UNRESOLVED),
         session_day_began_at=view.session_day_began_at,
     )
@@ -126,3 +131,8 @@ def _share(code: str, name: str, scope: str, used: Decimal | None, allowed: Deci
 
 def _unknown(order: Order) -> str:
     return f"{order.symbol} {order.role.value} {order.side.value} {order.quantity}: {order.state.value}"
+
+
+def _told(held: ForeignStake) -> str:
+    order = ", if its order fills" if held.is_order else ""
+    return f"{held.direction.value} {held.quantity:f} {held.symbol} at {held.broker_id}{order}"

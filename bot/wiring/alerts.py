@@ -19,6 +19,7 @@ from bot.instruments import Symbol, to_cents
 from bot.interfaces import EventStream, Stores
 from bot.layer3_execution.close_one import close_one
 from bot.layer4_risk.exposure import RiskReport
+from bot.layer4_risk.kill_words import said
 from bot.layer5_monitoring.alert_digest import Digests
 from bot.layer5_monitoring.alert_retention import AlertRetention
 from bot.layer5_monitoring.alert_spool import AlertSpool
@@ -227,5 +228,6 @@ async def _risk_text(parts: AlertingParts) -> str:
     lines = [f"{each.name} {each.scope}: {each.share:.0%} used" for each in fullest[:_LIMITS_SHOWN]]
     if parts.settings.alerts.telegram_balances:
         lines.append(f"if every stop is hit now: {to_cents(report.risk_open):.2f} {report.currency} lost")
-    head = f"kill switch: {report.kill.says}"
+        lines += [f"not in that, without a stop: {each}" for each in report.unbounded]
+    head = f"kill switch: {said(report.latches)}"
     return "\n".join([head, *(f"blocked: {each}" for each in report.entries_blocked), *lines])

@@ -10,10 +10,11 @@ from bot.database.durability import NEXT_STEP, durability_refusal
 from bot.errors import SchemaMismatch
 from bot.layer1_data.feed_ages import FeedAge
 from bot.layer2_intelligence.analyst.budget import caps_of
+from bot.layer4_risk.kill_words import said
 from bot.layer5_monitoring.checkup import Checkup, Finding, Question, Status
 from bot.layer5_monitoring.health import HealthState
 from bot.layer5_monitoring.loop_lag import LoopLag
-from bot.models import JobHealth, KillLevel
+from bot.models import JobHealth
 from bot.supervisor import Supervisor
 from bot.wiring.checkup_venues import VenueCheckup
 from bot.wiring.metrics_probes import WatchedParts
@@ -127,11 +128,11 @@ class DaemonCheckup:
 
     def kill_switch(self) -> Sequence[Finding]:
         """Whether it is pressed: not a fault, but worth knowing."""
-        state = self._parts.core.kill.known()
-        if state.level is KillLevel.NONE:
-            return [Finding(name="kill switch", status="ok", says=state.says)]
+        latches = self._parts.core.kill.latches()
+        if not latches:
+            return [Finding(name="kill switch", status="ok", says=said(latches))]
         step = "./botctl resume ends it, when the reason is gone"
-        return [Finding(name="kill switch", status="warn", says=state.says, next_step=step)]
+        return [Finding(name="kill switch", status="warn", says=said(latches), next_step=step)]
 
     async def analyst(self) -> Sequence[Finding]:
         """Who answers, and what of its budget is left."""

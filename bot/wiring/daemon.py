@@ -136,7 +136,7 @@ async def daemon(
         )
         await accounts.look()
         trading = Trading(settings, data, shares=shares, market=market, seat=seat, kill_news=kill_news)
-        writer.told = lambda: trading.supervisor.note_writer(is_held=writer.is_held)
+        writer.told = lambda: trading.note_writer(is_held=writer.is_held)
         writer.told()  # it may have been lost meanwhile
         watched = _watched(trading, state, alerts=lambda: desk.alerts(), watchers=lambda: len(running.app[LIVE_PAGES]))
         one_time, log = OneTimeLogin(SystemClock()), RecentLog(redactor.redact)

@@ -1,6 +1,7 @@
 """Wiring of what trades in a daemon: from the venues of its market to the supervisor that drives everything."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from bot.clock import SystemClock
@@ -53,6 +54,7 @@ class Trading:
             least_interval_s=market.least_interval_s,
             on_problem=self._note_problem,
         )
+        self._away_since: datetime | None = None
         self._cache, self._gate = CandleCache(market.registry), EntryGate(descriptions=market.descriptions)
         measured = [self.metering.broker(each) for each in market.brokers]
         watched = [KeyWatch(each, self._gate.keys, market.clock) for each in measured]
@@ -66,7 +68,13 @@ class Trading:
 
     def health(self) -> Mapping[str, object]:
         """What /health says, without any I/O."""
-        return {"mode": self.settings.run.mode, **self.supervisor.health()}
+        away = self._away_since
+        return {
+            "mode": self.settings.run.mode,
+            "database": "elsewhere" if self.settings.run.database_url else "embedded",
+            "writer_lock_away_since": away.isoformat() if away is not None else None,
+            **self.supervisor.health(),
+        }
 
     async def status(self, url: str) -> DaemonStatus:
         """All counts and figures of this moment; `url` is where the pages are."""
@@ -84,6 +92,13 @@ class Trading:
             supervisor=self.supervisor,
             core=self.core,
         )
+
+    # ------------------------------------------------------------------------------------------------- what is told
+
+    def note_writer(self, *, is_held: bool) -> None:
+        """The writer lock is away, or it is back."""
+        self._away_since = None if is_held else self._away_since or SystemClock().now()
+        self.supervisor.note_writer(is_held=is_held)
 
     # --------------------------------------------------------------------------------------------------- how it is made
 

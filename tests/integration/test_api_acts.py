@@ -1,6 +1,7 @@
 """Every act of the API: does it really happen, twice, with the wrong token, with hostile input."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -30,7 +31,7 @@ from bot.models import (
 )
 from tests.builders import START, approved_order, instrument
 from tests.fakes.awkward_broker import Fault
-from tests.fakes.dashboard_day import NOW, dashboard_parts
+from tests.fakes.dashboard_day import NOW, USER, dashboard_parts
 from tests.integration.api_world import ApiWorld, browsing, day_api, desk_api, escaped, filled_day_api
 from tests.unit.layer3_execution.desk import Desk
 
@@ -295,6 +296,31 @@ async def test_a_person_who_has_just_given_the_password_ends_a_halt_and_later_no
 
     assert (first, second) == (200, 403)
     assert world.parts.kill.known().level is KillLevel.HALT
+
+
+async def test_whoever_owes_a_password_of_his_own_resumes_nothing_and_is_told_the_next_step(world: ApiWorld) -> None:
+    stored = await world.parts.stores.users.get(USER)
+    assert stored is not None
+    await world.parts.stores.users.set_password(
+        USER, stored.password_hash, at=world.parts.clock.now(), must_change=True, seeded_by=""
+    )
+    async with browsing(world) as (browser, headers):
+        await world.post("/api/kill", {"level": "halt"})
+        async with browser.post(world.url / "api/kill/resume", json={"up_to": "halt"}, headers=headers) as answer:
+            told = await answer.json()
+
+    assert (answer.status, "Choose your own first" in told["detail"]) == (403, True)
+    assert world.parts.kill.known().level is KillLevel.HALT
+
+
+async def test_the_api_says_every_level_that_holds(world: ApiWorld) -> None:
+    await world.post("/api/flatten", {"reason": "news"})
+
+    pressed = (await world.post("/api/kill", {"level": "halt"})).data
+    held = (await world.get("/api/kill")).data
+
+    assert (held["level"], held["says"]) == ("halt", pressed["says"])
+    assert re.fullmatch("HALT by .*; FLATTEN by .*: news", held["says"])
 
 
 async def test_a_browser_acts_only_from_our_own_page(world: ApiWorld) -> None:

@@ -79,6 +79,19 @@ def test_a_database_that_is_down_is_one_clear_error_without_its_password(tmp_pat
     assert "canary-secret" not in refused.stderr + refused.stdout
 
 
+def test_a_name_in_the_environment_that_looks_like_a_setting_is_told_at_the_start(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RISK_PER_TRAD", "s3cret")
+
+    daemon = start()
+
+    told = daemon.errors.read_text()
+    assert "warning: environment: RISK_PER_TRAD is not a setting; did you mean RISK_PER_TRADE_RATIO?" in told
+    assert "s3cret" not in told
+    assert daemon.stop() == 0
+
+
 def test_health_is_open_to_everybody_and_the_api_only_to_the_token(start: Start) -> None:
     daemon = start()
     with urllib.request.urlopen(daemon.url + "/health", timeout=5) as answer:

@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from yarl import URL
 
 from bot.dashboard.parts import PARTS
+from bot.dashboard.people import PEOPLE
+from bot.database.memory import MemoryStores
 from bot.errors import DatabaseUnavailable
+from bot.layer4_risk.exposure import RiskReport
 from bot.layer4_risk.kill_file import KillFile
 from bot.models import KillCause, KillLevel, KillState
-from tests.fakes.dashboard_day import API_TOKEN, NOW, PASSWORD, USER, fill_day
+from tests.fakes.dashboard_day import API_TOKEN, NOW, PASSWORD, USER, fill_day, risk_of
 from tests.integration.test_dashboard import Daemon, served, token_in
 
 
@@ -70,6 +74,22 @@ async def test_a_double_click_is_one_row(daemon: Daemon) -> None:
     assert len(await daemon.stores.kills.history(9)) == 1
 
 
+async def test_home_names_every_level_that_holds_and_what_they_do_together(daemon: Daemon) -> None:
+    await sent(daemon, "flatten")
+    await sent(daemon, "halt")
+    _, page = await daemon.get("/")
+    assert "HALT and FLATTEN</strong>" in page
+    assert "</span> HALT and FLATTEN</a>" in page, "at the top of every page"
+    assert "Nothing that increases risk is sent; every position is being closed at market" in page
+
+
+async def test_the_page_that_asks_names_every_level_that_holds(daemon: Daemon) -> None:
+    await sent(daemon, "flatten")
+    await sent(daemon, "halt")
+    _, page = await daemon.get("/kill?level=pause")
+    assert re.search("Now: <strong>HALT by admin .*; FLATTEN by admin ", page)
+
+
 async def test_a_form_without_its_token_presses_nothing(daemon: Daemon) -> None:
     answer = await daemon.post("/kill", {"level": "halt", "csrf": "guessed"})
     assert answer.status == 403
@@ -118,6 +138,33 @@ async def test_halt_is_resumed_with_the_password_only(daemon: Daemon) -> None:
     assert (await held(daemon)).level is KillLevel.HALT
     assert (await sent(daemon, "none", password=PASSWORD))[0] == 303
     assert (await held(daemon)).level is KillLevel.NONE
+
+
+async def test_a_password_that_still_has_to_be_changed_ends_no_halt_and_the_page_says_what_to_do() -> None:
+    # Arrange: in by the printed link, which opens the page before the password was changed
+    async with served(user="fresh") as daemon:
+        first = await daemon.app[PEOPLE].reset("fresh")
+        await daemon.enter()
+        await sent(daemon, "halt")
+
+        # Act
+        status, page = await sent(daemon, "none", password=first)
+
+        # Assert
+        assert (status, "Choose your own first" in page, "users passwd" in page) == (403, True, True)
+        assert (await held(daemon)).level is KillLevel.HALT
+
+
+async def test_whoever_came_in_with_a_first_password_is_told_what_to_do_before_resuming() -> None:
+    async with served(user="fresh") as daemon:
+        first = await daemon.app[PEOPLE].reset("fresh")
+        await daemon.send_login("fresh", first)
+        await sent(daemon, "halt")
+
+        status, page = await sent(daemon, "none", password=first)
+
+        assert (status, "Choose your own first" in page) == (403, True)
+        assert (await held(daemon)).level is KillLevel.HALT
 
 
 async def test_guessing_the_password_of_a_halt_is_slowed_down(daemon: Daemon) -> None:
@@ -183,6 +230,22 @@ async def test_pressing_works_while_the_database_is_down(daemon: Daemon, monkeyp
     status, page = await sent(daemon, "halt")
     assert (status, "It holds from now on" in page) == (202, True)
     assert "HALT by admin" in (await daemon.get("/kill?level=halt"))[1]
+
+
+async def test_the_page_names_a_loss_that_no_stop_of_ours_bounds_beside_the_figure_that_leaves_it_out() -> None:
+    stores = MemoryStores()
+
+    async def risk() -> RiskReport:
+        return replace(await risk_of(stores), unbounded=("long 2 SPY at ig",))
+
+    async with served(stores, risk=risk) as daemon:
+        await daemon.enter()
+        _, page = await daemon.get("/risk")
+        _, home = await daemon.get("/")
+
+    assert "long 2 SPY at ig" in page
+    assert "no stop bounds" in page
+    assert "and 1 without a bound" in home
 
 
 async def test_the_page_shows_limits_used_and_exposure(daemon: Daemon) -> None:

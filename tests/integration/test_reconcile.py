@@ -80,9 +80,10 @@ async def test_foreign_positions_are_adopted_flattened_or_ignored_by_id_and_a_ki
     assert reconcile(data).returncode == 4
     adopted = reconcile(data, "--adopt", to_adopt)
     assert "adopt done: adopted with a stop at 20" in adopted.stdout, adopted.stderr
+    assert (adopted.stdout.count(to_adopt), adopted.returncode) == (1, 4), "it is not in the comparison that is shown"
     assert "flatten done: closed" in reconcile(data, "--flatten", to_flatten).stdout
     last = reconcile(data, "--ignore", to_ignore)
-    assert ("ignore done" in last.stdout, last.returncode) == (True, 0)
+    assert ("ignore done" in last.stdout, "ignored by" in last.stdout, last.returncode) == (True, True, 0)
 
     daemon.stop(signal.SIGKILL)
     again = start()

@@ -12,18 +12,19 @@ from bot.dashboard.api.fields import Reason, Why
 from bot.dashboard.api.operations import Body, Call
 from bot.dashboard.api.problems import Problem
 from bot.dashboard.audit import audit
-from bot.dashboard.pressing import PRESSES, SILENT
+from bot.dashboard.pressing import PRESSES, RESUMES_NOTHING, SILENT
 from bot.dashboard.sessions import SESSION
 from bot.errors import BotError
 from bot.layer4_risk.kill_switch import resume as resume_in
-from bot.models import KillCause, KillLevel, KillState
+from bot.layer4_risk.kill_words import said
+from bot.models import KillCause, KillLevel, KillState, strongest
 
 _RESUMES_HALT: Final = "a person resumes, with the password: on the page or with ./botctl resume"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillReport:
-    """What is pressed. `latches` hold all at once, in the order pressed; the strongest decides."""
+    """What is pressed. `latches` hold all at once, in the order pressed; `level` is the strongest, `says` tells all."""
 
     level: KillLevel
     says: str
@@ -32,7 +33,7 @@ class KillReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressed:
-    """What holds after the press. `is_new` is False if the same held already."""
+    """What holds after the press, as in KillReport. `is_new` is False if the same held already."""
 
     is_new: bool
     level: KillLevel
@@ -77,10 +78,13 @@ async def flatten(call: Call, body: Why) -> Pressed:
 async def resume(call: Call, body: Resume) -> KillReport:
     """Let entries go on; what a daily loss limit holds goes on until its next session day.
 
-    403 after a halt: that takes the password. 409 if something stronger holds than was seen.
+    403 after a halt: that takes the password, and not one that still has to be changed. 409 if something stronger holds
+    than was seen.
     """
     audit(call.request, "kill switch resumed", f"up to {body.up_to.value} {body.reason}".strip())
-    parts = call.parts
+    parts, session = call.parts, call.request.get(SESSION)
+    if session is not None and session.owes is not None:
+        raise Problem(403, RESUMES_NOTHING[session.owes])
     held = await parts.kill.state()
     if held.level is KillLevel.NONE:
         return _report(call)
@@ -106,7 +110,7 @@ async def _pressed(call: Call, level: KillLevel, reason: str) -> Pressed:
     audit(call.request, f"kill switch pressed: {level.value}", reason)
     row = KillState(level=level, by=call.who, cause=KillCause.API, reason=reason, at=call.parts.clock.now())
     is_new = await call.request.app[PRESSES].press(row)
-    known = call.parts.kill.known()
+    known = _report(call)
     says = known.says if is_new is not None else f"{known.says}. {SILENT}"
     return Pressed(is_new=is_new is not False, level=known.level, says=says)
 
@@ -118,5 +122,5 @@ def _has_just_proven_itself(call: Call) -> bool:
 
 
 def _report(call: Call) -> KillReport:
-    known = call.parts.kill.known()
-    return KillReport(level=known.level, says=known.says, latches=call.parts.kill.latches())
+    latches = call.parts.kill.latches()
+    return KillReport(level=strongest(latches).level, says=said(latches), latches=latches)

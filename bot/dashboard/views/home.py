@@ -8,6 +8,7 @@ from bot.dashboard.pages import Context, Page, Query, Section
 from bot.dashboard.parts import DashboardParts
 from bot.dashboard.views.curve import HEIGHT, WIDTH, equity_curve
 from bot.dashboard.views.rows import PositionRow, short_reason, verdict_of
+from bot.layer4_risk.kill_words import effect, levels
 from bot.models import DaemonStatus, JobHealth, KillLevel
 
 _POSITIONS: Final = 8
@@ -39,7 +40,9 @@ async def overview(parts: DashboardParts, query: Query) -> Context:
 
 async def kill(parts: DashboardParts, query: Query) -> Context:
     """What is stopped, by whom and why; and the buttons."""
-    return {"state": await parts.kill.state(), "latches": parts.kill.latches(), "levels": _LEVELS}
+    await parts.kill.state()
+    held = parts.kill.latches()
+    return {"latches": held, "held": levels(held), "effect": effect(held), "levels": _LEVELS}
 
 
 async def reconcile(parts: DashboardParts, query: Query) -> Context:

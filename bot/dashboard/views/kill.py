@@ -11,13 +11,14 @@ from bot.dashboard.audit import audit
 from bot.dashboard.forms import posted
 from bot.dashboard.login_desk import wait_words
 from bot.dashboard.parts import PARTS, DashboardParts
-from bot.dashboard.pressing import PRESSES, SILENT
+from bot.dashboard.pressing import PRESSES, RESUMES_NOTHING, SILENT
 from bot.dashboard.routes import PRINCIPAL
-from bot.dashboard.sessions import SESSION
+from bot.dashboard.sessions import SESSION, Owed
 from bot.dashboard.views.login import proves, raise_session
 from bot.dashboard.views.page import render
 from bot.errors import StorageError, UsageError
 from bot.layer4_risk.kill_switch import KillSwitch, resume
+from bot.layer4_risk.kill_words import said
 from bot.models import KillCause, KillLevel, KillState
 
 _REASON_LENGTH: Final = 200
@@ -64,10 +65,12 @@ async def press(request: web.Request) -> web.Response:
 
 async def _resume(request: web.Request, reason: str, seen: str) -> web.Response:
     """Only for people who may trade (S33). A stale page resumes nothing: what was pressed after it was shown is not
-    what the person decided about."""
-    if SESSION not in request or not request[PRINCIPAL].may(Scope.TRADE) or request[SESSION].owes is not None:
+    what the person decided about. Neither does a password that still has to be changed."""
+    if SESSION not in request or not request[PRINCIPAL].may(Scope.TRADE):
         raise web.HTTPForbidden
-    parts, user = request.app[PARTS], request[SESSION].user
+    parts, user, owes = request.app[PARTS], request[SESSION].user, request[SESSION].owes
+    if owes is not None:
+        return _page(request, KillLevel.NONE, error=RESUMES_NOTHING[owes], status=403)
     held = await parts.kill.state()
     if _seen(parts.kill) != seen:
         return _page(request, KillLevel.NONE, error=_STALE, status=409)
@@ -79,6 +82,8 @@ async def _resume(request: web.Request, reason: str, seen: str) -> web.Response:
         if answer.user is None:
             logger.warning("kill switch: {} gave a wrong password or code to resume from HALT", user)
             return _page(request, KillLevel.NONE, error=_WRONG, status=401)
+        if answer.user.must_change:  # the printed link opens the page without it
+            return _page(request, KillLevel.NONE, error=RESUMES_NOTHING[Owed.PASSWORD], status=403)
         held = await parts.kill.state()
         if _seen(parts.kill) != seen:  # looking at the password takes time, in which somebody else may press
             return _page(request, KillLevel.NONE, error=_STALE, status=409)
@@ -107,16 +112,16 @@ async def _release(parts: DashboardParts, held: KillState, user: str, reason: st
 
 
 def _page(request: web.Request, level: KillLevel, *, error: str = "", status: int = 200) -> web.Response:
-    state = request.app[PARTS].kill.known()  # without the database: this page also works when that is down
+    kill = request.app[PARTS].kill  # as known without the database: this page also works when that is down
     title, button = _TITLES[level]
     context = {
         "title": title,
         "button": button,
         "words": _WORDS[level],
         "level": level,
-        "state": state,
-        "seen": _seen(request.app[PARTS].kill),
-        "asks_password": level is KillLevel.NONE and state.level is KillLevel.HALT,
+        "now": said(kill.latches()),
+        "seen": _seen(kill),
+        "asks_password": level is KillLevel.NONE and kill.known().level is KillLevel.HALT,
         "error": error,
     }
     return render(request, "kill.html", context, status=status)

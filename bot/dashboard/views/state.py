@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bot.dashboard.parts import DashboardParts
+from bot.layer4_risk.kill_words import levels, said
 
 _WORTH_TELLING_S: Final = 1.0  # a stop goes out with the first fill; the venue's answer takes a moment
 
@@ -14,7 +15,8 @@ def state_of(parts: DashboardParts) -> Mapping[str, object]:
     return {
         "mode": str(told.get("mode", "")),
         "health": str(told.get("status", "unknown")),
-        "held": parts.kill.known(),
+        "held": levels(parts.kill.latches()),
+        "held_by": said(parts.kill.latches()),
         "bare_s": bare_s if (bare_s := _bare_s(told)) >= _WORTH_TELLING_S else 0,
     }
 

@@ -1,16 +1,28 @@
-"""`botctl reconcile`: what is shown, what is asked, what becomes an answer."""
+"""`botctl reconcile`: what is shown, what is asked, what becomes an answer, and what the answer changed."""
 
+import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
 
-from bot.commands.reconcile import answer_to, asked, is_clean, show
+from bot.clock import ManualClock
+from bot.commands.reconcile import answer_to, as_answered, asked, compared_since, is_clean, show
+from bot.commands.status import NoDaemon
 from bot.dashboard.api.encoding import as_json
-from bot.differences import AnswerKind, ClassCounts, Difference, DifferenceKind, Reconciliation
+from bot.differences import (
+    Answer,
+    AnswerKind,
+    AnswerState,
+    ClassCounts,
+    Difference,
+    DifferenceKind,
+    Reconciliation,
+)
 from bot.errors import UsageError
-from bot.instruments import OANDA
+from bot.instruments import IG, OANDA
 from tests.builders import EUR_USD, START
 
 EVERY = (AnswerKind.ADOPT, AnswerKind.IGNORE, AnswerKind.FLATTEN)
@@ -135,3 +147,77 @@ def test_an_empty_answer_skips_and_what_cannot_be_answered_is_not_asked() -> Non
 
     assert asked(rows, enter) == []
     assert len(questions) == 1
+
+
+# ------------------------------------------------------------------------------------------- what an answer has changed
+
+ENDED = START + timedelta(seconds=2)
+
+
+def ended(state: AnswerState = AnswerState.DONE, kind: AnswerKind = AnswerKind.IGNORE) -> Answer:
+    """An answer to the standard difference that the daemon is through with, after the standard comparison."""
+    given = answer_to(compared(difference()), "k3xq7n", kind)
+    return replace(given, number=1, state=state, ended_at=ENDED)
+
+
+async def test_what_is_shown_after_an_answer_was_compared_after_it() -> None:
+    # Arrange
+    after = compared(difference(ignored_by="ada"), compared_at=ENDED)
+    looks, clock = [compared(difference()), compared(difference()), after], ManualClock(START)
+
+    # Act
+    waiting = asyncio.create_task(compared_since([ended()], compared(difference()), lambda: looks.pop(0), clock))
+    await clock.run_for(1)
+
+    # Assert
+    assert waiting.result() == after
+
+
+async def test_the_wait_for_a_comparison_has_a_bound_and_ends_with_the_newest_one() -> None:
+    clock = ManualClock(START)
+    waiting = asyncio.create_task(
+        compared_since([ended()], compared(difference()), lambda: compared(difference()), clock)
+    )
+    await clock.run_for(11)
+    assert waiting.result() == compared(difference())
+
+
+async def test_a_daemon_that_does_not_answer_after_an_answer_hides_nothing_of_it() -> None:
+    def look() -> list[dict[str, object]]:
+        raise NoDaemon("it does not answer")
+
+    clock = ManualClock(START)
+    waiting = asyncio.create_task(compared_since([ended()], compared(difference()), look, clock))
+    await clock.run_for(11)
+    assert waiting.result() == compared(difference())
+
+
+async def test_a_venue_that_nobody_answered_about_is_not_waited_for() -> None:
+    other = compared(broker_id=IG)
+    after = [*compared(compared_at=ENDED), *other]
+    assert await compared_since([ended()], compared(difference()), lambda: after, ManualClock(START)) == after
+
+
+def test_what_was_answered_is_open_no_more_though_the_next_comparison_is_not_there_yet(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    rows = as_answered(compared(difference()), [ended()])
+    show(rows)
+    text = capsys.readouterr().out
+    assert is_clean(rows)
+    assert "answered with ignore" in text
+    assert "compared before your answer" in text
+
+
+def test_another_difference_stays_open_beside_what_was_answered() -> None:
+    assert not is_clean(as_answered(compared(difference(), difference(id="bbbbbb")), [ended()]))
+
+
+def test_a_refused_answer_leaves_its_difference_open() -> None:
+    assert not is_clean(as_answered(compared(difference()), [ended(AnswerState.REFUSED)]))
+
+
+def test_a_difference_that_a_later_comparison_still_sees_is_open_whatever_was_answered() -> None:
+    seen_again = compared(difference(), compared_at=ENDED)
+    assert not is_clean(as_answered(seen_again, [ended(kind=AnswerKind.FLATTEN)]))

@@ -1,7 +1,9 @@
 """`botctl risk` prints what the daemon reports."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import orjson
 import pytest
@@ -13,9 +15,11 @@ from bot.models import Direction, KillCause, KillLevel, KillState, OrderState
 from tests.fakes.dashboard_day import NOW, fill_day, open_position, risk_of, store
 
 
-async def shown(stores: MemoryStores, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+async def shown(
+    stores: MemoryStores, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, **changes: Any
+) -> str:
     monkeypatch.setenv("COLUMNS", "160")
-    body = as_json(await risk_of(stores)).body
+    body = as_json(replace(await risk_of(stores), **changes)).body
     assert isinstance(body, bytes)
     show(orjson.loads(body))
     return capsys.readouterr().out
@@ -55,3 +59,12 @@ async def test_what_is_open_and_the_worst_case_are_told_apart(
     assert re.search(r"currency +│ EUR +│ \+10,000\.00 +│ \+10,000\.00 +│ 2 ", text)
     assert "Gross: 10,000.00 open now, worst case 20,000.00 USD." in text
     assert "fate unknown: EUR_USD entry sell 10000: UNKNOWN" in text
+
+
+async def test_a_loss_without_a_bound_is_named_beside_the_figure_that_leaves_it_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = await shown(MemoryStores(), capsys, monkeypatch, unbounded=("long 2 SPY at ig",))
+    assert "If every stop is hit now: 0.00 lost, worst case 0.00 USD." in text
+    assert "Not in that figure: long 2 SPY at ig" in text
+    assert "no stop bounds" in text

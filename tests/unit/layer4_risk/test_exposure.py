@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bot.config import RiskSettings
+from bot.differences import ForeignStake
 from bot.instruments import BINANCE, OANDA, Currency, Symbol, default_registry
 from bot.layer4_risk.exposure import BrokerStake, RiskReport, StakeView, risk_report
 from bot.layer4_risk.net_exposure import Exposure
@@ -114,6 +115,20 @@ def report(*positions: Position, **changes: Any) -> RiskReport:
         session_day_began_at=START,
     )
     return risk_report(replace(view, **changes), default_registry())
+
+
+def foreign(**changes: Any) -> ForeignStake:
+    """A long of 2 that somebody else opened."""
+    standard = ForeignStake(
+        broker_id=OANDA,
+        symbol=Symbol("XAU_USD"),
+        direction=Direction.LONG,
+        quantity=D(2),
+        price=D(2_300),
+        value_per_point=D(1),
+        is_unbounded=True,
+    )
+    return replace(standard, **changes)
 
 
 def snapshot_of(equity: Decimal) -> PortfolioSnapshot:
@@ -262,3 +277,17 @@ def test_what_is_pressed_and_blocked_is_part_of_it() -> None:
     assert found.kill == strong
     assert found.latches == (weak, strong)
     assert found.entries_blocked == ("not reconciled",)
+
+
+def test_what_somebody_else_has_open_is_named_as_a_loss_without_a_bound_and_no_figure_is_made_of_it() -> None:
+    found = report(euro(), foreign=(foreign(), foreign(direction=Direction.SHORT, is_order=True)))
+    assert found.unbounded == ("long 2 XAU_USD at oanda", "short 2 XAU_USD at oanda, if its order fills")
+    assert (found.risk_open, found.risk_worst) == (D(50), D(50)), "that of our own position"
+
+
+def test_what_a_stop_bounds_or_a_person_leaves_alone_is_not_named() -> None:
+    assert report(foreign=(foreign(is_unbounded=False),)).unbounded == ()
+
+
+def test_where_everything_open_is_ours_no_loss_is_without_a_bound() -> None:
+    assert report(euro()).unbounded == ()
