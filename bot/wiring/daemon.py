@@ -135,7 +135,15 @@ async def daemon(
             market.brokers, shares.trading.accounts, currency=settings.risk.account_currency, clock=SystemClock()
         )
         await accounts.look()
-        trading = Trading(settings, data, shares=shares, market=market, seat=seat, kill_news=kill_news)
+        trading = Trading(
+            settings,
+            data,
+            shares=shares,
+            market=market,
+            brokers=accounts.brokers,
+            seat=seat,
+            kill_news=kill_news,
+        )
         writer.told = lambda: trading.note_writer(is_held=writer.is_held)
         writer.told()  # it may have been lost meanwhile
         watched = _watched(trading, state, alerts=lambda: desk.alerts(), watchers=lambda: len(running.app[LIVE_PAGES]))

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -9,9 +11,10 @@ from loguru import logger
 
 from bot.clock import SystemClock
 from bot.config import Loaded, Settings
-from bot.errors import BrokerError, ConfigError, DatabaseUnavailable
+from bot.errors import BrokerError, BrokerUnavailable, ConfigError, DatabaseUnavailable
 from bot.instruments import InstrumentRegistry, counted_as, default_registry
 from bot.interfaces import AccountStore, Clock
+from bot.layer1_data.account_door import AccountDoor
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.venue_terms import VenueDescriptions
 from bot.models import StrategyTask
@@ -73,40 +76,44 @@ async def open_market(loaded: Loaded, settings: Settings, data: Path) -> Market:
 
 class AccountCheck:
     """Holds each venue to the account that the database belongs to: under another one, all that is open would look
-    lost, and be traded against. And to the one currency that everything is counted in."""
+    lost, and be traded against. And to the one currency that everything is counted in.
+
+    `brokers` are the venues as they may be traded at: what is not checked yet is checked by whoever comes first.
+    """
 
     def __init__(
         self, brokers: Sequence[BrokerInterface], accounts: AccountStore, *, currency: str, clock: Clock
     ) -> None:
         """`clock` runs in real seconds."""
-        self._left = list(brokers)
+        self.brokers = [AccountDoor(each, partial(self._verify, each)) for each in brokers]
         self._accounts = accounts
         self._currency = currency
         self._clock = clock
 
     async def look(self) -> None:
         """Check those that were not yet; one that does not answer is left. Raises ConfigError for a wrong account."""
-        found = await asyncio.gather(*(self._is_ours(each) for each in self._left))
-        self._left = [broker for broker, known in zip(self._left, found, strict=True) if not known]
+        await asyncio.gather(*(_known_if_it_answers(each) for each in self.brokers))
 
     async def watch(self) -> None:
         """Until each venue has answered; ends with ConfigError if one of them is another account.
 
         A database that is away ends it not: a wrong account would be found by nobody.
         """
-        while self._left:
+        while not all(each.is_known for each in self.brokers):
             await self._clock.sleep(_ASK_AGAIN_S)
             try:
                 await self.look()
             except DatabaseUnavailable as error:
                 logger.warning("accounts are checked again in {:.0f} s: {}", _ASK_AGAIN_S, error)
 
-    async def _is_ours(self, broker: BrokerInterface) -> bool:
+    async def _verify(self, broker: BrokerInterface) -> None:
         try:
             async with asyncio.timeout(_BOUND_WITHIN_S):
                 who = await broker.identity()
-        except (BrokerError, TimeoutError):
-            return False
+        except TimeoutError as error:
+            raise BrokerUnavailable(
+                f"{broker.broker_id}: whose account it is was not answered within {_BOUND_WITHIN_S:g} s"
+            ) from error
         if who.may_withdraw:
             raise ConfigError(
                 f"{broker.broker_id}: the key of {who.account} may withdraw money; make one that may read and trade "
@@ -126,4 +133,8 @@ class AccountCheck:
                 f"{self._currency}: sums and limits would mix them up; set ACCOUNT_CURRENCY={who.currency}, or use an "
                 f"account in {self._currency}"
             )
-        return True
+
+
+async def _known_if_it_answers(door: AccountDoor) -> None:
+    with suppress(BrokerError):
+        await door.know()

@@ -1,6 +1,6 @@
 """Wiring of what trades in a daemon: from the venues of its market to the supervisor that drives everything."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from bot.entry_gate import EntryGate
 from bot.instruments import BrokerId, Symbol
 from bot.interfaces import KillNews
 from bot.kill_watch import KillWatch
+from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.broker_router import BrokerRouter
 from bot.layer1_data.candle_cache import CandleCache
 from bot.layer1_data.feeds.candle_feed import CandleFeed
@@ -39,8 +40,17 @@ class Trading:
     """
 
     def __init__(
-        self, settings: Settings, data: Path, *, shares: Shares, market: Market, seat: AnalystSeat, kill_news: KillNews
+        self,
+        settings: Settings,
+        data: Path,
+        *,
+        shares: Shares,
+        market: Market,
+        brokers: Sequence[BrokerInterface],
+        seat: AnalystSeat,
+        kill_news: KillNews,
     ) -> None:
+        """`brokers` are the venues of `market` as they may be traded at."""
         self.settings = settings
         self.data = data
         self.shares = shares
@@ -56,7 +66,7 @@ class Trading:
         )
         self._away_since: datetime | None = None
         self._cache, self._gate = CandleCache(market.registry), EntryGate(descriptions=market.descriptions)
-        measured = [self.metering.broker(each) for each in market.brokers]
+        measured = [self.metering.broker(each) for each in brokers]
         watched = [KeyWatch(each, self._gate.keys, market.clock) for each in measured]
         self.router = BrokerRouter(watched, market.registry)
         self.feed = CandleFeed(self.router, self._cache, market.clock)

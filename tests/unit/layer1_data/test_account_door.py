@@ -1,0 +1,82 @@
+"""Nothing is asked of an account, and nothing is sent to it, before it is known to be ours (B21)."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from bot.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, KeyRefused
+from bot.instruments import Symbol
+from bot.layer1_data.account_door import AccountDoor
+from bot.layer1_data.broker_interface import BrokerInterface
+from tests.builders import approved_order
+from tests.contract.stands import SimulatedStand
+
+EUR = Symbol("EUR_USD")
+Ask = Callable[[BrokerInterface], Awaitable[object]]
+
+OF_THE_ACCOUNT: dict[str, Ask] = {
+    "place": lambda broker: broker.place(approved_order()),
+    "positions": lambda broker: broker.positions(),
+    "open_orders": lambda broker: broker.open_orders(),
+    "fills_since": lambda broker: broker.fills_since(""),
+    "account": lambda broker: broker.account(),
+    "cancel": lambda broker: broker.cancel(approved_order().client_order_id),
+}
+
+
+class Door:
+    """A simulated venue behind a door, and what `verify` was asked to say."""
+
+    def __init__(self, *says: Exception | None) -> None:
+        self.venue = SimulatedStand().broker
+        self.asked = 0
+        self._says = list(says)
+        self.broker = AccountDoor(self.venue, self._verify)
+
+    async def _verify(self) -> None:
+        self.asked += 1
+        if (error := self._says.pop(0)) is not None:
+            raise error
+
+
+@pytest.mark.parametrize("ask", OF_THE_ACCOUNT.values(), ids=OF_THE_ACCOUNT)
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (BrokerUnavailable("oanda: timeout"), BrokerUnavailable),
+        (KeyRefused("oanda: revoked"), KeyRefused),
+        (DatabaseUnavailable("the database does not answer"), BrokerUnavailable),
+        (ConfigError("this database belongs to account 1"), BrokerUnavailable),
+    ],
+)
+async def test_nothing_passes_while_it_is_not_known_whose_account_it_is(
+    ask: Ask, error: Exception, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, passed = Door(error), []
+    for name in OF_THE_ACCOUNT:
+        monkeypatch.setattr(door.venue, name, lambda *_, **__: passed.append("something"))
+
+    with pytest.raises(raised, match=str(error)):
+        await ask(door.broker)
+
+    assert passed == []
+
+
+async def test_who_comes_next_asks_again_and_who_comes_after_an_answer_does_not() -> None:
+    door = Door(BrokerUnavailable("oanda: timeout"), None)
+
+    with pytest.raises(BrokerUnavailable):
+        await door.broker.positions()
+    first, second = await door.broker.positions(), await door.broker.open_orders()
+
+    assert (first, second) == ((), ())
+    assert door.asked == 2
+
+
+async def test_prices_need_no_account() -> None:
+    door = Door()
+
+    await door.broker.check_connectivity()
+    await door.broker.server_time()
+
+    assert door.asked == 0
