@@ -85,7 +85,7 @@ class AccountCheck:
         self, brokers: Sequence[BrokerInterface], accounts: AccountStore, *, currency: str, clock: Clock
     ) -> None:
         """`clock` runs in real seconds."""
-        self.brokers = [AccountDoor(each, partial(self._verify, each)) for each in brokers]
+        self.brokers = [AccountDoor(each, partial(self._verify, each), clock) for each in brokers]
         self._accounts = accounts
         self._currency = currency
         self._clock = clock

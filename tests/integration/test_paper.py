@@ -10,11 +10,12 @@ import orjson
 import pytest
 
 from bot.cli import main
-from bot.clock import SystemClock
+from bot.clock import ManualClock, SystemClock
 from bot.config import load_settings
 from bot.database.memory import MemoryStores
 from bot.errors import BrokerUnavailable, ConfigError
 from bot.instruments import BINANCE, IG, OANDA, Symbol, default_registry
+from bot.layer1_data.account_door import ASK_AGAIN_S
 from bot.layer1_data.broker_interface import BrokerInterface, VenueIdentity
 from bot.models import OrderState, Timeframe
 from bot.wiring.market import AccountCheck
@@ -183,10 +184,11 @@ async def test_an_account_in_another_currency_than_everything_is_counted_in_is_r
 
 async def test_a_venue_that_is_silent_at_the_start_is_checked_when_it_answers(street: Street, paper: Paper) -> None:
     street.binance.key_is_revoked = True
-    accounts = MemoryStores().accounts
-    check = AccountCheck([each.broker for each in paper.venues()], accounts, currency="USD", clock=SystemClock())
+    accounts, clock = MemoryStores().accounts, ManualClock()
+    check = AccountCheck([each.broker for each in paper.venues()], accounts, currency="USD", clock=clock)
     await check.look()
     street.binance.key_is_revoked = False
+    await clock.run_for(ASK_AGAIN_S)
 
     await check.look()
 

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from bot.clock import ManualClock
 from bot.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable, KeyRefused
 from bot.instruments import Symbol
-from bot.layer1_data.account_door import AccountDoor
+from bot.layer1_data.account_door import ASK_AGAIN_S, AccountDoor
 from bot.layer1_data.broker_interface import BrokerInterface
 from tests.builders import approved_order
 from tests.contract.stands import SimulatedStand
@@ -31,7 +32,8 @@ class Door:
         self.venue = SimulatedStand().broker
         self.asked = 0
         self._says = list(says)
-        self.broker = AccountDoor(self.venue, self._verify)
+        self.clock = ManualClock()
+        self.broker = AccountDoor(self.venue, self._verify, self.clock)
 
     async def _verify(self) -> None:
         self.asked += 1
@@ -62,11 +64,22 @@ async def test_nothing_passes_while_it_is_not_known_whose_account_it_is(
     assert passed == []
 
 
-async def test_who_comes_next_asks_again_and_who_comes_after_an_answer_does_not() -> None:
+async def test_who_comes_soon_after_a_silence_does_not_ask_again() -> None:
+    door = Door(BrokerUnavailable("oanda: timeout"))
+
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailable, match="timeout"):
+            await door.broker.positions()
+
+    assert door.asked == 1
+
+
+async def test_who_comes_later_asks_again_and_who_comes_after_an_answer_does_not() -> None:
     door = Door(BrokerUnavailable("oanda: timeout"), None)
 
     with pytest.raises(BrokerUnavailable):
         await door.broker.positions()
+    await door.clock.run_for(ASK_AGAIN_S)
     first, second = await door.broker.positions(), await door.broker.open_orders()
 
     assert (first, second) == ((), ())

@@ -11,6 +11,7 @@ from bot.database.memory import MemoryStores
 from bot.errors import BrokerUnavailable, ConfigError, DatabaseUnavailable
 from bot.instruments import BrokerId, Currency
 from bot.interfaces import AccountStore
+from bot.layer1_data.account_door import ASK_AGAIN_S
 from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.wiring.market import AccountCheck
 from tests.builders import approved_order, frictionless
@@ -76,5 +77,6 @@ async def test_a_venue_that_was_silent_at_the_start_is_not_traded_at_before_it_h
     with pytest.raises(BrokerUnavailable, match="identity"):
         await traded_at.positions()
     broker.failing.clear()
-    with pytest.raises(BrokerUnavailable, match="nothing is asked or sent: .* belongs to account another"):
+    await clock.run_for(ASK_AGAIN_S)
+    with pytest.raises(BrokerUnavailable, match=r"nothing is asked or sent: .* belongs to account another"):
         await traded_at.place(approved_order())

@@ -30,6 +30,7 @@ from bot.layer1_data.brokers.binance.leftovers import Leftovers
 from bot.layer1_data.brokers.binance.market import Market
 from bot.layer1_data.brokers.binance.orders import Orders
 from bot.layer1_data.brokers.binance.wire import Access, Wire
+from bot.layer1_data.brokers.limiter import Priority
 from bot.models import (
     AccountState,
     ApprovedOrder,
@@ -132,13 +133,13 @@ class BinanceBroker(BrokerInterface):
 
     async def identity(self) -> VenueIdentity:
         """With real money the key's own restrictions are asked; elsewhere only the account's are told (no /sapi)."""
-        facts = await self._account.facts()
+        facts = await self._account.facts(Priority.PROTECTION)
         with readable("the account"):
             number = str(facts["uid"])
             may_trade = bool(facts["canTrade"])
         may_withdraw = None  # what the account can do is told everywhere, what this key may do only with real money
         if self._access.environment == "live":
-            restrictions = await self._wire.ask(to_binance.RESTRICTIONS, {})
+            restrictions = await self._wire.ask(to_binance.RESTRICTIONS, {}, priority=Priority.PROTECTION)
             with readable("the key's restrictions"):
                 may_trade = may_trade and restrictions["enableSpotAndMarginTrading"] is True
                 may_withdraw = restrictions["enableWithdrawals"] is True

@@ -143,7 +143,7 @@ class IGBroker(BrokerInterface):
     # -------------------------------------------------------------------------------------------------------- account
 
     async def identity(self) -> VenueIdentity:
-        row, _ = await self._account.get(Priority.READ)
+        row, _ = await self._account.get(Priority.PROTECTION)
         with readable("the account"):
             return VenueIdentity(
                 account=self._access.shown(self._session.account),

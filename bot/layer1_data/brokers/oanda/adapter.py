@@ -101,8 +101,8 @@ class OandaBroker(BrokerInterface):
 
     async def identity(self) -> VenueIdentity:
         """Whose account this is. No request of this venue withdraws; an account linked to MT4 must not be traded."""
-        account = await self._desk.read(to_oanda.SUMMARY, Priority.READ, _account)
-        linked = await self._desk.read(to_oanda.ACCOUNTS, Priority.READ, self._is_linked_to_mt4)
+        account = await self._desk.read(to_oanda.SUMMARY, Priority.PROTECTION, _account)
+        linked = await self._desk.read(to_oanda.ACCOUNTS, Priority.PROTECTION, self._is_linked_to_mt4)
         return VenueIdentity(
             account=self._access.shown,
             fingerprint=self._access.fingerprint,
