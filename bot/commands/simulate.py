@@ -21,7 +21,7 @@ from bot.commands.simulate_c import seeds_of_processes
 from bot.commands.simulate_options import Options
 from bot.errors import UsageError
 from bot.simulation.campaign import INVARIANTS, Case, Report, SeedResult, smaller
-from bot.simulation.catalogue import DEFAULT_FAULTS, FAULTS
+from bot.simulation.catalogue import DEFAULT_FAULTS, FAULTS, SIMULATED_FAULTS
 from bot.simulation.tape import Throws
 from bot.simulation.tier_c import TIER_C_FAULTS
 
@@ -76,8 +76,9 @@ def simulate(
                 break
         seconds = SystemClock().monotonic() - begun_s
         asked = tuple(thrown if thrown is not None else TIER_C_FAULTS if tier == "c" else DEFAULT_FAULTS)
-        figures = _figures(report, first, last, seconds, asked)
-        _show(report, seconds, asked)
+        known = TIER_C_FAULTS if tier == "c" else SIMULATED_FAULTS
+        figures = _figures(report, first, last, seconds, asked, known)
+        _show(report, seconds, asked, known)
         if report.failed:
             can_shrink = thrown is None and numbers is None and tier != "c"  # a run of c takes minutes and varies
             figures["violation"] = _told(report.failed[0], tier, run_tier if can_shrink else None)
@@ -158,13 +159,15 @@ def _told(failed: SeedResult, tier: str, run: Callable[..., list[SeedResult]] | 
     return {"seed": failed.seed, "says": str(failed.violation), "command": command}
 
 
-def _figures(report: Report, first: int, last: int, seconds: float, asked: Sequence[str]) -> dict[str, Any]:
+def _figures(
+    report: Report, first: int, last: int, seconds: float, asked: Sequence[str], known: Sequence[str]
+) -> dict[str, Any]:
     return {
         "seeds": {"first": first, "last": last, "run": report.seeds},
         "seconds": round(seconds, 1),
         "seeds_per_second": round(report.seeds / seconds, 1) if seconds else None,
         "violations": len(report.failed),
-        "faults": {name: report.thrown.get(name, 0) for name in FAULTS},
+        "faults": {name: report.thrown.get(name, 0) for name in known},
         "invariants": {name: report.checked.get(name, 0) for name in INVARIANTS},
         "never_fired": report.never_fired(asked),
         "never_checked": report.never_checked(),
@@ -172,14 +175,14 @@ def _figures(report: Report, first: int, last: int, seconds: float, asked: Seque
     }
 
 
-def _show(report: Report, seconds: float, asked: Sequence[str]) -> None:
-    """Three tables for a person."""
+def _show(report: Report, seconds: float, asked: Sequence[str], known: Sequence[str]) -> None:
+    """Tables for a person; of the faults those that the tier throws."""
     console = Console(file=sys.stdout)
     faults = Table(title="faults that fired", box=None)
     for column in ("id", "times", "what"):
         faults.add_column(column, justify="right" if column == "times" else "left")
-    for name, fault in FAULTS.items():
-        faults.add_row(name, f"{report.thrown.get(name, 0):,}", fault.says)
+    for name in known:
+        faults.add_row(name, f"{report.thrown.get(name, 0):,}", FAULTS[name].says)
     console.print(faults)
     checked = ", ".join(f"{name} {report.checked.get(name, 0):,}" for name in INVARIANTS)
     seen = ", ".join(f"{name} {count:,}" for name, count in sorted(report.seen.items()))

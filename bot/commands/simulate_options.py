@@ -7,7 +7,7 @@ from typing import Final
 
 from bot.commands.output import check_writable
 from bot.errors import UsageError
-from bot.simulation.catalogue import FAULTS
+from bot.simulation.catalogue import FAULTS, SIMULATED_FAULTS
 from bot.simulation.tape import NO_FAULTS, Throws, parse_faults
 from bot.simulation.tier_c import TIER_C_FAULTS
 
@@ -44,6 +44,9 @@ class Options:
                 f"--jobs {self.jobs}: needs 1 to {most} processes, {_JOBS_PER_CORE} per core; "
                 "leave it out for one per core"
             )
+        known = TIER_C_FAULTS if self.tier == "c" else SIMULATED_FAULTS
+        if unknown := [name for name in self.thrown or () if name not in known]:
+            raise UsageError(f"tier {self.tier} does not throw {', '.join(unknown)}; it throws {', '.join(known)}")
         if self.every_boundary:
             self._check_enumerated()
         else:
@@ -73,12 +76,8 @@ class Options:
         for name, value in (("--kinds", self.kinds), ("--crash-at", self.crash_at)):
             if value is not None:
                 raise UsageError(f"{name} goes with --enumerate; add that, or leave {name} out")
-        if self.tier != "c":
-            return
-        if self.signals is not None:
+        if self.tier == "c" and self.signals is not None:
             raise UsageError("--signals is not for tier c: its signals come from candles; leave it out")
-        if unknown := [name for name in self.thrown or () if name not in TIER_C_FAULTS]:
-            raise UsageError(f"tier c does not throw {', '.join(unknown)}; it throws {', '.join(TIER_C_FAULTS)}")
 
     @property
     def workers(self) -> int:

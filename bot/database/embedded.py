@@ -207,10 +207,18 @@ class EmbeddedPostgres:
 
     async def drop_database(self, name: str) -> None:
         """Remove a database and end its sessions; nothing if there is none. Raises ValueError for a wrong name."""
-        statement = f"DROP DATABASE IF EXISTS {_plain_name(name)} WITH (FORCE)"
+        # `bot` may not end an autovacuum worker that happens to be in it.
+        await self._command(f"DROP DATABASE IF EXISTS {_plain_name(name)} WITH (FORCE)")
+
+    async def configure(self, setting: str, value: str) -> None:
+        """Set one setting of the whole server, which new sessions have. Raises ValueError for what needs quoting."""
+        await self._command(f"ALTER SYSTEM SET {_plain_name(setting)} = {_plain_name(value)}")
+        await self._command("SELECT pg_reload_conf()")
+
+    async def _command(self, statement: str) -> None:
+        """Run one statement as the server's administrator."""
         if self._socket_directory is None:
             raise DatabaseUnavailable(self._not_started)
-        # `bot` may not end an autovacuum worker that happens to be in it.
         connection = await self._connect_as_superuser(self._socket_directory)
         try:
             await connection.execute(statement)

@@ -9,7 +9,8 @@ from typing import Final
 class Fault:
     """One kind. A seed that has it on draws its rate between `least` and `most`, per occasion; `at` names those.
 
-    `holds`: no violation is known with it. One that does not hold is thrown only when it is asked for.
+    `holds`: no violation is known with it. One that does not hold is thrown only when it is asked for. `of_processes`:
+    it is of a real process, its files, its database or its account: tier C alone throws it.
     """
 
     says: str
@@ -17,6 +18,7 @@ class Fault:
     most: float
     at: str
     holds: bool = True
+    of_processes: bool = False
 
 
 FAULTS: Final[Mapping[str, Fault]] = {
@@ -87,6 +89,17 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "D12": Fault("SIGTERM while a transaction hangs: its task is cancelled inside it", 0.0005, 0.01, "write"),
     "C5": Fault("the session day ends 70 s after the beginning", 0.5, 1.0, "world"),
     "P9": Fault("a new version: SIGTERM or kill -9, and the next process has other settings", 0.001, 0.01, "tick"),
+    "B10": Fault("both legs: the stop fills while a target or a close is on its way", 0.2, 1.0, "exit request"),
+    "B13": Fault(
+        "an OANDA account of the other kind: it hedges instead of netting", 0.5, 1.0, "account", of_processes=True
+    ),
+    "B21": Fault("the key leads to another account", 0.5, 1.0, "kill", of_processes=True),
+    "D7": Fault("the database is restored from a backup of before", 0.5, 1.0, "kill", of_processes=True),
+    "D8": Fault("the database would lose commits in a power cut", 0.5, 1.0, "kill", of_processes=True),
+    "D9": Fault("the database is of a newer version", 0.5, 1.0, "kill", of_processes=True),
+    "P7": Fault("no file and no connection can be opened for up to 12 s", 0.5, 1.0, "life", of_processes=True),
 }
 
-DEFAULT_FAULTS: Final = tuple(name for name, fault in FAULTS.items() if fault.holds)
+SIMULATED_FAULTS: Final = tuple(name for name, fault in FAULTS.items() if not fault.of_processes)
+FAULTS_OF_PROCESSES: Final = tuple(name for name, fault in FAULTS.items() if fault.of_processes)
+DEFAULT_FAULTS: Final = tuple(name for name in SIMULATED_FAULTS if FAULTS[name].holds)

@@ -66,6 +66,7 @@ class FaultProxy:
     clock: Clock
     latency_s: float = 0.0
     disturbances: list[Disturbance] = field(default_factory=list)
+    traded: int = 0  # requests that change something at the venue, whatever became of them
     _until: dict[str, datetime] = field(default_factory=dict)
     _late: set[asyncio.Task[None]] = field(default_factory=set)
     _runner: web.AppRunner | None = None
@@ -99,6 +100,7 @@ class FaultProxy:
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         passing = _Passing(request, await request.read(), _trades(request))
+        self.traded += passing.trades
         if self.latency_s:
             await self.clock.sleep(self.latency_s)
         if refusal := self._refused(passing):

@@ -5,17 +5,19 @@ Nothing here is told by the daemon. `VenueBooks` is what the venues know, `Books
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from bot.instruments import BrokerId
+from bot.models import ClientOrderId, leg_of
+from bot.simulation.catalogue import FAULTS_OF_PROCESSES
 from bot.simulation.fault_proxy import PROXY_FAULTS, Disturbance
 from bot.simulation.tape import Throws
 
-TIER_C_FAULTS: Final = ("P1", "P2", *PROXY_FAULTS)
+TIER_C_FAULTS: Final = ("P1", "P2", *PROXY_FAULTS, *FAULTS_OF_PROCESSES)
 PROTECTED_S: Final = 20.0  # from kill -9, or undisturbed, to a stop for all of every position
 _NO_TURN: Final = "had no turn in the request budget"
 BUDGET_S: Final = 60.0  # a venue counts requests by the minute: several starts within one may use up what it allows
@@ -79,13 +81,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueBooks:
-    """What the venues know at one instant. `naked`: spans in which a position had no stop for all of it, by entry."""
+    """What the venues know at one instant. `naked`: spans in which a position had no stop for all of it, by entry;
+    `bare`: entries that have none for all of it now."""
 
     at: datetime
     entries: Mapping[str, Held]
     executed: Mapping[str, int]
     naked: Sequence[tuple[str, Span]]
-    open_naked: int
+    bare: frozenset[str]
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> "VenueBooks":
@@ -102,8 +105,8 @@ class VenueBooks:
         }
         executed = {name: count for of_venue in told["executed"].values() for name, count in of_venue.items()}
         naked = [(each["entry"], _span(each, at)) for each in told["naked"]]
-        open_naked = sum(each["until"] is None for each in told["naked"])
-        return cls(at=at, entries=entries, executed=executed, naked=naked, open_naked=open_naked)
+        bare = frozenset(each["entry"] for each in told["naked"] if each["until"] is None)
+        return cls(at=at, entries=entries, executed=executed, naked=naked, bare=bare)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +142,13 @@ BOOK_CHECKS: Final[Mapping[str, str]] = {
                       ORDER BY sequence DESC LIMIT 1) AS newest ON true
         WHERE o.state <> newest.to_state""",
     "I3 a signal is entered once": """
-        SELECT signal_id FROM orders WHERE role = 'entry' GROUP BY signal_id HAVING count(*) > 1""",
+        SELECT signal_id FROM orders WHERE role = 'entry' AND signal_id IS NOT NULL
+        GROUP BY signal_id HAVING count(*) > 1""",
     "I2 no order is filled beyond its quantity": """
         SELECT o.client_order_id FROM orders o JOIN fills f USING (client_order_id)
         GROUP BY o.client_order_id, o.quantity HAVING sum(f.quantity) > o.quantity""",
 }
+ORDERS: Final = "SELECT client_order_id FROM orders"
 RECORDED: Final = """
     SELECT p.entry_order_id, p.quantity,
            coalesce(sum(f.quantity) FILTER (WHERE o.role = 'entry'), 0),
@@ -153,9 +158,20 @@ RECORDED: Final = """
 """
 
 
-def differences(venues: VenueBooks, books: Books) -> list[str]:
-    """Where venues and database disagree: each a sentence. Empty once everything has settled (I8, I9)."""
-    return [*_of_positions(venues, books), *(f"{each.entry}: no stop for all of it" for each in unprotected(venues))]
+def differences(venues: VenueBooks, books: Books, lost: Collection[str] = ()) -> list[str]:
+    """Where venues and database disagree: each a sentence. Empty once everything has settled (I8, I9).
+
+    `lost` are orders that a restored database does not know: of their entries it can have no more than what is left.
+    """
+    return [
+        *_of_positions(venues, books, entries_of(lost)),
+        *(f"{each.entry}: no stop for all of it" for each in unprotected(venues)),
+    ]
+
+
+def entries_of(orders: Iterable[str]) -> frozenset[str]:
+    """The entries that those orders belong to."""
+    return frozenset(leg_of(ClientOrderId(each), "E0") for each in orders)
 
 
 def unprotected(venues: VenueBooks) -> list[Held]:
@@ -163,18 +179,17 @@ def unprotected(venues: VenueBooks) -> list[Held]:
     return [each for each in venues.entries.values() if each.stopped < each.held]
 
 
-def _of_positions(venues: VenueBooks, books: Books) -> Iterator[str]:
+def _of_positions(venues: VenueBooks, books: Books, lost: Collection[str]) -> Iterator[str]:
     for name, held in venues.entries.items():
         known = books.positions.get(name)
         if known is None:
-            if held.opened:
+            if held.held if name in lost else held.opened:
                 yield f"I8 {name}: {held.opened} opened at {held.broker_id}, no position in the database"
             continue
-        for what, there, here in (
-            ("bought or sold short", held.opened, known.opened),
-            ("closed", held.closed, known.closed),
-            ("held", held.held, known.quantity),
-        ):
+        compared = [("held", held.held, known.quantity)]
+        if name not in lost:
+            compared += [("bought or sold short", held.opened, known.opened), ("closed", held.closed, known.closed)]
+        for what, there, here in compared:
             if there != here:
                 yield f"I9 {name}: {what} {there} at {held.broker_id}, {here} in the database"
     for name in books.positions.keys() - venues.entries.keys():
@@ -182,12 +197,13 @@ def _of_positions(venues: VenueBooks, books: Books) -> Iterator[str]:
             yield f"I8 {name}: {books.positions[name].quantity} in the database, unknown at its venue"
 
 
-def violations(venues: VenueBooks, books: Books, able: Iterable[float]) -> Iterator[str]:
-    """What may never be, whatever has settled. `able` are the seconds of `undisturbed` of each span without a stop."""
+def violations(venues: VenueBooks, books: Books, able: Iterable[float], lost: Collection[str] = ()) -> Iterator[str]:
+    """What may never be, whatever has settled. `able` are the seconds of `undisturbed` of each span without a stop,
+    `lost` as in `differences`."""
     for name, count in venues.executed.items():
         if count > 1:
             yield f"I2 {name} was executed {count} times"
-        if name not in books.orders:
+        if name not in books.orders and name not in lost:
             yield f"I1 {name} was executed and is not in the database"
     for name, rows in books.broken.items():
         yield f"{name}: {rows[:3]}"

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,13 +19,16 @@ from bot.database.access import Database
 from bot.database.embedded import EmbeddedPostgres
 from bot.database.pool import open_pool
 from bot.errors import BotError
+from bot.interfaces import Clock
 from bot.simulation.campaign import SeedResult
+from bot.simulation.catalogue import FAULTS_OF_PROCESSES
 from bot.simulation.checks import Violation
 from bot.simulation.fault_proxy import FaultProxy
 from bot.simulation.tape import Tape
 from bot.simulation.tier_c import (
     BOOK_CHECKS,
     BUDGET_S,
+    ORDERS,
     PROTECTED_S,
     RECORDED,
     SETTLED_S,
@@ -36,13 +39,15 @@ from bot.simulation.tier_c import (
     Span,
     VenueBooks,
     differences,
+    entries_of,
     fired,
     undisturbed,
     violations,
     waited_for_budget,
 )
 from bot.wiring.simulate_b import TEMPLATE
-from bot.wiring.simulate_c_processes import STOPPED_WITHIN_S, URLS, Daemon, fake_venues
+from bot.wiring.simulate_c_mishaps import Mishaps
+from bot.wiring.simulate_c_processes import STOPPED_WITHIN_S, URLS, Daemon, fake_venues, until
 
 CHECKED: Final = ("I1", "I2", "I3", "I6", "I8", "I9", "I10", "I17")
 _ASK_WITHIN: Final = ClientTimeout(total=10)
@@ -60,11 +65,12 @@ class Place:
     folder: Path
     fakes_url: str
     settings: Mapping[str, str]
-    proxies: list[FaultProxy]
+    proxies: Sequence[FaultProxy]
     tape: Tape
     database: Database
     session: ClientSession
-    clock: SystemClock = field(default_factory=SystemClock)
+    mishaps: Mishaps
+    clock: Clock
     dead: list[Span] = field(default_factory=list)
     killed_at: datetime = _NOT_YET
     recovery_s: float = 0.0
@@ -76,6 +82,8 @@ class Place:
         """All lives, then the verdict: sentences about what broke, none if nothing did."""
         for life in self.plan.lives:
             await self._live(life)
+            await self.mishaps.at_a_kill()
+            self.killed_at = self.clock.now()  # who could not start before has not been slow
         self.tape.stop()
         for proxy in self.proxies:
             proxy.heal()
@@ -85,14 +93,15 @@ class Place:
         daemon = await Daemon.start(self.folder, self.settings, self.session)
         try:
             if not life.in_recovery:
-                await self._until(daemon.is_up, _UP_WITHIN_S)
+                await until(daemon.is_up, _UP_WITHIN_S, clock=self.clock)
                 self._revived()
                 if life.after_candle:  # the first look at candles loads history, later ones judge
-                    await self._until(daemon.has_looked, _UP_WITHIN_S)
+                    await until(daemon.has_looked, _UP_WITHIN_S, clock=self.clock)
                     self._disturb()
                     await self.clock.sleep_until(_next_minute(self.clock.now()))
                 if life.holding:
-                    await self._until(self._holds, _HELD_WITHIN_S)
+                    await until(self._holds, _HELD_WITHIN_S, clock=self.clock)
+                await self.mishaps.in_a_life(daemon)
             await self.clock.sleep(life.after_s)
         finally:
             venues = await self.testimony()
@@ -105,17 +114,18 @@ class Place:
     async def _verdict(self) -> list[str]:
         daemon = await Daemon.start(self.folder, self.settings, self.session)
         try:
-            await self._until(lambda: self._recovered(daemon), _UP_WITHIN_S)
+            await until(lambda: self._recovered(daemon), _UP_WITHIN_S, clock=self.clock)
             self.recovery_s = (self.clock.now() - self.killed_at).total_seconds()
             self._revived()
             log = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
             late = self.recovery_s > PROTECTED_S + (BUDGET_S if waited_for_budget(log, self.killed_at) else 0.0)
             found = [f"I17 {self.recovery_s:.1f} s from kill -9 to all positions protected"] if late else []
-            if not await self._until(self._settled, SETTLED_S, every_s=_SETTLE_EVERY_S):
-                found += differences(await self.testimony(), await self.books())
+            lost = self.mishaps.lost
+            if not await until(self._settled, SETTLED_S, clock=self.clock, every_s=_SETTLE_EVERY_S):
+                found += differences(await self.testimony(), await self.books(), lost)
             venues, books = await self.testimony(), await self.books()
-            found += violations(venues, books, self._able(venues))
-            return [*found, *await self._ended(daemon)]
+            found += violations(venues, books, self._able(venues), lost)
+            return [*self.mishaps.broken, *found, *await self._ended(daemon)]
         finally:
             await daemon.kill()
 
@@ -130,10 +140,13 @@ class Place:
         return any(each.held for each in (await self.testimony()).entries.values())
 
     async def _recovered(self, daemon: Daemon) -> bool:
-        return await daemon.is_up() and not (await self.testimony()).open_naked
+        """What a restored database does not know has to wait for a person."""
+        return await daemon.is_up() and not set((await self.testimony()).bare) - entries_of(self.mishaps.lost)
 
     async def _settled(self) -> bool:
-        return not differences(await self.testimony(), await self.books())
+        if self.mishaps.restored:
+            await self.mishaps.answer()
+        return not differences(await self.testimony(), await self.books(), self.mishaps.lost)
 
     async def testimony(self) -> VenueBooks:
         """What the venues know now."""
@@ -147,7 +160,7 @@ class Place:
             Recorded(entry=row[0], quantity=row[1], opened=row[2], closed=row[3])
             for row in await self.database.rows(RECORDED)
         ]
-        orders = await self.database.rows("SELECT client_order_id FROM orders")
+        orders = await self.database.rows(ORDERS)
         return Books(
             positions={each.entry: each for each in recorded},
             orders=frozenset(row[0] for row in orders),
@@ -180,24 +193,17 @@ class Place:
 
     def _able(self, venues: VenueBooks) -> list[float]:
         disturbances = [each for proxy in self.proxies for each in proxy.disturbances]
-        return [undisturbed(span, self.dead, disturbances) for _, span in venues.naked]
-
-    async def _until(self, holds: Callable[[], Awaitable[bool]], within_s: float, every_s: float = 0.1) -> bool:
-        deadline_s = self.clock.monotonic() + within_s
-        while not await holds():
-            if self.clock.monotonic() > deadline_s:
-                return False
-            await self.clock.sleep(every_s)
-        return True
+        unknown = entries_of(self.mishaps.lost)
+        return [undisturbed(span, self.dead, disturbances) for entry, span in venues.naked if entry not in unknown]
 
 
-async def run_seed(server: EmbeddedPostgres, plan: Plan) -> SeedResult:
-    """One seed to its verdict. Its files stay where something broke."""
+async def run_seed(server: EmbeddedPostgres, plan: Plan, server_settings: asyncio.Lock) -> SeedResult:
+    """One seed to its verdict. Its files stay where something broke. Who changes the server for all has the lock."""
     folder = Path(tempfile.mkdtemp(prefix=f"tier-c-{plan.seed}-"))
     name = f"tier_c_{os.getpid()}_{plan.seed}"
     dsn = await server.create_database(name, template=TEMPLATE)
     try:
-        async with _place(plan, folder, dsn) as place:
+        async with _place(plan, folder, dsn, server, server_settings) as place:
             begun_s = place.clock.monotonic()
             try:
                 broken = await place.run()
@@ -215,20 +221,22 @@ async def run_seeds(directory: Path, plans: Sequence[Plan], *, at_once: int) -> 
     """Some seeds, a few at a time, over the server of `simulation_server`; the results in the order of the plans."""
     server = EmbeddedPostgres(directory, sleep=SystemClock().sleep)
     await server.start()
-    free = asyncio.Semaphore(at_once)
+    free, server_settings = asyncio.Semaphore(at_once), asyncio.Lock()
 
     async def one(plan: Plan) -> SeedResult:
         async with free:
-            return await run_seed(server, plan)
+            return await run_seed(server, plan, server_settings)
 
     return list(await asyncio.gather(*(one(each) for each in plans)))
 
 
 @asynccontextmanager
-async def _place(plan: Plan, folder: Path, dsn: str) -> AsyncIterator[Place]:
+async def _place(
+    plan: Plan, folder: Path, dsn: str, server: EmbeddedPostgres, server_settings: asyncio.Lock
+) -> AsyncIterator[Place]:
     clock, tape = SystemClock(), Tape.drawn(plan.seed, plan.faults)
     async with AsyncExitStack() as stack:
-        fakes = await stack.enter_async_context(fake_venues(plan.seed))
+        fakes = await stack.enter_async_context(fake_venues(plan.seed, hedging=tape.fires("B13")))
         pool = await open_pool(dsn)
         stack.push_async_callback(pool.close)
         session = await stack.enter_async_context(ClientSession(timeout=_ASK_WITHIN, trust_env=False))
@@ -238,21 +246,37 @@ async def _place(plan: Plan, folder: Path, dsn: str) -> AsyncIterator[Place]:
             urls[setting] = await proxy.start()
             stack.push_async_callback(proxy.close)
             proxies.append(proxy)
+        settings = {**fakes, **urls, "DATABASE_URL": dsn}
+        mishaps = Mishaps(
+            folder=folder,
+            settings=settings,
+            session=session,
+            fakes_url=fakes["FAKES_URL"],
+            proxies=proxies,
+            tape=tape,
+            pool=pool,
+            server=server,
+            server_settings=server_settings,
+            clock=clock,
+        )
         yield Place(
             plan=plan,
             folder=folder,
             fakes_url=fakes["FAKES_URL"],
-            settings={**fakes, **urls, "DATABASE_URL": dsn},
+            settings=settings,
             proxies=proxies,
             tape=tape,
             database=Database(pool),
             session=session,
+            mishaps=mishaps,
+            clock=clock,
         )
 
 
 async def _result(place: Place, broken: Sequence[str], seconds: float) -> SeedResult:
     venues = await place.testimony()
-    thrown = fired(each for proxy in place.proxies for each in proxy.disturbances)
+    thrown = fired(each for proxy in place.proxies for each in proxy.disturbances if each.fault)
+    thrown |= Counter({name: place.tape.fired[name] for name in FAULTS_OF_PROCESSES})
     thrown |= Counter({"P1": place.kills - place.kills_in_recovery, "P2": place.kills_in_recovery})
     opened = [each for each in venues.entries.values() if each.opened]
     violation = None

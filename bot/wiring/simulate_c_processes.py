@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from aiohttp import ClientError, ClientSession
 from bot.config import project_directory
 from bot.errors import BotError
 from bot.instruments import BINANCE, OANDA, BrokerId
+from bot.interfaces import Clock
 
 URLS: Final[Mapping[BrokerId, str]] = {BINANCE: "BINANCE_URL", OANDA: "OANDA_URL"}
 STOPPED_WITHIN_S: Final = 60.0  # a run of the analysis that is under way is awaited
@@ -58,13 +59,18 @@ class Daemon:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "bot.cli", "run", "--mode", "paper", "--port", "0"),
                 *("--data", str(folder / "data")),
-                env={**os.environ, "PYTHONPATH": str(project_directory()), **SETTINGS, **settings},
+                env=cls.environment(settings),
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=folder,
             )
         return cls(process, folder / "data", session)
+
+    @staticmethod
+    def environment(settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Of every program of ours that works on that daemon's data."""
+        return {**os.environ, "PYTHONPATH": str(project_directory()), **SETTINGS, **settings}
 
     async def is_up(self) -> bool:
         """It has compared every venue once, and says so. Raises BotError if it has ended."""
@@ -102,11 +108,21 @@ class Daemon:
         return facts if facts["pid"] == self.process.pid else None
 
 
+async def until(holds: Callable[[], Awaitable[bool]], within_s: float, *, clock: Clock, every_s: float = 0.1) -> bool:
+    """Wait until it holds; False if it does not within so many seconds."""
+    deadline_s = clock.monotonic() + within_s
+    while not await holds():
+        if clock.monotonic() > deadline_s:
+            return False
+        await clock.sleep(every_s)
+    return True
+
+
 @asynccontextmanager
-async def fake_venues(seed: int) -> AsyncIterator[Mapping[str, str]]:
+async def fake_venues(seed: int, *, hedging: bool = False) -> AsyncIterator[Mapping[str, str]]:
     """The fakes in a process of their own, with a lively market, and the settings that lead to them."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.fakes", "--lively", "--seed", str(seed)),
+        *(sys.executable, "-m", "tests.fakes", "--lively", "--seed", str(seed), *(["--hedging"] if hedging else [])),
         cwd=project_directory(),
         stdin=PIPE,
         stdout=PIPE,

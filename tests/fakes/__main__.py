@@ -74,24 +74,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fakes", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the market")
     parser.add_argument("--lively", action="store_true", help="no weekend, no night, and swings of a few minutes")
+    parser.add_argument("--hedging", action="store_true", help="the OANDA account keeps opposite trades side by side")
     given = parser.parse_args()
     kind = LivelyMarket if given.lively else FakeMarket
-    asyncio.run(serve(kind(default_registry(), seed=given.seed)))
+    asyncio.run(serve(kind(default_registry(), seed=given.seed), hedging=given.hedging))
 
 
-async def serve(market: FakeMarket) -> None:
+async def serve(market: FakeMarket, *, hedging: bool) -> None:
     """All venues over one market."""
     clock, loop, stop = SystemClock(), asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the whole group; our parent ends us
     leaving = asyncio.create_task(_stdin_closed(stop), name="stdin")
-    oanda, spot = FakeOanda(market, clock), FakeBinance(market, clock)
+    oanda, spot = FakeOanda(market, clock, hedging=hedging), FakeBinance(market, clock)
     shares = market.registry.of_broker(IG)
     ig = FakeIg(instruments=shares, market=market, clock=clock)
     yahoo = FakeYahoo(symbols=[each.symbol for each in shares], market=market, clock=clock)
     witness = Witness(binance=spot, oanda=oanda, clock=clock)
     watching = asyncio.create_task(witness.watch(), name="witness")
-    window = await _window(witness)
+    window = await _window(witness, spot)
     settings = {
         "FAKES_URL": f"http://127.0.0.1:{window.addresses[0][1]}",
         "BINANCE_URL": await spot.start(),
@@ -124,14 +125,19 @@ async def _stdin_closed(stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def _window(witness: Witness) -> web.AppRunner:
-    """What the venues know, for whoever asks."""
+async def _window(witness: Witness, spot: FakeBinance) -> web.AppRunner:
+    """What the venues know, for whoever asks; and whose account the key of Binance leads to, for whoever says it."""
 
     async def told(_: web.Request) -> web.Response:
         return web.json_response(witness.testimony(), dumps=partial(json.dumps, default=str))
 
+    async def swapped(request: web.Request) -> web.Response:
+        former, spot.uid = spot.uid, int(await request.text())
+        return web.json_response(former)
+
     application = web.Application()
     application.router.add_get("/", told)
+    application.router.add_put("/binance/uid", swapped)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bot.simulation.campaign import Case, Report, SeedResult, result_of, smaller
-from bot.simulation.catalogue import FAULTS
+from bot.simulation.catalogue import SIMULATED_FAULTS
 from bot.simulation.checks import Violation
 from bot.simulation.scenario import KINDS, Crash, Scenario, VenueKind
 from bot.simulation.tape import Tape, parse_faults
@@ -43,7 +43,7 @@ def test_nothing_breaks_whatever_the_seed_draws(chunk: int) -> None:
     assert all(report.checked[f"I{number}"] for number in range(1, 18))
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", SIMULATED_FAULTS)
 def test_every_fault_of_the_catalogue_fires(fault: str) -> None:
     faults = parse_faults(IN_COMPANY.get(fault, fault))
 

@@ -139,3 +139,13 @@ async def test_what_lasts_ends_when_the_line_heals(stand: Stand) -> None:
     stand.proxy.heal()
 
     assert await stand.send() == WHOLE
+
+
+async def test_what_trades_is_counted_whatever_becomes_of_it(stand: Stand) -> None:
+    stand.throw("N1")
+
+    await stand.send()
+    await stand.send("GET", body=b"")
+
+    assert stand.proxy is not None
+    assert (stand.proxy.traded, len(stand.arrived)) == (1, 1)

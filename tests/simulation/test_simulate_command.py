@@ -79,6 +79,7 @@ def test_the_picture_has_words_for_every_fault_and_every_invariant() -> None:
         (["--enumerate", "--signals", "4"], "--signals has no effect with --enumerate"),
         (["--enumerate", "--faults", "P1:1,N1:2"], "--enumerate draws no world, so P1 cannot fire"),
         (["--tier", "c", "--signals", "4"], "--signals is not for tier c"),
+        (["--faults", "N2,D7"], "tier a does not throw D7; it throws N1,"),
         (["--tier", "c", "--faults", "N2,B4,D1"], "tier c does not throw B4, D1; it throws P1, P2, N1,"),
     ],
 )

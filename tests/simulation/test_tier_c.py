@@ -112,6 +112,27 @@ def test_a_position_without_a_stop_for_longer_than_it_may_be_is_a_violation() ->
 
 
 @pytest.mark.parametrize(
+    ("at_venue", "recorded", "says"),
+    [
+        ({"held": 0, "stopped": 0}, None, ""),
+        ({}, None, "no position in the database"),
+        ({}, Recorded(entry=ENTRY, quantity=Decimal(6), opened=Decimal(0), closed=Decimal(0)), ""),
+        ({}, Recorded(entry=ENTRY, quantity=Decimal(5), opened=Decimal(0), closed=Decimal(0)), "held 6"),
+        ({"stopped": 0}, Recorded(entry=ENTRY, quantity=Decimal(6), opened=Decimal(0), closed=Decimal(0)), "no stop"),
+    ],
+)
+def test_of_what_a_restored_database_has_lost_it_need_only_know_what_is_left(
+    at_venue: Mapping[str, Any], recorded: Recorded | None, says: str
+) -> None:
+    books = Books(positions={} if recorded is None else {ENTRY: recorded}, orders=frozenset())
+
+    found = differences(told(**at_venue), books, lost={ENTRY})
+
+    assert [says in each for each in found] == ([True] if says else [])
+    assert list(violations(told(**at_venue), books, [], lost={ENTRY})) == []
+
+
+@pytest.mark.parametrize(
     ("dead", "seconds"),
     [
         ([], 100.0),
