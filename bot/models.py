@@ -476,8 +476,9 @@ class OrderKind(StrEnum):
 class ApprovedOrder:
     """Permission to open or add. Made only by layer 4; carries the exit plan whose stop rests at the venue.
 
-    `stop_order_id` names the attached protective stop. `risk_amount` is R in account currency, fixed now;
-    `value_per_point` as in Position. Not sent after `valid_until`.
+    `stop_order_id` names the attached protective stop. `price_bound` is the worst price that it may fill at, of a LIMIT
+    its limit. `risk_amount` is R in account currency at `decided_price`, fixed now; `value_per_point` as in Position.
+    Not sent after `valid_until`.
     """
 
     client_order_id: ClientOrderId
@@ -493,6 +494,7 @@ class ApprovedOrder:
     quantity: Decimal
     limit_price: Decimal | None
     decided_price: Decimal
+    price_bound: Decimal
     plan: ExitPlan
     risk_amount: Decimal
     value_per_point: Decimal
@@ -751,7 +753,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderAck:
-    """A venue's answer: WORKING, FILLED, CANCELED, EXPIRED (taken, ended unfilled) or REJECTED, with its own words."""
+    """A venue's answer: WORKING, FILLED, CANCELED or EXPIRED (taken, ended before all of it was filled), REJECTED, with
+    its own words."""
 
     client_order_id: ClientOrderId
     state: OrderState

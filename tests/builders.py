@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 import numpy as np
@@ -129,7 +129,7 @@ def endorsed(direction: Direction = Direction.LONG, **changes: Any) -> Endorsed:
 
 
 def approved_order(**changes: Any) -> ApprovedOrder:
-    """A market buy of 10 at about 100, with the standard plan."""
+    """A market buy of 10 at about 100, with the standard plan and the bound that goes with it."""
     name = ClientOrderId("TBd0123456789ABCDEFE00")
     standard = ApprovedOrder(
         client_order_id=name,
@@ -145,12 +145,24 @@ def approved_order(**changes: Any) -> ApprovedOrder:
         quantity=Decimal(10),
         limit_price=None,
         decided_price=Decimal(100),
+        price_bound=Decimal(100),
         plan=plan(),
         risk_amount=Decimal(20),
         value_per_point=Decimal(1),
         valid_until=START + timedelta(days=1),
     )
-    return replace(standard, **changes)
+    made = replace(standard, **changes)
+    return made if "price_bound" in changes else replace(made, price_bound=bound_of(made))
+
+
+def bound_of(order: ApprovedOrder) -> Decimal:
+    """The worst price that an order like this may fill at, by the standard settings; its limit, if it has one."""
+    if order.kind is OrderKind.LIMIT and order.limit_price is not None:
+        return order.limit_price
+    sign = order.side.sign
+    bound = order.decided_price + sign * max(sign * (order.decided_price - order.plan.stop), Decimal(0)) / 4
+    ticks = (bound / order.plan.tick).to_integral_value(ROUND_FLOOR if order.side is Side.BUY else ROUND_CEILING)
+    return ticks * order.plan.tick
 
 
 def position(direction: Direction = Direction.LONG, **changes: Any) -> Position:

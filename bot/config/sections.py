@@ -250,6 +250,12 @@ class RiskSettings(Section):
     max_spread_to_stop_ratio: Decimal = Field(
         Decimal("0.5"), gt=0, le=1, description="greatest spread an entry may pay, as a share of its stop distance"
     )
+    max_entry_slippage_ratio: Decimal = Field(
+        Decimal("0.25"),
+        gt=0,
+        le=1,
+        description="how much worse than decided an entry may fill, as a share of the way from that price to its stop",
+    )
     daily_loss_limit_ratio: Ratio = Field(
         Decimal("0.03"),
         description="loss of the session day, as a share of balance, that pauses entries at a broker until the next",

@@ -33,6 +33,13 @@ from bot.models import (
 WOULD_TRIGGER: Final = "WOULD_TRIGGER"
 
 
+def beyond_bound(word: str, side: Side, bound: Decimal) -> str:
+    """Why an entry was not filled, or not all of it: the venue's own `word` for it, and what it means."""
+    to_be_had = f"bought at {bound:f} or less" if side is Side.BUY else f"sold at {bound:f} or more"
+    allowed = "the worst price allowed (MAX_ENTRY_SLIPPAGE_RATIO)"
+    return f"{word}: it cannot be {to_be_had}, {allowed}; wait for the next signal"
+
+
 LastWord = Callable[[], Awaitable[None]]
 """Whether an order may still leave. Raises EntryRefused if it may not."""
 
@@ -200,6 +207,10 @@ class BrokerInterface(ABC):
     async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
         """Send one order exactly once; an entry carries its protective stop where the venue attaches it.
 
+        An entry never fills beyond its `price_bound`. What cannot fill within it when it arrives, or a MARKET that was
+        filling in parts from then on, the venue ends by itself: of nothing filled the answer is REJECTED with
+        `beyond_bound`, else it is EXPIRED (or WORKING, and the order is found EXPIRED), and what has filled is a
+        position with its stop. A LIMIT rests until its price comes.
         `last_word`, also about a reduction, is asked when the order has waited for its turn, a quote or a login and its
         bytes are the next to leave; what it raises goes through, and nothing is sent.
         Raises OrderFateUnknown when no usable answer came after sending, BrokerUnavailable when nothing was sent.

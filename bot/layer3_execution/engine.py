@@ -50,6 +50,7 @@ from bot.patience import within
 Legs = tuple[Order, ...]  # an entry, and its stop where that travels with it
 T = TypeVar("T")
 _LAST_WORD_S: Final = 0.5
+_ENDED: Final = (OrderState.CANCELED, OrderState.EXPIRED)
 Send = Callable[[BrokerInterface, Order], Awaitable[OrderAck]]
 
 
@@ -260,7 +261,28 @@ class ExecutionEngine:
             return await self._drop(legs, OrderEvent.REJECT, ack.reason)
         for stop in attached:
             await self._tracker.move(stop, OrderEvent.ACK, "attached")
-        return await self._acknowledged(entry, ack)
+        entry = await self._acknowledged(entry, ack)
+        if ack.state in _ENDED and not entry.state.is_terminal:
+            return await self._with_its_end((entry, *attached), ack)
+        return entry
+
+    async def _with_its_end(self, legs: Legs, ack: OrderAck) -> Order:
+        """The venue has ended what of an entry was not to be had within its bound. Its fills come first: while some are
+        not told it counts as working, and the resolver asks for it again."""
+        entry = legs[0]
+        try:
+            found = await self._broker_of(entry.broker_id).find_order(entry.client_order_id)
+        except BrokerUnavailable:
+            return entry
+        if found is None or not found.state.is_terminal or found.filled_quantity > entry.filled_quantity:
+            return entry
+        event = OrderEvent.EXPIRED if ack.state is OrderState.EXPIRED else OrderEvent.CANCELED
+        cause = ack.reason or f"{ack.state.value} at the venue: no more of it was to be had within its bound"
+        if not entry.filled_quantity:
+            return await self._drop(legs, event, cause)
+        entry = await self._tracker.move(entry, event, cause)
+        await self.abandon(entry, cause)  # fees may have left nothing that could be sold
+        return entry
 
     async def _last_word(self, approved: ApprovedOrder) -> None:
         """Asked by the adapter when the bytes of the entry are the next to leave: an exit may stand behind them."""

@@ -109,8 +109,9 @@ class Reconciler:
         return report
 
     async def resolve(self, broker_id: BrokerId) -> bool:
-        """Between comparisons: ask for each order of unknown fate that is due, and for each close at market that should
-        have ended by now: no other one is sent before. True if more is known of one by now.
+        """Between comparisons: ask for each order of unknown fate that is due, and for each entry or close at market
+        that should have ended by now: nothing rests of it, and no other close is sent before. True if more is known of
+        one by now.
 
         Raises BrokerError when the venue does not answer.
         """
@@ -361,5 +362,5 @@ class Reconciler:
 
 
 def _is_asked_for(order: Order) -> bool:
-    closes = order.role is OrderRole.EXIT and order.kind is OrderKind.MARKET
-    return is_unresolved(order) or order.state is OrderState.INTENT or (closes and is_acknowledged(order))
+    never_rests = order.role is not OrderRole.STOP and order.kind is OrderKind.MARKET
+    return is_unresolved(order) or order.state is OrderState.INTENT or (never_rests and is_acknowledged(order))

@@ -122,13 +122,18 @@ class StopKeeper:
         return rests
 
     async def make_room(self, position: Position, quantity: Decimal) -> None:
-        """Where stops lock what they protect: leave one for what stays, so that `quantity` can be sold."""
+        """Where stops lock what they protect: leave one for what stays, so that `quantity` can be sold.
+
+        Those that our record knows and no list shows are cancelled by name: what they have sold is thereby known.
+        """
         if self._last_resort.is_closing(position.id):
             return
         async with self._lock(position.id):
             stops = await self._resting.stops_of(position)
             self._unprotected.begin(position)  # from the first cancel on, whatever comes of the rest
-            await self._resting.cancel_all(position.broker_id, stops)
+            known = [each for each in self._book.orders_of(position.id, OrderRole.STOP) if is_acknowledged(each)]
+            names = dict.fromkeys([*stops, *(each.client_order_id for each in known)])
+            await self._resting.cancel_all(position.broker_id, names)
             now = self._book.position(position.id)
             left = ZERO if now is None else self._missing.open_of(now) - quantity
             if now is not None and left > ZERO:

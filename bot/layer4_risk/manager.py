@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from bot.config import RiskSettings
-from bot.instruments import BrokerId, Instrument, InstrumentRegistry, Symbol
+from bot.instruments import BrokerId, Instrument, InstrumentRegistry, Rounding, Symbol
 from bot.layer4_risk.limits import LimitCase, RiskView, stake_checks, standing_checks
 from bot.layer4_risk.order_checks import order_checks
 from bot.layer4_risk.sizing import Size, position_size
@@ -146,9 +146,11 @@ class RiskManager:
         if plan.direction.sign * (paid - plan.stop) <= 0:  # sized by a distance on the wrong side it would be huge
             says = f"{signal.symbol}: the price {paid} has passed the stop {plan.stop}; wait for the next signal"
             return Refused(signal_id=signal.id, code="STOP_PASSED", says=says, checks=checks)
+        bound = _price_bound(instrument, paid, plan.stop, self._settings.max_entry_slippage_ratio)
         size = position_size(
             instrument=instrument,
             paid=paid,
+            price_bound=bound,
             stop=plan.stop,
             equity=account.equity,
             free_margin=free_margin,
@@ -160,7 +162,7 @@ class RiskManager:
         if not size.quantity:
             says = self._too_small(instrument, account, free_margin, size)
             return Refused(signal_id=signal.id, code="SIZE_BELOW_MINIMUM", says=says, checks=checks)
-        return self._approved(signal, instrument, plan, size, paid, rate)
+        return self._approved(signal, instrument, plan, size, rate, paid=paid, price_bound=bound)
 
     def _too_small(self, instrument: Instrument, account: AccountState, free_margin: Decimal, size: Size) -> str:
         budget = self._settings.risk_per_trade_ratio * account.equity
@@ -177,8 +179,10 @@ class RiskManager:
         instrument: Instrument,
         plan: ExitPlan,
         size: Size,
-        paid: Decimal,
         conversion: Decimal,
+        *,
+        paid: Decimal,
+        price_bound: Decimal,
     ) -> ApprovedOrder:
         side = Side.opening(plan.direction)
         name = client_order_id(
@@ -205,11 +209,18 @@ class RiskManager:
             quantity=size.quantity,
             limit_price=None,
             decided_price=paid,
+            price_bound=price_bound,
             plan=plan,
             risk_amount=size.risk_amount,
             value_per_point=instrument.contract_size * conversion,
             valid_until=signal.candle_closed_at + timedelta(seconds=self._settings.entry_validity_s),
         )
+
+
+def _price_bound(instrument: Instrument, paid: Decimal, stop: Decimal, ratio: Decimal) -> Decimal:
+    """The worst price to fill at: beyond `paid` by `ratio` of the way to the stop, on a tick, and never beyond that."""
+    rounding = Rounding.DOWN if paid > stop else Rounding.UP
+    return max(instrument.round_price(paid + (paid - stop) * ratio, rounding), instrument.tick)
 
 
 def _unsized(signal: EntrySignal, direction: Direction) -> Stake:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from bot.instruments import Instrument
 
 ZERO = Decimal(0)
+ONE = Decimal(1)
 _COST_ROOM = Decimal("1.005")  # fees and slippage of the entry must fit beside its margin
 
 
@@ -34,6 +35,7 @@ def position_size(
     free_margin: Decimal,
     risk_ratio: Decimal,
     conversion: Decimal,
+    price_bound: Decimal | None = None,
     leverage: Decimal | None = None,
     targets: Sequence[Decimal] = (),
 ) -> Size:
@@ -41,14 +43,16 @@ def position_size(
     would not take the orders that are to close it, at the stop and at `targets`.
 
     The stop is expected to slip by the instrument's typical slippage, and commission is paid twice: what is lost at
-    the stop must not exceed the budget. `leverage` bounds that of the instrument. Money in account currency.
+    the stop must not exceed the budget. What the entry costs at `price_bound`, the worst price it may fill at, must be
+    there: a venue may lock so much. `leverage` bounds that of the instrument. Money in account currency.
     """
     unit_risk = loss_at_stop(instrument, paid, stop) * conversion
     if not unit_risk.is_finite() or unit_risk <= 0 or equity <= 0:
         return Size(quantity=ZERO, risk_amount=ZERO, unit_risk=unit_risk, wanted=ZERO)
     allowed = instrument.max_leverage if leverage is None else min(leverage, instrument.max_leverage)
     by_risk = equity * risk_ratio / unit_risk
-    by_margin = max(ZERO, free_margin) * allowed / (instrument.notional(_COST_ROOM, paid) * conversion)
+    dearest = max(paid * _COST_ROOM, (price_bound or paid) * (1 + instrument.commission_ratio))
+    by_margin = max(ZERO, free_margin) * allowed / (instrument.notional(ONE, dearest) * conversion)
     wanted = min(by_risk, by_margin)
     quantity = instrument.round_quantity(wanted)
     if missed := _shortfall(

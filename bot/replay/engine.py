@@ -17,6 +17,7 @@ from bot.layer3_execution.book import Book
 from bot.layer3_execution.order_tracker import OrderTracker
 from bot.layer3_execution.positions import marked
 from bot.layer3_execution.protection import PositionGuard
+from bot.layer3_execution.reconciliation import Reconciler
 from bot.layer4_risk.drawdown import DrawdownWatch
 from bot.layer5_monitoring.outcome_tracker import OutcomeTracker
 from bot.models import CandleSeries, Direction, FeatureSet, Outcome, Position, Quote, StrategyTask, decimal_of
@@ -57,6 +58,7 @@ class ReplayParts:
     book: Book
     guard: PositionGuard
     tracker: OrderTracker
+    reconciler: Reconciler
     outcomes: OutcomeTracker
     drawdown: DrawdownWatch
 
@@ -138,6 +140,7 @@ class ReplayEngine:
         closing = (candle.close - half, candle.close + half)
         parts.venue.observe(symbol, bid=closing[0], ask=closing[1], at=candle.closed_at, gap=False)
         await self._react(*closing, check_deadline=True)
+        await parts.reconciler.resolve(parts.instrument.broker_id)  # of an entry that a gap was beyond nothing is told
         parts.venue.pause(symbol)
         await self._settle(k)
 

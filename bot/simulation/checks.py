@@ -29,11 +29,19 @@ from bot.models import (
     leg_of,
 )
 from bot.simulation.checks_at_end import AT_END, disagreement
-from bot.simulation.checks_at_send import ON_SEND, Sent, lock_is_held, logical, stop_beyond_the_market
+from bot.simulation.checks_at_send import (
+    ON_SEND,
+    Sent,
+    lock_is_held,
+    logical,
+    stop_beyond_the_market,
+    worst_price,
+)
 from bot.simulation.checks_at_tick import ON_TICK
 from bot.simulation.checks_at_write import (
     ended_by_its_old_id,
     ended_without_evidence,
+    filled_beyond_its_bound,
     illegal_move,
     latch_lifted_by_nobody,
     overfilled,
@@ -82,6 +90,8 @@ class Checks:
         self.told_beyond: set[ClientOrderId] = set()  # the venue said that the price is beyond its stop (B2)
         self.replaced: dict[ClientOrderId, str] = {}  # the old id that the newest look-up told of (B9)
         self.refused: dict[ClientOrderId, float] = {}  # when the venue last refused a stop for that entry (B3)
+        self.bounds: dict[ClientOrderId, Decimal] = {}  # the worst price of each entry that was sent
+        self.worsened: set[ClientOrderId] = set()  # filled far from the price by a bad venue (M6)
         self.doubled: set[ClientOrderId] = set()  # delivered twice to a venue that took both (N4)
         self.touched: dict[BrokerId, float] = {}  # where somebody else has changed a position, and since when
         self.changed: set[ClientOrderId] = set()  # entries of which somebody else has changed what is open
@@ -97,6 +107,7 @@ class Checks:
             line.watch.lost = self._lost
             line.watch.told_beyond = self.told_beyond.add
             line.watch.refused_stop = self._refused_stop
+            line.watch.worsened = self.worsened.add
             line.watch.doubled = self.doubled.add
             line.watch.moving_stop = self._moving_stop
             line.watch.resizing_stop = self._resizing_stop
@@ -183,6 +194,7 @@ class Checks:
         if isinstance(request, ApprovedOrder):
             self.seen["entries sent"] += 1
             self.entered.add(logical(request))
+            self.bounds[name] = worst_price(request)
         else:
             self.seen["reductions sent" if isinstance(request, ReduceOrder) else "stops sent"] += 1
 
@@ -238,3 +250,4 @@ class Checks:
             self.averages.setdefault(named["position"].id, []).append(named["position"].entry_price)
             self._hold("I9", position_is_not_its_fills(self, named["position"]))
             self._hold("I2", overfilled(self, values[0], named["order"]))
+            self._hold("I15", filled_beyond_its_bound(self, values[0]))

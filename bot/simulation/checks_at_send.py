@@ -45,6 +45,11 @@ def logical(request: ApprovedOrder) -> str:
     return request.signal_id.rpartition("/")[0]
 
 
+def worst_price(request: ApprovedOrder) -> Decimal:
+    """What it may fill at, computed anew: a quarter of the way to its stop beyond what was decided."""
+    return request.decided_price + (request.decided_price - request.plan.stop) / 4
+
+
 def intent_is_durable(checks: Checks, sent: Sent) -> str | None:
     """I1: its row is committed, in SENDING, before the first byte leaves."""
     row = checks.order(sent.name)

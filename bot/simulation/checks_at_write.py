@@ -93,6 +93,15 @@ def overfilled(checks: Checks, fill: Fill, order: Order) -> str | None:
     return f"{order.client_order_id}: {order.filled_quantity} filled of {order.quantity}"
 
 
+def filled_beyond_its_bound(checks: Checks, fill: Fill) -> str | None:
+    """I15: no entry fills worse than it was bounded, but by the venue's mistake (M6, B7)."""
+    name, bound = fill.client_order_id, checks.bounds.get(fill.client_order_id)
+    if bound is None or name in checks.worsened or name in checks.overfilled:
+        return None
+    worse = (fill.price - bound) * fill.side.sign > 0
+    return f"{name} fills at {fill.price}, beyond its worst price {bound}" if worse else None
+
+
 def daily_losses(checks: Checks) -> Sequence[KillState]:
     """The limits of the day that hold now."""
     return [each for each in at_once(checks.world.stores.kills.active()) if each.cause is KillCause.DAILY_LOSS]

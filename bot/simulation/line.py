@@ -31,6 +31,7 @@ from bot.models import (
     OrderAck,
     OrderState,
     Quote,
+    ReduceOrder,
     Timeframe,
     VenuePosition,
 )
@@ -216,10 +217,22 @@ class VenueLine(DelegatingBroker):
 
     async def _placed(self, order: Request) -> OrderAck:
         """The venue has it. M6: what fills at once fills far from where the price is."""
+        if isinstance(order, ReduceOrder):
+            self._stop_fills_before(order)
         if not self._tape.fires("M6"):
             return await self.venue.place(order)
+        self.watch.worsened(order.client_order_id)
         with self.venue.worse_by(Decimal(str(round(self._tape.amount("M6", 0.002, 0.02), 4)))):
             return await self.venue.place(order)
+
+    def _stop_fills_before(self, order: ReduceOrder) -> None:
+        """B10: both legs. The stop of the same position fills right before a target or a close is taken. Every other
+        time that is told later than what became of the second."""
+        if self.is_closed or not self.venue.can_stop_out(order) or not self._tape.fires("B10"):
+            return
+        stops = self.venue.stop_out(order.entry_order_id)
+        if self._tape.dice("B10/told").random() < 0.5:
+            self.told.tell_late(stops, self._tape.amount("B10", 0.5, 8.0))
 
     async def _changed(self, change: Coroutine[Any, Any, OrderAck]) -> OrderAck:
         """The venue has changed an order, or has replaced it (B9)."""

@@ -21,6 +21,7 @@ class ToldOrders:
         self._tape = tape
         self._watch = watch
         self._hidden: dict[ClientOrderId, float] = {}
+        self._told_late: dict[ClientOrderId, float] = {}
         self._replaced: dict[ClientOrderId, tuple[float, VenueOrder]] = {}
         self._disagreeing_until = 0.0
         self._old_positions: Sequence[VenuePosition] = ()
@@ -55,8 +56,8 @@ class ToldOrders:
         """Fills that may be told now; the cursor counts what was told, not what happened."""
         fresh, self._seen = at_once(self._venue.fills_since(self._seen))
         self._held.extend(fresh)
-        shown = [each for each in self._held if not self._is_hidden(each.client_order_id)]
-        self._held = [each for each in self._held if self._is_hidden(each.client_order_id)]
+        shown = [each for each in self._held if not self._is_untold(each)]
+        self._held = [each for each in self._held if self._is_untold(each)]
         if shown and self._tape.fires("N12"):
             shown = [each for fill in reversed(shown) for each in (fill, fill)]
         self._told.extend(shown)
@@ -80,6 +81,10 @@ class ToldOrders:
             self._replaced[name] = (until, replace(old, state=OrderState.CANCELED))
         return self._venue.renumber(name)
 
+    def tell_late(self, names: Sequence[ClientOrderId], seconds: float) -> None:
+        """What these orders have filled is told only then, after what happened later (B10)."""
+        self._told_late |= dict.fromkeys(names, self._loop.time() + seconds)
+
     def disagree(self, seconds: float) -> None:
         """Positions are told as they were (N14)."""
         self._old_positions = self.positions()
@@ -93,6 +98,7 @@ class ToldOrders:
         """From now on everything is told as it is."""
         self._disagreeing_until = 0.0
         self._hidden.clear()
+        self._told_late.clear()
         self._replaced.clear()
 
     def hides(self, entry_order_id: ClientOrderId) -> bool:
@@ -102,3 +108,8 @@ class ToldOrders:
 
     def _is_hidden(self, name: ClientOrderId | None) -> bool:
         return name is not None and self._hidden.get(name, 0.0) > self._loop.time()
+
+    def _is_untold(self, fill: Fill) -> bool:
+        return (
+            self._is_hidden(fill.client_order_id) or self._told_late.get(fill.client_order_id, 0.0) > self._loop.time()
+        )

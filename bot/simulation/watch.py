@@ -18,6 +18,7 @@ class Watch:
         self.lost: Callable[[ClientOrderId], None] = lambda _: None
         self.told_beyond: Callable[[ClientOrderId], None] = lambda _: None
         self.refused_stop: Callable[[ClientOrderId], None] = lambda _: None
+        self.worsened: Callable[[ClientOrderId], None] = lambda _: None
         self.doubled: Callable[[ClientOrderId], None] = lambda _: None
         self.moving_stop: Callable[[BrokerId, ClientOrderId, Decimal], None] = lambda *_: None
         self.resizing_stop: Callable[[ClientOrderId], None] = lambda _: None

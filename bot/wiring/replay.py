@@ -97,6 +97,7 @@ async def replay_candles(
             book=core.book,
             guard=core.guard,
             tracker=core.tracker,
+            reconciler=core.reconciler,
             outcomes=core.outcomes,
             drawdown=core.drawdown,
         )

@@ -40,6 +40,9 @@ class Stand(Protocol):
     def price(self, bid: str, ask: str) -> None:
         """The venue's market jumps there."""
 
+    def thin(self, quantity: str) -> bool:
+        """From the next price on the market has so much each time. False: entries are filled whole or not at all."""
+
     def rest_by_hand(self) -> None:
         """A person buys 1000 EUR_USD at 1.09 or lower in the venue's own app; it rests."""
 
@@ -63,6 +66,7 @@ class SimulatedStand:
     def __init__(self) -> None:
         self._state = MemoryVenueState()
         self._clock = ManualClock(START)
+        self._liquidity: Decimal | None = None
         self._venue = self._made()
         self.broker: BrokerInterface = self._venue
 
@@ -74,6 +78,11 @@ class SimulatedStand:
 
     def price(self, bid: str, ask: str) -> None:
         self._venue.observe(EUR_USD.symbol, bid=D(bid), ask=D(ask), at=self._clock.now(), gap=True)
+
+    def thin(self, quantity: str) -> bool:
+        self._liquidity = D(quantity)
+        self.crash()
+        return True
 
     def rest_by_hand(self) -> None:
         self._venue.open_by_other(ClientOrderId("foreign:1"), EUR_USD.symbol, Side.BUY, D(1_000), D("1.09"))
@@ -92,7 +101,7 @@ class SimulatedStand:
             balance=BALANCE,
             state=self._state,
             history=OneHistory(),
-            traits=self.traits,
+            traits=replace(self.traits, liquidity=self._liquidity),
         )
 
 

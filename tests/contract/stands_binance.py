@@ -47,6 +47,10 @@ class BinanceStand:
         self._market.pin(PAIR.symbol, bid, ask)
         self._venue.book.match()
 
+    def thin(self, quantity: str) -> bool:
+        self._venue.book.liquidity[PAIR.venue_symbol] = Decimal(quantity)
+        return True
+
     def rest_by_hand(self) -> None:
         asked = {"symbol": PAIR.venue_symbol, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
         self._venue.book.place(asked | {"quantity": "1000", "price": "1.09", "newClientOrderId": "web_1"})

@@ -57,6 +57,10 @@ class IgStand:
         self._market.pin("EUR_USD", bid, ask)
         self._venue.book.match()
 
+    def thin(self, quantity: str) -> bool:
+        """Fill or kill."""
+        return False
+
     def rest_by_hand(self) -> None:
         terms = self._venue.book.terms[EUR_USD.venue_symbol]
         size, level = 1_000 / terms.contract_size, Decimal("1.09") / terms.unit

@@ -57,6 +57,10 @@ class OandaStand:
         self._market.pin("EUR_USD", bid, ask)
         self._there(self._match())
 
+    def thin(self, quantity: str) -> bool:
+        """Fill or kill."""
+        return False
+
     def rest_by_hand(self) -> None:
         """An order without extensions."""
         asked = {"type": "LIMIT", "instrument": "EUR_USD", "units": "1000", "price": "1.09000", "timeInForce": "GTC"}

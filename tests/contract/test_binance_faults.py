@@ -124,6 +124,7 @@ def entry(**changes: object) -> ApprovedOrder:
         "quantity": D("0.01"),
         "limit_price": None,
         "decided_price": D(50_010),
+        "price_bound": D(50_260),
         "plan": plan,
         "risk_amount": D(10),
         "value_per_point": D(1),
@@ -427,7 +428,31 @@ async def test_a_market_order_of_which_nothing_filled_is_a_rejection(desk: Desk)
     desk.venue.book.liquidity["BTCUSDT"] = D(0)
     ack = await broker.place(entry())
 
-    assert (ack.state, ack.reason) == (OrderState.REJECTED, "EXPIRED INSUFFICIENT_LIQUIDITY")
+    assert ack.state is OrderState.REJECTED
+    assert ack.reason.startswith("EXPIRED: it cannot be bought at 50260 or less, the worst price allowed")
+
+
+async def test_an_entry_takes_what_is_there_within_its_bound_and_leaves_nothing_in_the_book(desk: Desk) -> None:
+    await desk.connect().place(entry(price_bound=D("50260.019")))
+
+    (asked,) = desk.venue.seen("POST order")
+    assert (asked["type"], asked["timeInForce"], asked["price"]) == ("LIMIT", "IOC", "50260.01")
+    assert [each.price for each in desk.venue.book.trades] == [D(50_010)]
+
+
+async def test_an_entry_needs_what_it_would_cost_at_its_bound(desk: Desk) -> None:
+    desk.venue.book.wallet.total["USDT"] = D("502")  # enough at 50,010, not at 50,260
+
+    ack = await desk.connect().place(entry())
+
+    assert ack.state is OrderState.REJECTED
+    assert "insufficient balance" in ack.reason
+
+
+async def test_a_bound_that_the_venue_calls_too_far_from_the_price_is_refused_in_its_words(desk: Desk) -> None:
+    ack = await desk.connect().place(entry(price_bound=D(300_000), quantity=D("0.001")))
+
+    assert (ack.state, "PERCENT_PRICE_BY_SIDE" in ack.reason) == (OrderState.REJECTED, True)
 
 
 async def test_a_cancel_that_lost_the_race_says_filled(desk: Desk) -> None:

@@ -6,6 +6,7 @@ with the reason. `python -m tests.contract.conformance_table` prints every case 
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
@@ -33,6 +34,7 @@ from bot.models import (
     Timeframe,
     VenuePosition,
 )
+from tests.builders import bound_of
 from tests.contract.stands import (
     BALANCE,
     EUR_USD,
@@ -101,12 +103,14 @@ def entry(name: str = "entry-1", /, **changes: object) -> ApprovedOrder:
         "quantity": D(1_000),
         "limit_price": None,
         "decided_price": D("1.10010"),
+        "price_bound": D("1.10010"),
         "plan": plan,
         "risk_amount": D(5),
         "value_per_point": D(1),
         "valid_until": START + timedelta(hours=1),
     }
-    return ApprovedOrder(**(fields | changes))  # type: ignore[arg-type]
+    made = ApprovedOrder(**(fields | changes))  # type: ignore[arg-type]
+    return made if "price_bound" in changes else replace(made, price_bound=bound_of(made))
 
 
 def reduction(name: str, quantity: str, *, price: str | None = None, of: str = "entry-1") -> ReduceOrder:
@@ -382,6 +386,64 @@ async def test_28c_a_reduction_whose_last_word_is_no_closes_nothing(stand: Stand
         await stand.broker.place(reduction("exit-1", "400"), no)
 
     assert (await only_position(stand)).quantity == D(1_000)
+
+
+async def test_29_an_entry_beyond_its_worst_price_does_not_fill_and_nothing_of_it_works_on(stand: Stand) -> None:
+    ack = await stand.broker.place(entry(price_bound=D("1.10005")))
+    stand.price("1.09990", "1.10000")
+
+    assert ack.state is OrderState.REJECTED
+    assert "bought at 1.10005 or less" in ack.reason
+    assert await nothing_is_left(stand)
+
+
+async def test_29b_a_sale_below_its_worst_price_does_not_fill_and_nothing_of_it_works_on(stand: Stand) -> None:
+    if not stand.broker.capabilities.allows_short:
+        pytest.skip(SPOT_ONLY)
+    ack = await stand.broker.place(entry(side=Side.SELL, stop="1.10500", price_bound=D("1.10005")))
+    stand.price("1.10020", "1.10030")
+
+    assert ack.state is OrderState.REJECTED
+    assert "sold at 1.10005 or more" in ack.reason
+    assert await nothing_is_left(stand)
+
+
+async def nothing_is_left(stand: Stand) -> bool:
+    broker = stand.broker
+    found = await broker.find_order(ClientOrderId("entry-1"))
+    told = (*await broker.positions(), *await broker.open_orders(), *await broker.protective_orders())
+    return not told and await fill_names(stand) == [] and (found is None or found.state.is_terminal)
+
+
+async def test_29c_what_fills_in_part_within_its_worst_price_is_a_position_with_its_stop_and_the_rest_has_ended(
+    stand: Stand,
+) -> None:
+    if not stand.thin("400"):
+        pytest.skip("this venue fills an entry whole or not at all")
+    stand.price("1.10000", "1.10010")
+
+    ack = await stand.broker.place(entry())
+    stand.price("1.10200", "1.10210")
+    if not stand.broker.capabilities.attached_stop:
+        await stand.broker.place_stop(await only_position(stand), ClientOrderId("entry-1-s"), D("1.09500"))
+    stand.price("1.10000", "1.10010")
+
+    found = await stand.broker.find_order(ClientOrderId("entry-1"))
+    (stop,) = await stand.broker.protective_orders()
+    position = await only_position(stand)
+    assert found is not None
+    assert ack.state in (OrderState.EXPIRED, OrderState.WORKING)
+    assert (found.state, found.filled_quantity, await stand.broker.open_orders()) == (OrderState.EXPIRED, D(400), ())
+    assert (position.quantity, position.stop_price, stop.quantity) == (D(400), D("1.09500"), D(400))
+
+
+async def test_29d_a_worst_price_that_is_no_price_of_the_venue_is_refused_or_taken_for_the_next_better_one(
+    stand: Stand,
+) -> None:
+    ack = await stand.broker.place(entry(price_bound=D("1.1000999")))
+
+    assert ack.state is OrderState.REJECTED
+    assert await nothing_is_left(stand)
 
 
 # ----------------------------------------------------------------------------------------------------- 3x: reductions

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ from bot.instruments import Currency, Symbol, default_registry
 from bot.layer1_data.broker_interface import WOULD_TRIGGER
 from bot.layer1_data.brokers.ig.access import Access
 from bot.layer1_data.brokers.ig.adapter import IGBroker
+from bot.layer1_data.brokers.ig.errors import BEYOND_THE_LEVEL
 from bot.layer1_data.brokers.ig.wire import Allowance
 from bot.models import (
     ApprovedOrder,
@@ -113,6 +115,7 @@ def entry(quantity: str = "10", *, stop: str = "195.00", name: str = ENTRY, side
         quantity=D(quantity),
         limit_price=None,
         decided_price=D("200.10"),
+        price_bound=D("201.30") if side is Side.BUY else D("198.80"),
         plan=plan,
         risk_amount=D(50),
         value_per_point=D(1),
@@ -154,6 +157,37 @@ async def test_an_entry_whose_answer_is_of_no_use_is_unknown_and_found_afterward
     assert found is not None
     assert (found.state, found.filled_quantity) == (OrderState.FILLED, D(10))
     assert len(stand.venue.sent(OPEN)) == 1
+
+
+async def test_an_entry_names_the_worst_level_in_the_venues_units_and_is_filled_at_the_price_of_now(
+    stand: Stand,
+) -> None:
+    broker = stand.connected()
+    await broker.place(entry())
+
+    (sent,) = stand.venue.sent(OPEN)
+    assert (sent.body["orderType"], sent.body["level"], sent.body["timeInForce"]) == ("LIMIT", 20_130, "FILL_OR_KILL")
+    assert await fills(broker) == [(ENTRY, D(10), D("200.10"))]
+
+
+@pytest.mark.parametrize("reason", BEYOND_THE_LEVEL)
+async def test_an_entry_whose_level_the_price_has_left_is_refused_in_words(stand: Stand, reason: str) -> None:
+    broker = stand.connected()
+    stand.venue.book.beyond_level_says = reason
+
+    ack = await broker.place(replace(entry(), price_bound=D("200.05")))
+
+    assert ack.state is OrderState.REJECTED
+    assert ack.reason.startswith(f"{reason}: it cannot be bought at 200.05 or less")
+    assert await broker.positions() == ()
+
+
+async def test_a_worst_level_between_two_of_the_venues_is_not_sent(stand: Stand) -> None:
+    ack = await stand.connected().place(replace(entry(), price_bound=D("200.125")))
+
+    assert ack.state is OrderState.REJECTED
+    assert ack.reason == "PRECISION: bound 200.125 is not above 0 and a multiple of 0.01"
+    assert stand.venue.sent(OPEN) == []
 
 
 async def test_an_answer_that_comes_in_pieces_is_read_to_its_end(stand: Stand) -> None:

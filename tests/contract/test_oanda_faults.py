@@ -831,6 +831,8 @@ async def test_a_key_that_is_revoked_mid_run_is_told_as_such_surely_did_nothing_
         ({"quantity": D("10.5")}, "UNITS_PRECISION_EXCEEDED"),
         ({"stop": "1.0950001"}, "STOP_LOSS_ON_FILL_PRICE_PRECISION_EXCEEDED"),
         ({"stop": "1.10500"}, "STOP_LOSS_ON_FILL_LOSS"),
+        ({"price_bound": D("1.10005")}, "BOUNDS_VIOLATION"),
+        ({"price_bound": D("1.1013701")}, "PRICE_BOUND_PRECISION_EXCEEDED"),
         ({"kind": OrderKind.LIMIT}, "PRICE_MISSING"),
         ({"symbol": Symbol("NO_SUCH")}, "UNKNOWN_SYMBOL"),
     ],

@@ -112,6 +112,11 @@ class FakeBinance:
         self.key_is_revoked = False
         self.can_withdraw_by_key = False
         self.visible_after_s = 0.0
+        self.trades_visible_after_s = 0.0
+        """Of `myTrades`: read from memory or a database, which may be behind the matching engine that answers a cancel
+        (binance-spot-api-docs, rest-api.md, "Data Sources")."""
+        self.after: Callable[[str], None] = lambda _: None
+        """What happens at the venue right after it has made up its answer to a request of that name."""
         self.weight_limit = 6_000
         self.late: list[tuple[str, Parameters]] = []
         self._rules: list[Rule] = []
@@ -212,7 +217,9 @@ class FakeBinance:
             self._count(name, parameters)
             self._check_key(name, request, text, parameters)
             if rule is None:
-                return self._answer(self._handle(name, parameters))
+                data = self._handle(name, parameters)
+                self.after(name)
+                return self._answer(data)
             return await self._faulty(rule, name, parameters, request)
         except Refused as refused:
             return self._no(refused)
@@ -462,7 +469,9 @@ class FakeBinance:
             raise Refused(-1127, "More than 24 hours between startTime and endTime.")
         limit = min(int(asked.get("limit", "500")), _PAGE)
         shown = {id(each) for each in self._visible(self.book.orders)}
-        found = [each for each in self.book.trades if each.order.symbol == symbol and id(each.order) in shown]
+        latest = self.clock.now() - timedelta(seconds=self.trades_visible_after_s)
+        done = [each for each in self.book.trades if each.order.symbol == symbol and each.at <= latest]
+        found = [each for each in done if id(each.order) in shown]
         if "fromId" in asked:
             return [trade_row(each) for each in found if each.id >= int(asked["fromId"])][:limit]
         return [trade_row(each) for each in found[-limit:]]

@@ -14,6 +14,7 @@ EIGHT: Final = Decimal("1E-8")
 STOPS: Final = ("STOP_LOSS", "STOP_LOSS_LIMIT")
 MAX_STOPS: Final = 5
 MIN_NOTIONAL: Final = Decimal(5)
+FARTHEST: Final = Decimal(5)  # PERCENT_PRICE_BY_SIDE: so many times the price, or that part of it
 
 
 class Refused(Exception):
@@ -210,6 +211,8 @@ class BinanceBook:
         if order.quantity % instrument.quantity_step or order.quantity < instrument.min_quantity:
             raise Refused(-1013, "Filter failure: LOT_SIZE")
         bid, ask = self.market.quote(instrument.symbol, at)
+        if order.price and not bid / FARTHEST <= order.price <= ask * FARTHEST:
+            raise Refused(-1013, "Filter failure: PERCENT_PRICE_BY_SIDE")
         if order.quantity * (order.price or order.stop_price or ask) < MIN_NOTIONAL:
             raise Refused(-1013, "Filter failure: NOTIONAL")
         resting = [each for each in self.orders if each.is_open and each.symbol == order.symbol]
@@ -372,7 +375,7 @@ def trade_row(done: BookTrade) -> dict[str, Any]:
         "commissionAsset": done.commission_asset,
         "time": stamp(done.at),
         "isBuyer": done.order.side == "BUY",
-        "isMaker": done.order.kind == "LIMIT",
+        "isMaker": done.order.kind == "LIMIT" and done.order.time_in_force != "IOC",
         "isBestMatch": True,
     }
 

@@ -442,6 +442,10 @@ class FakeIg:
         match (method, head):
             case ("POST", "positions"):
                 self._validate(body, version)
+                if (body.get("orderType") == "LIMIT") is not (body.get("level") is not None):
+                    raise No(400, "validation.target-value-conditional-set-value.request")
+                if body.get("timeInForce", "FILL_OR_KILL") not in ("EXECUTE_AND_ELIMINATE", "FILL_OR_KILL"):
+                    raise No(400, "invalid.input")
                 self.book.open(body, reference)
             case ("DELETE", "positions"):
                 if version != "1" or not body.get("dealId") or body.get("orderType") != "MARKET":

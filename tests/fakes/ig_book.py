@@ -95,6 +95,8 @@ class IgBook:
     """So many looks at the list miss a position that was just opened."""
     reject_next: str = ""
     """The reason that the next deal is refused with."""
+    beyond_level_says: str = "LEVEL_TOLERANCE_ERROR"
+    """The reason for which a LIMIT is refused whose level the price has left."""
     closes_bear_their_position: bool = False
     """A row of activity about a close has the deal id of the position, as confirms of closes do."""
     _deals: int = 0
@@ -118,22 +120,30 @@ class IgBook:
     # ---------------------------------------------------------------------------------------------------------- deals
 
     def open(self, asked: dict[str, Any], reference: str) -> None:
-        """At market."""
+        """At market; a LIMIT at its level or better, all of it now or nothing. What the venue calls the latter is not
+        documented: `beyond_level_says`."""
         epic, size = asked["epic"], Decimal(asked["size"])
         reason = self._refusal(epic, asked, size)
         now, key = self.clock.now(), (epic, asked["direction"], size)
         if not reason and self._last_open and self._last_open[:3] == key and now - self._last_open[3] < ONE_SECOND:
             reason = "DUPLICATE_ORDER_ERROR"
+        reason = reason or self._gone(epic, asked)
         if reason:
             self._confirm(reference, epic, reason=reason, direction=asked["direction"])
             return
         self._last_open = (*key, now)
         self._opened(asked, reference, self._price(epic, asked["direction"]))
 
+    def _gone(self, epic: str, asked: dict[str, Any]) -> str:
+        level, price = _decimal(asked.get("level")), self._price(epic, asked["direction"])
+        if level is None or (price <= level if asked["direction"] == "BUY" else price >= level):
+            return ""
+        return self.beyond_level_says
+
     def rest(self, asked: dict[str, Any], reference: str) -> None:
         """A limit order."""
         epic, size = asked["epic"], Decimal(asked["size"])
-        if reason := self._refusal(epic, asked, size):
+        if reason := self._refusal(epic, asked, size, rests_at=_decimal(asked.get("level"))):
             self._confirm(reference, epic, reason=reason, direction=asked["direction"])
             return
         row = Working(
@@ -236,7 +246,7 @@ class IgBook:
 
     # ---------------------------------------------------------------------------------------------------------- inside
 
-    def _refusal(self, epic: str, asked: dict[str, Any], size: Decimal) -> str:
+    def _refusal(self, epic: str, asked: dict[str, Any], size: Decimal, *, rests_at: Decimal | None = None) -> str:
         if self.reject_next:
             reason, self.reject_next = self.reject_next, ""
             return reason
@@ -246,7 +256,7 @@ class IgBook:
         if size < terms.min_size:
             return "MINIMUM_ORDER_SIZE_ERROR"
         stop = _decimal(asked.get("stopLevel"))
-        if stop is not None and not self._stop_fits(epic, asked["direction"], stop, _decimal(asked.get("level"))):
+        if stop is not None and not self._stop_fits(epic, asked["direction"], stop, rests_at):
             return "ATTACHED_ORDER_LEVEL_ERROR"
         needed = self._margin(epic, size, self._price(epic, asked["direction"]))
         return "INSUFFICIENT_FUNDS" if needed > self.balance + self.profit_loss - self.deposit else ""

@@ -1,6 +1,7 @@
 """The whole pipeline over candles: same bytes twice, and a position that ends as its plan says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -97,6 +98,7 @@ async def play(order: ApprovedOrder, candles: CandleSeries) -> tuple[Position, l
             book=core.book,
             guard=core.guard,
             tracker=core.tracker,
+            reconciler=core.reconciler,
             outcomes=core.outcomes,
             drawdown=core.drawdown,
         )
@@ -181,6 +183,14 @@ async def test_the_venue_closes_a_position_exactly_as_its_plan_says(prices: list
         assert position.exit_reason == closes[-1].reason
     else:
         assert position.stop_price == state.stop
+
+
+async def test_an_entry_is_not_filled_after_a_gap_beyond_its_bound_and_waits_for_no_other_price() -> None:
+    gap: list[Row] = [(100, 100, 100, 100), (100, 100, 100, 100)]
+    order = replace(order_for(Direction.LONG), price_bound=Decimal("99.99"))
+    position, entries = await play(order, series(gap))
+    assert position.exit_reason == "NOT_OPENED: EXPIRED at the venue"
+    assert [each for each in entries if each.kind in ("fill", "incident")] == []
 
 
 async def test_candles_that_a_position_sleeps_through_still_widen_its_extremes() -> None:

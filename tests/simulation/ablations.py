@@ -38,6 +38,7 @@ from bot.models import (
     Position,
     Quote,
     Refused,
+    Side,
     leg_of,
 )
 from bot.wiring.core import Seams
@@ -182,6 +183,17 @@ class OpensWhatIsCountedOtherwise(RiskManager):
     def decide(self, endorsed: Endorsed, view: RiskView) -> ApprovedOrder | Refused:
         is_odd = NEXT_STEP in view.entries_blocked
         return super().decide(endorsed, replace(view, entries_blocked="" if is_odd else view.entries_blocked))
+
+
+class TakesAnyPrice(RiskManager):
+    """An entry fills wherever the price is when it arrives."""
+
+    def decide(self, endorsed: Endorsed, view: RiskView) -> ApprovedOrder | Refused:
+        decision = super().decide(endorsed, view)
+        if isinstance(decision, Refused):
+            return decision
+        any_price = decision.decided_price * 2 if decision.side is Side.BUY else decision.plan.tick
+        return replace(decision, price_bound=any_price)
 
 
 class CountsOnlyWhatIsOpen(RiskManager):
@@ -374,6 +386,7 @@ ABLATIONS: Final = (
     Ablation("a surplus is waited for", Seams(guard=TakesWhatIsNotShownForMeant), ("I7", "I8"), "N4,N14,B7,B18"),
     Ablation("what others did is told", Seams(reconciler=IgnoresWhatOthersDid), ("I16",), "B11c,B12,B22"),
     Ablation("what a venue counts otherwise is kept out", Seams(risk=OpensWhatIsCountedOtherwise), ("I15",), "M5"),
+    Ablation("an entry is bounded", Seams(risk=TakesAnyPrice), ("I15",)),
     Ablation("a daily loss holds for its day", Seams(kill=EndsTheDayAtAnyTime), ("I12",), "C5,M6"),
     Ablation("a daily loss ends with its day", Seams(kill=NeverEndsTheDay), ("I12",), "C5,M6"),
     Ablation("the lock is held when something is changed", Seams(fence=AsksForNoLock), ("I13",), "D11,B4"),

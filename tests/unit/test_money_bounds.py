@@ -29,6 +29,8 @@ from bot.instruments import AssetClass, default_registry
         ("MAX_OPEN_RISK_RATIO", "5"),
         ("MAX_PRICE_DEVIATION_RATIO", "1"),
         ("MAX_SPREAD_TO_STOP_RATIO", "2"),
+        ("MAX_ENTRY_SLIPPAGE_RATIO", "0"),
+        ("MAX_ENTRY_SLIPPAGE_RATIO", "1.1"),
         ("MAX_ENTRIES_PER_MINUTE", "0"),
         ("MODE", "live"),
     ],

@@ -19,7 +19,7 @@ STATE_WORDS: Final[Mapping[OrderState, str]] = {
     OrderState.CANCEL_PENDING: "The venue was asked to cancel it. A fill can still come first.",
     OrderState.FILLED: "Done: all of it was filled.",
     OrderState.CANCELED: "Ended without the rest being filled: cancelled.",
-    OrderState.EXPIRED: "Ended by its own time limit.",
+    OrderState.EXPIRED: "Ended by the venue: by its own time limit, or the rest was not to be had at its worst price.",
     OrderState.REJECTED: "The venue refused it.",
     OrderState.DENIED: "It was never sent: something of ours refused it first.",
     OrderState.NOT_PLACED: "Proven never to have reached the venue.",

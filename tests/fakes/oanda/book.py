@@ -227,8 +227,10 @@ class Book:
     # ------------------------------------------------------------------------------------------------------ executing
 
     def execute(self, order: Json, price: Decimal, reason: str) -> Json:
-        """Fill an order: what it closes first, then what it opens. Raises Cancel."""
+        """Fill an order: what it closes first, then what it opens; all of it within its bound. Raises Cancel."""
         units = Decimal(order["units"])
+        if "priceBound" in order and (price - Decimal(order["priceBound"])) * units > 0:
+            raise Cancel("BOUNDS_VIOLATION")
         closing, opening = self._shares(order, units)
         if opening:
             self._may_open(order, opening, price)

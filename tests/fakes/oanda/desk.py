@@ -150,6 +150,8 @@ def _plain_order(book: Book, kind: str, order: Json) -> Instrument:
         raise Reject("TIME_IN_FORCE_INVALID")
     if kind in _WAITING:
         _check_price(instrument, order.get("price"), "PRICE")
+    if "priceBound" in order:
+        _check_price(instrument, order["priceBound"], "PRICE_BOUND")
     if stop := order.get("stopLossOnFill"):
         if "price" in stop and "distance" in stop:
             raise Reject("STOP_LOSS_ON_FILL_PRICE_AND_DISTANCE_BOTH_SPECIFIED")

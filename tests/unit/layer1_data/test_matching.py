@@ -113,9 +113,18 @@ class Market:
         kind: OrderKind = OrderKind.MARKET,
         price: str | None = None,
         decided: str = "100",
+        bound: str | None = None,
     ) -> OrderState:
         order = entry(
-            self.instruments[0], name, side=side, stop=stop, quantity=quantity, kind=kind, price=price, decided=decided
+            self.instruments[0],
+            name,
+            side=side,
+            stop=stop,
+            quantity=quantity,
+            kind=kind,
+            price=price,
+            decided=decided,
+            bound=bound,
         )
         return (await self.broker.place(order)).state
 
@@ -154,7 +163,10 @@ def entry(
     kind: OrderKind = OrderKind.MARKET,
     price: str | None = None,
     decided: str = "100",
+    bound: str | None = None,
 ) -> ApprovedOrder:
+    """Without a `bound` it takes any price: what bounds do has tests of its own."""
+    any_price = "1000000" if side is Side.BUY else str(traded.tick)
     return ApprovedOrder(
         client_order_id=ClientOrderId(name),
         stop_order_id=ClientOrderId(f"{name}-stop"),
@@ -169,6 +181,7 @@ def entry(
         quantity=D(quantity),
         limit_price=None if price is None else D(price),
         decided_price=D(decided),
+        price_bound=D(bound or (price if kind is OrderKind.LIMIT and price else any_price)),
         plan=ExitPlan(
             direction=Direction.LONG if side is Side.BUY else Direction.SHORT,
             stop=D(stop),
@@ -682,6 +695,76 @@ def test_the_saved_list_of_fills_is_bounded_like_the_one_in_memory() -> None:
     assert state is not None
     assert [each["id"] for each in state["fills"]] == [each.venue_fill_id for each in ledger.fills]  # type: ignore[attr-defined]
     assert len(ledger.fills) < ledger.fill_count
+
+
+@pytest.mark.parametrize(("bound", "state"), [("100.02", OrderState.FILLED), ("100.01", OrderState.REJECTED)])
+async def test_the_typical_slippage_counts_against_the_bound(bound: str, state: OrderState) -> None:
+    market = Market(replace(PLAIN, slippage_ratio=D("0.0002")))
+    market.at("100")
+
+    assert await market.enter(bound=bound) is state
+    assert len(await market.fills()) == (state is OrderState.FILLED)
+
+
+async def test_a_bad_venue_fills_beyond_the_bound_all_the_same() -> None:
+    market = Market()
+    market.at("100")
+
+    with market.broker.worse_by(D("0.02")):
+        assert await market.enter(bound="100.5") is OrderState.FILLED
+
+    assert await market.prices() == [("e", D(10), D(102))]
+
+
+async def test_an_entry_decided_between_candles_ends_unfilled_where_the_next_price_is_beyond_its_bound() -> None:
+    market = Market()
+    market.at("100")
+    market.broker.pause(market.symbol)
+    assert await market.enter(bound="100.5") is OrderState.WORKING
+
+    market.at("101")
+    market.at("100")
+
+    found = await market.broker.find_order(ClientOrderId("e"))
+    assert found is not None
+    assert (found.state, found.filled_quantity, await market.broker.open_orders()) == (OrderState.EXPIRED, D(0), ())
+    assert (await market.broker.account()).margin_used == 0
+
+
+async def test_an_entry_that_ended_by_itself_has_ended_for_a_venue_that_was_started_again_too() -> None:
+    store = MemoryVenueState()
+    market = Market(state=store, liquidity=D(4))
+    market.at("100")
+    await market.enter(bound="100.5")
+    market.at("101")
+
+    again = Market(state=store, liquidity=D(4))
+    again.at("100")
+
+    assert await again.state_of("e") is OrderState.EXPIRED
+    assert [each.quantity for each in await again.broker.positions()] == [D(4)]
+
+
+async def test_what_still_works_of_an_entry_keeps_its_bound_when_the_venue_is_started_again() -> None:
+    store = MemoryVenueState()
+    market = Market(state=store, liquidity=D(4))
+    market.at("100")
+    await market.enter(bound="100.5")
+
+    again = Market(state=store, liquidity=D(4))
+    again.at("101")
+
+    assert await again.state_of("e") is OrderState.EXPIRED
+
+
+async def test_a_stop_entry_that_a_jump_carries_beyond_its_bound_ends() -> None:
+    market = Market()
+    market.at("100")
+    await market.enter(kind=OrderKind.STOP, price="102", stop="99", bound="102.5")
+
+    market.at("104")
+
+    assert (await market.state_of("e"), await market.prices()) == (OrderState.EXPIRED, [])
 
 
 class FullDisk(MemoryVenueState):

@@ -1,4 +1,5 @@
-"""What a simulated venue can do to us beside matching: fees in what was bought (B15), new ids (B9), busts (B20)."""
+"""What a simulated venue can do to us beside matching: fees in what was bought (B15), new ids (B9), busts (B20), a
+stop that fills before a close arrives (B10)."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -12,9 +13,9 @@ from bot.layer1_data.brokers.simulated.adapter import SimulatedBroker
 from bot.layer1_data.brokers.simulated.snapshot import fill_of, plain_fill
 from bot.layer1_data.brokers.simulated.state import MemoryVenueState
 from bot.layer1_data.brokers.simulated.traits import VenueTraits
-from bot.models import ApprovedOrder, OrderAck, OrderState, VenuePosition, leg_of
+from bot.models import ApprovedOrder, OrderAck, OrderKind, OrderState, ReduceOrder, Side, VenuePosition, leg_of
 from tests.builders import EUR_USD, START, approved_order, frictionless
-from tests.unit.layer3_execution.venues import ATTACHED, FUTURES, NAMELESS, SPOT
+from tests.unit.layer3_execution.venues import ATTACHED, EVERY_CLASS, FUTURES, NAMELESS, SPOT
 
 D = Decimal
 ENTRY: Final = approved_order().client_order_id
@@ -46,8 +47,8 @@ class Venue:
     def price(self, price: int) -> None:
         self.broker.observe(EUR_USD, bid=D(price), ask=D(price), at=self.clock.now(), gap=True)
 
-    async def buy(self) -> ApprovedOrder:
-        order = approved_order()
+    async def buy(self, bound: int = 110) -> ApprovedOrder:
+        order = approved_order(price_bound=D(bound))
         await self.broker.place(order)
         return order
 
@@ -64,11 +65,33 @@ class Venue:
         )
         return await self.broker.place_stop(claimed, leg_of(ENTRY, f"S{number}"), D(98))
 
+    async def protected(self) -> None:
+        """Ten bought, and a stop for all of it."""
+        await self.buy()
+        if not self.traits.attached_stop:
+            await self.stop("10")
+
     async def bust_newest(self) -> None:
         self.broker.take_back(self.broker.can_be_taken_back()[-1])
 
     async def equity(self) -> Decimal:
         return (await self.broker.account()).equity
+
+
+def closing(quantity: str) -> ReduceOrder:
+    entry = approved_order()
+    return ReduceOrder(
+        client_order_id=leg_of(ENTRY, "X0"),
+        position_id=entry.position_id,
+        entry_order_id=ENTRY,
+        broker_id=entry.broker_id,
+        symbol=entry.symbol,
+        side=Side.SELL,
+        kind=OrderKind.MARKET,
+        quantity=D(quantity),
+        limit_price=None,
+        reason="TEST",
+    )
 
 
 async def test_a_fee_taken_from_the_purchase_leaves_whole_steps_to_sell_and_the_rest_to_the_account() -> None:
@@ -226,3 +249,84 @@ async def test_a_stop_that_was_refused_for_its_symbol_cannot_be_resized() -> Non
     ack = await venue.broker.resize_stop(name, D(5), D(97))
 
     assert (ack.state, ack.reason) == (OrderState.REJECTED, "STOP_NOT_FOUND")
+
+
+@pytest.mark.parametrize("traits", EVERY_CLASS.values(), ids=EVERY_CLASS)
+async def test_a_close_that_comes_after_its_stop_has_filled_finds_nothing_and_turns_nothing(
+    traits: VenueTraits,
+) -> None:
+    # Arrange
+    venue = Venue(traits)
+    await venue.protected()
+    close = closing("10")
+    assert venue.broker.can_stop_out(close)
+
+    # Act
+    stops = venue.broker.stop_out(ENTRY)
+    ack = await venue.broker.place(close)
+
+    # Assert
+    told, _ = await venue.broker.fills_since("")
+    assert stops == [each.client_order_id for each in told[1:]]
+    assert [(each.quantity, each.price, each.cause) for each in told[1:]] == [(D(10), D(98), "stop")]
+    assert (ack.state, ack.reason) == (OrderState.REJECTED, "POSITION_NOT_FOUND")
+    assert list(await venue.broker.positions()) == []
+    assert await venue.equity() == BALANCE - 20
+
+
+@pytest.mark.parametrize("name", ["attached", "nameless", "futures", "coinbase", "tradier"])
+async def test_where_the_stop_has_filled_in_part_a_close_takes_no_more_than_the_rest(name: str) -> None:
+    # Arrange
+    venue = Venue(replace(EVERY_CLASS[name], liquidity=D(6)))
+    await venue.protected()
+    venue.price(100)  # the rest of the entry
+    venue.price(100)
+
+    # Act
+    venue.broker.stop_out(ENTRY)
+    ack = await venue.broker.place(closing("10"))
+    venue.price(100)
+    venue.price(100)
+
+    # Assert
+    sold = [each.quantity for each in (await venue.broker.fills_since(""))[0] if each.side is Side.SELL]
+    assert ack.state is OrderState.WORKING
+    assert (sold[0], sum(sold)) == (D(6), D(10))
+    assert list(await venue.broker.positions()) == []
+
+
+async def test_a_stop_that_sells_its_part_leaves_a_target_its_own_where_stops_lock_what_they_sell() -> None:
+    venue = Venue(SPOT)
+    await venue.buy()
+    await venue.stop("6")
+
+    venue.broker.stop_out(ENTRY)
+    ack = await venue.broker.place(closing("4"))
+
+    assert ack.state is OrderState.FILLED
+    assert list(await venue.broker.positions()) == []
+    assert list(await venue.broker.protective_orders()) == []
+
+
+async def test_a_stop_cannot_fill_before_a_close_where_none_rests_or_nobody_trades_any_more() -> None:
+    # Arrange
+    bare, traded_out = Venue(FUTURES), Venue(replace(ATTACHED, liquidity=D(10)))
+    await bare.buy()
+    await traded_out.buy()  # takes all that this price point has
+
+    # Assert
+    assert not bare.broker.can_stop_out(closing("10"))
+    assert not traded_out.broker.can_stop_out(closing("10"))
+    traded_out.price(100)
+    assert traded_out.broker.can_stop_out(closing("10"))
+
+
+async def test_a_close_that_was_taken_before_is_not_overtaken_when_it_arrives_again() -> None:
+    venue = Venue(replace(ATTACHED, liquidity=D(6)))
+    await venue.buy()
+    venue.price(100)
+    close = closing("10")
+    await venue.broker.place(close)
+    venue.price(100)
+
+    assert not venue.broker.can_stop_out(close)

@@ -23,7 +23,7 @@ from tests.builders import START, approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.fakes.slow_orders import SlowOrders
 from tests.unit.layer3_execution.desk import BROKER, Desk
-from tests.unit.layer3_execution.venues import TRADIER
+from tests.unit.layer3_execution.venues import EVERY_CLASS, TRADIER
 
 ENTRY = approved_order().client_order_id
 
@@ -168,7 +168,7 @@ async def test_a_second_submission_does_not_end_the_flight_of_the_first() -> Non
 
 async def test_a_partly_filled_entry_is_protected_for_what_was_filled() -> None:
     desk = Desk(liquidity=Decimal(4))
-    await desk.bought()
+    await desk.bought(price_bound=Decimal(102))
     position, venue = await desk.position(), await desk.at_venue()
     assert venue is not None
     assert (position.quantity, venue.quantity, venue.stop_price) == (Decimal(4), Decimal(4), Decimal(98))
@@ -177,6 +177,62 @@ async def test_a_partly_filled_entry_is_protected_for_what_was_filled() -> None:
     position = await desk.position()
     assert (position.quantity, position.entry_price) == (Decimal(10), Decimal("100.46"))
     assert (await desk.order(ENTRY)).state is OrderState.FILLED
+
+
+async def test_an_entry_that_the_price_has_left_ends_at_once_with_the_reason() -> None:
+    desk = Desk()
+    desk.observe(101)
+    await desk.bought()
+
+    reason = "BEYOND_BOUND: it cannot be bought at 100.5 or less, the worst price allowed (MAX_ENTRY_SLIPPAGE_RATIO)"
+    assert await desk.states() == {"entry": OrderState.REJECTED, "stop": OrderState.REJECTED}
+    assert (await desk.position()).exit_reason.startswith(f"NOT_OPENED: {reason}")
+    assert (desk.book.positions(), desk.book.orders()) == ((), ())
+
+
+@pytest.mark.parametrize("kind", EVERY_CLASS)
+async def test_the_rest_of_an_entry_that_the_price_has_left_is_not_waited_for(kind: str) -> None:
+    desk = Desk(liquidity=Decimal(4), venue=EVERY_CLASS[kind])
+    await desk.bought()
+    await desk.price(101)
+    desk.clock.advance(5)
+
+    assert await desk.reconciler.resolve(BROKER)
+
+    (stop,) = await desk.venue.protective_orders()
+    assert (await desk.order(ENTRY)).state is OrderState.EXPIRED
+    assert ((await desk.position()).quantity, stop.quantity - stop.filled_quantity) == (Decimal(4), Decimal(4))
+    assert (await desk.reconciler.run(BROKER)).clean
+    assert desk.incidents() == []
+
+
+async def test_an_entry_that_waited_for_a_price_and_found_it_gone_leaves_no_pending_position() -> None:
+    desk = Desk()
+    desk.venue.pause(approved_order().symbol)
+    await desk.bought()
+    desk.observe(101)
+    desk.clock.advance(5)
+
+    await desk.reconciler.resolve(BROKER)
+
+    assert await desk.states() == {"entry": OrderState.EXPIRED, "stop": OrderState.CANCELED}
+    assert (await desk.position()).exit_reason.startswith("NOT_OPENED")
+    assert desk.book.positions() == ()
+
+
+async def test_a_rest_that_has_ended_by_itself_is_found_ended_when_its_position_has_closed() -> None:
+    desk = Desk(liquidity=Decimal(4), venue=TRADIER)
+    await desk.bought()
+    desk.observe(101)
+    await close_all(desk)
+    await desk.tracker.collect(BROKER)
+
+    await desk.tracker.give_up_rests(BROKER)
+    assert (await desk.order(ENTRY)).state is OrderState.CANCEL_PENDING
+    report = await desk.reconciler.run(BROKER)
+
+    assert (report.clean, (await desk.order(ENTRY)).state) == (True, OrderState.EXPIRED)
+    assert (desk.book.positions(), await desk.at_venue()) == ((), None)
 
 
 async def test_a_close_decided_twice_at_once_is_sent_once() -> None:

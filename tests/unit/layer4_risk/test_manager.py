@@ -4,6 +4,8 @@ from decimal import Decimal
 from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.config import ExitSettings, RiskSettings
 from bot.instruments import Currency, InstrumentRegistry, default_registry
@@ -85,6 +87,43 @@ def test_a_sound_signal_is_approved_with_its_stop_targets_and_risk() -> None:
     assert order.plan.stop == Decimal("1.0950")
     assert [each.fraction for each in order.plan.targets] == [Decimal("0.5"), Decimal("0.5")]
     assert order.risk_amount <= 100
+
+
+@pytest.mark.parametrize(
+    ("direction", "bound"),
+    [(Direction.LONG, "1.10137"), (Direction.SHORT, "1.09863")],  # a quarter of 51 pips from 1.1001, or 1.0999
+)
+def test_an_entry_may_fill_worse_than_decided_by_a_quarter_of_the_way_to_its_stop(
+    direction: Direction, bound: str
+) -> None:
+    order = manager().decide(endorsed(direction), view())
+    assert isinstance(order, ApprovedOrder)
+    assert order.price_bound == Decimal(bound)
+
+
+@given(
+    direction=st.sampled_from(list(Direction)),
+    ticks=st.integers(min_value=109_900, max_value=110_100),
+    ratio=st.decimals(min_value="0.001", max_value=1, places=3),
+)
+def test_the_worst_price_is_on_a_tick_not_before_the_decided_one_and_never_beyond_what_the_setting_allows(
+    direction: Direction, ticks: int, ratio: Decimal
+) -> None:
+    bid = ticks * instrument().tick
+    asked = view(quote=quote(str(bid), str(bid + Decimal("0.0001"))))
+    order = manager(max_entry_slippage_ratio=ratio).decide(endorsed(direction), asked)
+
+    assert isinstance(order, ApprovedOrder)
+    worse = direction.sign * (order.price_bound - order.decided_price)
+    assert order.price_bound % instrument().tick == 0
+    assert 0 <= worse <= ratio * abs(order.decided_price - order.plan.stop)
+
+
+def test_a_short_whose_stop_is_far_above_it_still_asks_for_a_price() -> None:
+    far = endorsed(Direction.SHORT, stop_loss=Decimal("2.4000"))
+    order = manager(max_entry_slippage_ratio=1).decide(far, view())
+    assert isinstance(order, ApprovedOrder)
+    assert order.price_bound == instrument().tick
 
 
 def test_the_same_signal_approved_twice_has_the_same_order_id() -> None:

@@ -37,6 +37,21 @@ def test_a_spot_account_never_buys_more_than_it_can_pay() -> None:
     assert quantity * 60_000 <= 10_000
 
 
+def test_a_spot_account_can_pay_for_all_of_it_also_at_the_worst_price_and_with_the_fee() -> None:
+    bitcoin = instrument("BTC/USDT")
+    size = position_size(
+        instrument=bitcoin,
+        paid=Decimal(60_000),
+        price_bound=Decimal(61_200),
+        stop=Decimal(55_200),
+        equity=Decimal(10_000),
+        free_margin=Decimal(500),
+        risk_ratio=Decimal("0.01"),
+        conversion=Decimal(1),
+    )
+    assert 499 < size.quantity * Decimal(61_200) * Decimal("1.001") <= 500
+
+
 def bitcoin_for(risked: str, *, paid: str = "50000", stop: str = "49000", **more: Any) -> Size:
     """A size without slippage and with a commission of 0.1 %, of which the venue takes what is worth 5 USDT or more."""
     of = instrument("BTC/USDT", min_notional=Decimal(5), slippage_ratio=Decimal(0))

@@ -55,10 +55,11 @@ class Trade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maker:
-    """Which order of ours made a trade (None: not ours), and why it traded."""
+    """Which order of ours made a trade (None: not ours), why it traded, and what it says itself that it has sold."""
 
     client_order_id: ClientOrderId | None
     cause: str
+    sold: Decimal = ZERO
 
 
 def instant(milliseconds: object) -> datetime:
@@ -159,7 +160,8 @@ def is_stop(row: Mapping[str, Any]) -> bool:
 
 def maker(row: Mapping[str, Any]) -> Maker:
     """What an order's row says of the trades it makes."""
-    return Maker(client_order_id=our_id(row), cause=_CAUSES.get(str(row.get("type")), ""))
+    sold = number(row, "executedQty") if row.get("side") == "SELL" else ZERO
+    return Maker(client_order_id=our_id(row), cause=_CAUSES.get(str(row.get("type")), ""), sold=sold)
 
 
 def trade(row: Mapping[str, Any]) -> Trade:

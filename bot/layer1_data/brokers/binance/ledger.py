@@ -7,7 +7,7 @@ is not known yet (`allOrders`, for our ids). After a restart all is read again f
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -59,6 +59,7 @@ class SymbolLedger:
         self._makers: OrderedDict[int, Maker] = OrderedDict()
         self._entries: OrderedDict[ClientOrderId, None] = OrderedDict()
         self._holdings: dict[ClientOrderId, Holding] = {}
+        self._sold: OrderedDict[int, Decimal] = OrderedDict()  # by the trades of each sale
         self._told_early: dict[int, Trade] = {}
         self._reading = asyncio.Lock()
 
@@ -72,7 +73,8 @@ class SymbolLedger:
 
     def note_maker(self, order_id: int, made_by: Maker) -> None:
         """An order's row was seen: its trades need not be asked about."""
-        self._makers[order_id] = made_by
+        known = self._makers.get(order_id, made_by)
+        self._makers[order_id] = replace(made_by, sold=max(made_by.sold, known.sold))
         self._makers.move_to_end(order_id)
         while len(self._makers) > _MAKERS_KEPT:
             self._makers.popitem(last=False)
@@ -93,6 +95,19 @@ class SymbolLedger:
     def note_trades(self, done: list[Trade]) -> None:
         """Trades that the answer to an order told."""
         self._told_early |= {each.id: each for each in done if each.id > self._read_to}
+
+    def untold(self, entry: ClientOrderId) -> Decimal:
+        """What the orders of that entry say they have sold, and no trade tells yet: the list of trades may be behind
+        the answer to a cancel, which comes from the matching engine."""
+        sold = self._sold.copy()
+        for done in self._told_early.values():
+            sold[done.order_id] = sold.get(done.order_id, ZERO) + done.quantity
+        ours = [
+            (order_id, each.sold)
+            for order_id, each in self._makers.items()
+            if each.sold and each.client_order_id is not None and entry_of(each.client_order_id) == entry
+        ]
+        return sum((max(ZERO, said - sold.get(order_id, ZERO)) for order_id, said in ours), ZERO)
 
     async def refresh(self, priority: Priority) -> None:
         """Read what is new."""
@@ -130,6 +145,10 @@ class SymbolLedger:
         if done.id > self._read_to:
             self._read_to = done.id
             self._add(self._holdings, done)
+            if done.side is Side.SELL:
+                self._sold[done.order_id] = self._sold.get(done.order_id, ZERO) + done.quantity
+            while len(self._sold) > _MAKERS_KEPT:
+                self._sold.popitem(last=False)
 
     def _add(self, holdings: dict[ClientOrderId, Holding], done: Trade) -> None:
         made_by = self._makers.get(done.order_id)

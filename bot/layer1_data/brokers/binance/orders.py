@@ -9,7 +9,14 @@ from typing import Final
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import Instrument, Symbol
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, foreign_name, nothing_against
+from bot.layer1_data.broker_interface import (
+    WOULD_TRIGGER,
+    LastWord,
+    VenueOrder,
+    beyond_bound,
+    foreign_name,
+    nothing_against,
+)
 from bot.layer1_data.brokers.binance import from_binance, to_binance
 from bot.layer1_data.brokers.binance.account import Account, orders_of
 from bot.layer1_data.brokers.binance.errors import Fate, Reply, readable, unanswered
@@ -64,7 +71,8 @@ class Orders:
         self._selling = {each: asyncio.Lock() for each in ledgers}
 
     async def enter(self, order: ApprovedOrder, last_word: LastWord) -> OrderAck:
-        """Buy. LIMIT rests until it is filled or cancelled. Without a stop that could rest nothing is bought."""
+        """Buy. LIMIT rests until it is filled or cancelled, MARKET takes what is there within its bound. Without a stop
+        that could rest nothing is bought."""
         name, ledger = order.client_order_id, self._ledgers.get(order.symbol)
         if ledger is None:
             return rejection(name, "UNKNOWN_SYMBOL")
@@ -74,6 +82,10 @@ class Orders:
             return rejection(name, "PRICE_MISSING")
         if refusal := _stop_refusal(order, ledger.instrument, (await self._quote(order.symbol)).bid):
             return rejection(name, refusal)
+        if order.kind is OrderKind.MARKET:
+            asked = to_binance.entry(ledger.instrument, name, order.side, order.quantity, order.price_bound)
+            ack = await self._place(ledger, name, asked, Priority.ORDER, last_word)
+            return _within_bound(ack, order)
         asked = to_binance.order(ledger.instrument, name, order.side, order.kind, order.quantity, order.limit_price)
         return await self._place(ledger, name, asked, Priority.ORDER, last_word)
 
@@ -169,18 +181,22 @@ class Orders:
         return replace(told, client_order_id=name)
 
     async def _held(self, entry: ClientOrderId, ledger: SymbolLedger, priority: Priority) -> tuple[Decimal, Decimal]:
-        """What the entry has in whole steps, and how much of that rests in other sales of it."""
+        """What the entry has in whole steps, and how much of that rests in other sales of it.
+
+        What rests is read first: what fills between the two looks is then missing from what is held, and never from
+        both. The account may hold coins of others, and a sale too many would sell those (B10).
+        """
         instrument = ledger.instrument
         if entry_of(entry) != entry:
             held = await self._foreign_quantity(entry, instrument)
             working = await self._account.working(priority, (instrument.symbol,))
         else:
+            working = await self._account.working(priority, (instrument.symbol,))
             with readable("trades"):
-                _, working = await asyncio.gather(
-                    ledger.refresh(priority), self._account.working(priority, (instrument.symbol,))
-                )
+                await ledger.refresh(priority)
             holding = ledger.holdings.get(entry)
-            held = ZERO if holding is None else instrument.round_quantity(holding.quantity)
+            left = ZERO if holding is None else max(ZERO, holding.quantity - ledger.untold(entry))
+            held = instrument.round_quantity(left)
         sales = [each for each in orders_of(entry, (*working.orders, *working.stops)) if each.side is Side.SELL]
         return held, sum((each.quantity - each.filled_quantity for each in sales), ZERO)
 
@@ -236,9 +252,10 @@ class Orders:
             row = from_binance.mapping(reply.data, "an order")
             answered = from_binance.ack(row, name)
             done = from_binance.trades_of_ack(row)
+            made_by = from_binance.maker(row)
         except (ValueError, KeyError, TypeError) as error:
             raise OrderFateUnknown(f"binance: the answer to order {name} cannot be read: {error}; reconcile") from error
-        ledger.note_maker(row["orderId"], from_binance.maker(row))
+        ledger.note_maker(row["orderId"], made_by)
         ledger.note_trades(done)
         return answered
 
@@ -267,6 +284,13 @@ def _stop_refusal(order: ApprovedOrder, instrument: Instrument, bid: Decimal) ->
     if stop >= bid:
         return f"STOP_ON_WRONG_SIDE: stop {stop:f} is not below the bid {bid:f}"
     return ""
+
+
+def _within_bound(ack: OrderAck, order: ApprovedOrder) -> OrderAck:
+    """An order that was taken and of which nothing was there at its price, in words."""
+    if ack.state is not OrderState.REJECTED or ack.reason.partition(" ")[0] != "EXPIRED":
+        return ack
+    return replace(ack, reason=beyond_bound(ack.reason, order.side, order.price_bound))
 
 
 def _locked(quantity: Decimal, held: Decimal, locked: Decimal) -> str:

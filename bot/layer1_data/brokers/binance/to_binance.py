@@ -3,7 +3,7 @@
 from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
-from bot.instruments import Instrument
+from bot.instruments import Instrument, Rounding
 from bot.layer1_data.brokers.binance.wire import Endpoint
 from bot.models import ClientOrderId, OrderKind, Side
 
@@ -42,6 +42,15 @@ def order(
     if kind is OrderKind.MARKET:
         return common
     return common | {"price": text(limit or Decimal(0)), "timeInForce": "GTC"}
+
+
+def entry(instrument: Instrument, name: ClientOrderId, side: Side, quantity: Decimal, bound: Decimal) -> dict[str, str]:
+    """At market, but at `bound` at worst: what the book does not give for that at once is not bought at all.
+
+    As a LIMIT it locks what it would cost at `bound`, where its filters hold: PERCENT_PRICE_BY_SIDE and NOTIONAL.
+    """
+    within = instrument.round_price(bound, Rounding.DOWN if side is Side.BUY else Rounding.UP)
+    return order(instrument, name, side, OrderKind.LIMIT, quantity, within) | {"timeInForce": "IOC"}
 
 
 def stop(

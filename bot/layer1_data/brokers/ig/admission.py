@@ -24,7 +24,7 @@ def unusable_entry(order: ApprovedOrder, market: Market) -> str:
         return "STOP_ENTRY_NOT_POSSIBLE: entries are made at market or at a limit"
     if order.quantity <= 0 or not on_grid(order.quantity, instrument.quantity_step):
         return off_grid("quantity", order.quantity, instrument.quantity_step)
-    for name, price in (("stop", order.plan.stop), ("limit", order.limit_price)):
+    for name, price in (("stop", order.plan.stop), ("limit", order.limit_price), ("bound", order.price_bound)):
         if price is not None and not on_grid(price, instrument.tick):
             return off_grid(name, price, instrument.tick)
     size = market.size(order.quantity)

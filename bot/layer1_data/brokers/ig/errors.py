@@ -109,6 +109,13 @@ REASONS: Final[Mapping[str, Fate]] = {
     "SUCCESS": Fate.ACK,
 }
 BEYOND_THE_STOP: Final = "ATTACHED_ORDER_LEVEL_ERROR"
+# Which of them a LIMIT gets whose level the price has left is not documented.
+BEYOND_THE_LEVEL: Final = (
+    "LEVEL_TOLERANCE_ERROR",
+    "LIMIT_ORDER_WRONG_SIDE_OF_MARKET",
+    "WRONG_SIDE_OF_MARKET",
+    "ORDER_SIZE_CANNOT_BE_FILLED",
+)
 _LONGEST_WORDS: Final = 200
 
 

@@ -8,10 +8,17 @@ from typing import Any, Final
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.instruments import Symbol
 from bot.interfaces import Clock
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, foreign_name, nothing_against
+from bot.layer1_data.broker_interface import (
+    WOULD_TRIGGER,
+    LastWord,
+    VenueOrder,
+    beyond_bound,
+    foreign_name,
+    nothing_against,
+)
 from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.admission import off_grid, on_grid, unusable_close, unusable_entry
-from bot.layer1_data.brokers.ig.errors import BEYOND_THE_STOP, Fate, Reply, unanswered
+from bot.layer1_data.brokers.ig.errors import BEYOND_THE_LEVEL, BEYOND_THE_STOP, Fate, Reply, unanswered
 from bot.layer1_data.brokers.ig.finder import Finder
 from bot.layer1_data.brokers.ig.from_ig import Confirm, OpenDeal, rejection
 from bot.layer1_data.brokers.ig.ledger import Ledger
@@ -61,7 +68,7 @@ class Orders:
         self._wait_s = confirm_wait_s
 
     async def enter(self, order: ApprovedOrder, last_word: LastWord) -> OrderAck:
-        """At market or resting at a limit, with its stop."""
+        """At market, within its bound, or resting at a limit; with its stop."""
         name, priority = order.client_order_id, Priority.ORDER
         market = await self._markets.market(order.symbol, priority)
         if market is None:
@@ -81,13 +88,15 @@ class Orders:
         if rests and order.limit_price is not None:
             call = to_ig.rest_limit(deal, market.level(order.limit_price))
         else:
-            call = to_ig.open_position(deal)
+            call = to_ig.open_position(deal, market.level(order.price_bound))
         self._ledger.note_stop(entry_of(name), order.stop_order_id)
         confirmed = await self._dealt(call, name, priority, last_word=last_word)
         if confirmed is None or confirmed.fate is Fate.EXISTS:
             return await self._looked_up(name, confirmed)
         if confirmed.fate is not Fate.ACK:
-            return rejection(name, confirmed.reason)
+            gone = not rests and confirmed.reason in BEYOND_THE_LEVEL
+            reason = confirmed.reason
+            return rejection(name, beyond_bound(reason, order.side, order.price_bound) if gone else reason)
         self._ledger.note_deal(name, confirmed.deal_id)
         state = OrderState.WORKING if rests else OrderState.FILLED
         return OrderAck(client_order_id=name, state=state, venue_order_id=confirmed.deal_id)

@@ -133,9 +133,10 @@ def _common(deal: Deal) -> dict[str, Value]:
     }
 
 
-def open_position(deal: Deal) -> Call:
-    """At market, all of it or nothing."""
-    body = {**_common(deal), "orderType": "MARKET", "timeInForce": "FILL_OR_KILL", "trailingStop": False}
+def open_position(deal: Deal, worst: Decimal) -> Call:
+    """At the level of now, or up to `worst`; all of it or nothing."""
+    body = _common(deal) | {"orderType": "LIMIT", "level": worst}
+    body |= {"timeInForce": "FILL_OR_KILL", "trailingStop": False}
     return Call(method="POST", path="/positions/otc", version=2, body=body)
 
 

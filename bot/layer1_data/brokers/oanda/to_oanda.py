@@ -46,13 +46,15 @@ class Call:
 
 
 def entry(order: ApprovedOrder, instrument: str) -> Call:
-    """An entry with its stop; it never reduces what another entry holds, and its trade bears its name."""
+    """An entry with its stop and its bound; it never reduces what another entry holds, and its trade bears its name."""
     stop = {
         "price": plain(order.plan.stop),
         "timeInForce": "GTC",
         "clientExtensions": {"id": order.stop_order_id},
     }
     body = _order(order, instrument, order.quantity * order.side.sign)
+    if order.kind is not OrderKind.LIMIT:
+        body["priceBound"] = plain(order.price_bound)
     return _created(
         body
         | {

@@ -2,13 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.joined_reading import JoinedReading
-from bot.layer1_data.broker_interface import WOULD_TRIGGER, LastWord, VenueOrder, foreign_name, nothing_against
+from bot.layer1_data.broker_interface import (
+    WOULD_TRIGGER,
+    LastWord,
+    VenueOrder,
+    beyond_bound,
+    foreign_name,
+    nothing_against,
+)
 from bot.layer1_data.brokers.limiter import Priority
 from bot.layer1_data.brokers.oanda import from_oanda, to_oanda
 from bot.layer1_data.brokers.oanda.closes import comment_of
@@ -39,6 +47,7 @@ from bot.patience import within
 
 Json = Mapping[str, Any]
 
+_BEYOND_BOUND: Final = "BOUNDS_VIOLATION"
 _BY_AGE: Final = "LIMIT_NOT_POSSIBLE: what rests reduces the oldest trade; watch the price and close at market"
 
 
@@ -61,7 +70,8 @@ class Trader:
             return await self._reduce(order, instrument, last_word)
         if order.stop_order_id == order.client_order_id:
             return _rejected(order.client_order_id, "DUPLICATE_STOP_ID")
-        return await self._send(to_oanda.entry(order, instrument), order.client_order_id, Priority.ORDER, last_word)
+        ack = await self._send(to_oanda.entry(order, instrument), order.client_order_id, Priority.ORDER, last_word)
+        return _as_entry(ack, order)
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
         """A stop for a trade without one."""
@@ -207,6 +217,12 @@ def _raised(failure: Failure, name: ClientOrderId) -> BrokerUnavailable | OrderF
     if verdict_of(failure) in (Verdict.NOT_SENT, Verdict.KEY_REFUSED):
         return unanswered(f"{name} was not sent, or not let in", failure)
     return OrderFateUnknown(f"oanda: {name}: {failure}; look it up before anything is sent again")
+
+
+def _as_entry(ack: OrderAck, order: ApprovedOrder) -> OrderAck:
+    if ack.reason != _BEYOND_BOUND:
+        return ack
+    return replace(ack, reason=beyond_bound(ack.reason, order.side, order.price_bound))
 
 
 def _as_stop(ack: OrderAck) -> OrderAck:

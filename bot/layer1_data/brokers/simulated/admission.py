@@ -21,7 +21,7 @@ def entry_refusal(order: ApprovedOrder, book: Book, *, rate: Decimal | None, fre
         return "BELOW_MINIMUM"
     if order.kind is not OrderKind.MARKET and order.limit_price is None:
         return "PRICE_MISSING"
-    if not _is_precise(instrument, order.quantity, order.limit_price, order.plan.stop):
+    if not _is_precise(instrument, order.quantity, order.limit_price, order.plan.stop, order.price_bound):
         return "PRECISION"
     if book.at is None:
         return "NO_PRICE"

@@ -19,7 +19,8 @@ class BookOrder:
     position it belongs to. `client_order_id` is the venue's key: where an id may come again, the later orders have a
     mark behind it, which nobody outside is told.
 
-    An entry carries what will be attached at its first fill (`attached_*`). The quantity of a protective stop follows
+    An entry carries what will be attached at its first fill (`attached_*`), and the worst price that it takes (`bound`;
+    None: any, or its limit). The quantity of a protective stop follows
     its position. `armed` is False until a price was seen after the order came: until then no path led to its trigger.
     """
 
@@ -35,6 +36,7 @@ class BookOrder:
     attached_id: ClientOrderId | None = None
     attached_venue_id: str = ""
     attached_stop: Decimal = ZERO
+    bound: Decimal | None = None
     state: OrderState = OrderState.WORKING
     reason: str = ""
     filled: Decimal = ZERO

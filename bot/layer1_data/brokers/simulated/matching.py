@@ -2,7 +2,9 @@
 
 Laws (SPEC section 16): exits of a long look at the bid, of a short at the ask; a stop goes before a limit; a limit
 fills at its price, never better; a stop that a jump passed fills at the jump's price, one that the price moved through
-continuously fills at the stop. Market orders and stops then pay the instrument's slippage, to the tick, against us.
+continuously fills at the stop. Market orders and stops then pay the instrument's slippage, to the tick, against us; an
+entry that would pay more than its bound ends instead. What a bad venue adds to that (`extra_slippage_ratio`) minds no
+bound.
 """
 
 from datetime import datetime
@@ -10,11 +12,13 @@ from decimal import Decimal
 from typing import Final
 
 from bot.instruments import Instrument, Rounding
+from bot.layer1_data.broker_interface import beyond_bound
 from bot.layer1_data.brokers.simulated.entries import ZERO, BookOrder, BookPosition, Execution, Sweep
 from bot.layer1_data.brokers.simulated.traits import VenueTraits
 from bot.models import ClientOrderId, Direction, OrderKind, OrderRole, OrderState, Side
 
 _SMALLEST: Final = Decimal("1e-8")  # of what is withheld
+_BEYOND_BOUND: Final = "BEYOND_BOUND"
 
 
 class Book:
@@ -24,7 +28,8 @@ class Book:
     not between candles (`pause`), not between a candle's range and its close. `loose` are the protective stops of a
     venue where they do not follow their position: reduce-only orders that stay as they are until they fill or end.
     `dust` is what a fee kept in what was bought has left of ended positions, less than a step of each, and `dust_cost`
-    what it was bought for. `liquidity` and `extra_slippage_ratio` may change at any time.
+    what it was bought for. `liquidity` and `extra_slippage_ratio` may change at any time. `has_expired`: entries have
+    ended by themselves since somebody set it back.
     """
 
     def __init__(self, instrument: Instrument, registry: dict[ClientOrderId, BookOrder], traits: VenueTraits) -> None:
@@ -39,6 +44,7 @@ class Book:
         self.positions: dict[ClientOrderId, BookPosition] = {}
         self.loose: dict[ClientOrderId, BookOrder] = {}
         self.extra_slippage_ratio = ZERO
+        self.has_expired = False
         self._registry = registry
         self.liquidity = None if traits.liquidity is None else instrument.round_quantity(traits.liquidity)
         self._budget = self.liquidity
@@ -122,6 +128,8 @@ class Book:
         if self.standing:
             point = self._point(at, gap=True)
             self._fill_if_reached(order, point)
+            if order.state is OrderState.EXPIRED:  # nothing of it has ever worked
+                order.state = OrderState.REJECTED
             self._protect(point)
         if order.kind is OrderKind.LIMIT and self._range is not None and order.client_order_id in self.orders:
             position = self.positions.get(order.entry_order_id)
@@ -165,6 +173,12 @@ class Book:
         elif order.role is OrderRole.ENTRY:
             self._drop_if_empty(order.entry_order_id)
 
+    def _expire(self, order: BookOrder, bound: Decimal) -> None:
+        """End what is left of an entry: the price has gone beyond what it takes."""
+        self.cancel(order, beyond_bound(_BEYOND_BOUND, order.side, bound))
+        order.state = OrderState.EXPIRED
+        self.has_expired = True
+
     def overfill(self, order: BookOrder, quantity: Decimal, at: datetime) -> list[Execution]:
         """Exchange more than `order` asked for, at the standing price: a mistake of the venue."""
         self._done = []
@@ -174,6 +188,21 @@ class Book:
                 order, self.ask if order.side is Side.BUY else self.bid, "overfill", self._point(at, gap=True), at
             )
             order.quantity -= quantity
+        return self._done
+
+    def can_touch_stops(self, entry_order_id: ClientOrderId) -> bool:
+        """A stop rests for something that is open, and somebody is there to trade with."""
+        position = self.positions.get(entry_order_id)
+        rests = any(each.left > ZERO for each in self.stops_of(entry_order_id))
+        return self.standing and rests and position is not None and position.quantity > ZERO and self._budget != ZERO
+
+    def touch_stops(self, entry_order_id: ClientOrderId, at: datetime) -> list[Execution]:
+        """The price is at the protective stops of one position, and gone again before anybody quotes it. Each fills at
+        its own price; what finds no liquidity is triggered, and fills with the next observation."""
+        self._done = []
+        for stop in self.stops_of(entry_order_id):
+            stop.triggered = True
+            self._fill(stop, stop.price, "stop", self._point(at, gap=False), at)
         return self._done
 
     # -------------------------------------------------------------------------------------------------- the passes
@@ -230,9 +259,13 @@ class Book:
 
     def _fill_if_reached(self, order: BookOrder, sweep: Sweep, at: datetime | None = None) -> None:
         price = _fill_price(order, sweep)
-        if price is not None:
-            order.triggered = order.kind is OrderKind.STOP
-            self._fill(order, price, order.kind.value, sweep, at or sweep.at)
+        if price is None:
+            return
+        if order.bound is not None and _is_worse(order.side, self._slipped(price, order.side), order.bound):
+            self._expire(order, order.bound)
+            return
+        order.triggered = order.kind is OrderKind.STOP
+        self._fill(order, price, order.kind.value, sweep, at or sweep.at)
 
     def _stretch_reach(self, sweep: Sweep) -> None:
         """Remember the best exit price; one opened inside a range has not seen the range's better end for certain."""
@@ -251,7 +284,7 @@ class Book:
         quantity = self._fillable(order, position)
         if quantity <= ZERO:
             return
-        price = raw if order.kind is OrderKind.LIMIT else self._slipped(raw, order.side)
+        price = raw if order.kind is OrderKind.LIMIT else self._slipped(raw, order.side, self.extra_slippage_ratio)
         order.filled += quantity
         order.state = OrderState.FILLED if order.filled == order.quantity else OrderState.PARTIAL
         if order.state is OrderState.FILLED:
@@ -297,8 +330,8 @@ class Book:
             self._budget -= quantity
         return quantity
 
-    def _slipped(self, price: Decimal, side: Side) -> Decimal:
-        slip = price * (self.instrument.slippage_ratio + self.extra_slippage_ratio)
+    def _slipped(self, price: Decimal, side: Side, extra_ratio: Decimal = ZERO) -> Decimal:
+        slip = price * (self.instrument.slippage_ratio + extra_ratio)
         if side is Side.BUY:
             return self.instrument.round_price(price + slip, Rounding.UP)
         return self.instrument.round_price(price - slip, Rounding.DOWN)
@@ -385,6 +418,11 @@ class Book:
 def is_beyond(side: Side, trigger: Decimal, bid: Decimal, ask: Decimal) -> bool:
     """The prices have reached what triggers a stop that sells, or buys, there."""
     return bid <= trigger if side is Side.SELL else ask >= trigger
+
+
+def _is_worse(side: Side, price: Decimal, bound: Decimal) -> bool:
+    """To pay, or to get, `price` is worse than `bound`."""
+    return price > bound if side is Side.BUY else price < bound
 
 
 def _better(direction: Direction, one: Decimal, other: Decimal) -> Decimal:

@@ -13,7 +13,7 @@ from bot.layer1_data.brokers.simulated.entries import ZERO, BookOrder
 from bot.layer1_data.brokers.simulated.ledger import Booked
 from bot.layer1_data.brokers.simulated.matching import Book
 from bot.layer1_data.brokers.simulated.venue import SimulatedVenue
-from bot.models import ClientOrderId, Fill, OrderKind, OrderRole, OrderState, Side
+from bot.models import ClientOrderId, Fill, OrderKind, OrderRole, OrderState, ReduceOrder, Side
 
 
 class SharedVenue(SimulatedVenue):
@@ -36,6 +36,19 @@ class SharedVenue(SimulatedVenue):
         """From now on an observation fills any quantity."""
         for book in self._books.values():
             book.liquidity = None
+
+    def can_stop_out(self, order: ReduceOrder) -> bool:
+        """The stop of its position could fill before this one is taken; False of one that was taken before."""
+        book = self._books.get(order.symbol)
+        is_new = self._same(order.client_order_id) is None
+        return is_new and book is not None and book.can_touch_stops(order.entry_order_id)
+
+    def stop_out(self, entry_order_id: ClientOrderId) -> list[ClientOrderId]:
+        """The price touches the stops of one position, and no quote tells it. Those that have filled, all or a part."""
+        book = next(each for each in self._books.values() if entry_order_id in each.positions)
+        done = book.touch_stops(entry_order_id, self._clock.now())
+        self._settle(done)
+        return [each.order.told_id for each in done]
 
     def split(self, entry_order_id: ClientOrderId, factor: int) -> None:
         """A corporate action: so many times the quantity; a stop that follows it is as large."""

@@ -29,6 +29,7 @@ def plain_order(order: BookOrder) -> Plain:
         "attached_id": order.attached_id,
         "attached_venue_id": order.attached_venue_id,
         "attached_stop": str(order.attached_stop),
+        "bound": None if order.bound is None else str(order.bound),
         "state": order.state.value,
         "reason": order.reason,
         "filled": str(order.filled),
@@ -52,6 +53,7 @@ def order_of(plain: Mapping[str, Any]) -> BookOrder:
         attached_id=None if plain["attached_id"] is None else ClientOrderId(plain["attached_id"]),
         attached_venue_id=plain["attached_venue_id"],
         attached_stop=Decimal(plain["attached_stop"]),
+        bound=None if plain.get("bound") is None else Decimal(plain["bound"]),  # earlier programs had none
         state=OrderState(plain["state"]),
         reason=plain["reason"],
         filled=Decimal(plain["filled"]),

@@ -29,6 +29,7 @@ def entered(order: ApprovedOrder, key: ClientOrderId, venue_id: str) -> BookOrde
         quantity=order.quantity,
         price=_limit(order.kind, order.limit_price),
         entry_order_id=order.client_order_id,
+        bound=None if order.kind is OrderKind.LIMIT else order.price_bound,
     )
 
 

@@ -69,9 +69,13 @@ class SimulatedVenue:
     def observe(self, symbol: Symbol, *, bid: Decimal, ask: Decimal, at: datetime, gap: bool) -> bool:
         """One price point; True if anything filled. `gap`: reached by a jump (a quote, a candle's open), so stops fill
         at the price itself; otherwise the price moved there continuously and stops fill at the stop."""
-        done = self._book(symbol).observe(bid, ask, at, gap=gap)
+        book = self._book(symbol)
+        done = book.observe(bid, ask, at, gap=gap)
         if self._stream.is_read(symbol):
             self._stream.publish(Quote(symbol=symbol, bid=bid, ask=ask, at=at))
+        if book.has_expired:
+            book.has_expired, self._unsaved = False, True
+            return self._settle(done)
         return self._settle(done) if done else False
 
     def observe_range(

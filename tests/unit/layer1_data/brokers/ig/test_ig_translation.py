@@ -122,11 +122,16 @@ def deal(**changes: Any) -> to_ig.Deal:
 
 
 def test_an_entry_carries_its_stop_and_opens_a_position_of_its_own() -> None:
-    call = to_ig.open_position(deal())
+    call = to_ig.open_position(deal(), D(20_130))
 
     assert call.body is not None
     assert (call.method, call.path, call.version, call.trades) == ("POST", "/positions/otc", 2, True)
-    assert (call.body["stopLevel"], call.body["forceOpen"], call.body["orderType"]) == (D(19_500), True, "MARKET")
+    assert (call.body["stopLevel"], call.body["forceOpen"]) == (D(19_500), True)
+    assert (call.body["orderType"], call.body["level"], call.body["timeInForce"]) == (
+        "LIMIT",
+        D(20_130),
+        "FILL_OR_KILL",
+    )
     assert None not in call.body.values()
 
 

@@ -45,6 +45,7 @@ def test_an_entry_names_order_trade_and_stop_and_never_reduces() -> None:
         "instrument": "EUR_USD",
         "units": "1000",
         "timeInForce": "FOK",
+        "priceBound": "1.10137",
         "positionFill": "OPEN_ONLY",
         "clientExtensions": {"id": "TBx"},
         "tradeClientExtensions": {"id": "TBx"},
@@ -58,6 +59,7 @@ def test_a_short_limit_entry_waits_with_negative_units() -> None:
     body = order_of(to_oanda.entry(order, "EUR_USD"))
 
     assert (body["type"], body["units"], body["price"], body["timeInForce"]) == ("LIMIT", "-1000", "1.10200", "GTC")
+    assert "priceBound" not in body
 
 
 def test_a_reduction_can_only_reduce_and_its_trade_gets_no_name() -> None:
