@@ -11,6 +11,7 @@ import pytest
 
 from bot.cli import main
 from bot.instruments import OANDA
+from bot.simulation.catalogue import FAULTS_OF_PROCESSES
 from bot.simulation.fault_proxy import Disturbance
 from bot.simulation.tier_c import (
     PROTECTED_S,
@@ -27,6 +28,7 @@ from bot.simulation.tier_c import (
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 ENTRY = "TBp0123456789ABCDEFE00"
+MISHAPS = ",".join(FAULTS_OF_PROCESSES)
 QUICK_FAULTS = "N2,N4,N5,N7,N8,N9,N11,N13"
 TOLD: Mapping[str, Any] = {
     "at": START.isoformat(),
@@ -68,6 +70,22 @@ def test_real_kills_with_faults_on_the_line_leave_venues_and_database_equal(
     figures = orjson.loads(report.read_bytes())
     assert figures["seen"]["kills"] >= 4
     assert figures["seen"]["kills with positions"] >= 1, "the kills met no open position: they proved little"
+
+
+@pytest.mark.long
+def test_a_daemon_outlives_another_account_a_restored_and_a_newer_database_and_a_lack_of_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Arrange: a seed that throws each of them
+    report = tmp_path / "report.json"
+
+    # Act
+    code = main(["simulate", "--tier", "c", "--seeds", "4", "--faults", MISHAPS, "--json", str(report)])
+
+    # Assert
+    assert code == 0, capsys.readouterr().out
+    figures = orjson.loads(report.read_bytes())
+    assert figures["never_fired"] == []
 
 
 def test_a_budget_that_was_used_up_is_read_from_what_the_last_daemon_says() -> None:
