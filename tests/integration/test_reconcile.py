@@ -54,6 +54,7 @@ async def bought_by_hand(data: Path, *names: str) -> None:
             broker_id=IG,
             symbol=SPY,
             quantity=Decimal(2),
+            decided_price=Decimal(267),
             plan=plan(stop=Decimal(20)),
         )
         await venue.place(order)
