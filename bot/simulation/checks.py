@@ -91,6 +91,7 @@ class Checks:
         self.replaced: dict[ClientOrderId, str] = {}  # the old id that the newest look-up told of (B9)
         self.refused: dict[ClientOrderId, float] = {}  # when the venue last refused a stop for that entry (B3)
         self.bounds: dict[ClientOrderId, Decimal] = {}  # the worst price of each entry that was sent
+        self.resized_to: dict[ClientOrderId, set[Decimal]] = {}  # where a stop of that entry was asked to rest
         self.worsened: set[ClientOrderId] = set()  # filled far from the price by a bad venue (M6)
         self.doubled: set[ClientOrderId] = set()  # delivered twice to a venue that took both (N4)
         self.touched: dict[BrokerId, float] = {}  # where somebody else has changed a position, and since when
@@ -210,9 +211,11 @@ class Checks:
         self._hold("I13", lock_is_held(self, entry))
         self._hold("I15", stop_beyond_the_market(self, entry, stop))
 
-    def _resizing_stop(self, name: ClientOrderId) -> None:
+    def _resizing_stop(self, name: ClientOrderId, stop: Decimal) -> None:
         self.seen["stops resized"] += 1
         self._hold("I13", lock_is_held(self, name))
+        self._hold("I15", stop_beyond_the_market(self, leg_of(name, "E0"), stop))
+        self.resized_to.setdefault(leg_of(name, "E0"), set()).add(stop)
 
     def _cancelling(self, broker_id: BrokerId, name: ClientOrderId) -> None:
         self.seen["cancels sent"] += 1

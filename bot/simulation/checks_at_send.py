@@ -184,7 +184,9 @@ def exit_has_a_reason(checks: Checks, sent: Sent) -> str | None:
     wanted = position.entry_price if reason == "BREAKEVEN" else position.stop_price
     if position.entry_order_id in checks.told_beyond:
         return None  # the venue's word for it counts, whether true or not
-    if reason in _STOP_REASONS and not was_at(checks, position, wanted, better=False):
+    # One that was moved rests where it was asked to, also where the answer died with its process.
+    possible = {wanted, *checks.resized_to.get(position.entry_order_id, ())}
+    if reason in _STOP_REASONS and not any(was_at(checks, position, each, better=False) for each in possible):
         return f"{sent.name}: closed for {reason} at {wanted}, where the market never was"
     return None
 

@@ -105,7 +105,7 @@ class VenueLine(DelegatingBroker):
         return await self._request(entry_order_id, lambda: self._changed(self.venue.amend_stop(entry_order_id, stop)))
 
     async def resize_stop(self, stop_order_id: ClientOrderId, quantity: Decimal, stop: Decimal) -> OrderAck:
-        self.watch.resizing_stop(stop_order_id)
+        self.watch.resizing_stop(stop_order_id, stop)
         send = self.venue.resize_stop
         return await self._request(stop_order_id, lambda: self._changed(send(stop_order_id, quantity, stop)))
 

@@ -21,7 +21,7 @@ class Watch:
         self.worsened: Callable[[ClientOrderId], None] = lambda _: None
         self.doubled: Callable[[ClientOrderId], None] = lambda _: None
         self.moving_stop: Callable[[BrokerId, ClientOrderId, Decimal], None] = lambda *_: None
-        self.resizing_stop: Callable[[ClientOrderId], None] = lambda _: None
+        self.resizing_stop: Callable[[ClientOrderId, Decimal], None] = lambda *_: None
         self.cancelling: Callable[[BrokerId, ClientOrderId], None] = lambda *_: None
         self.told_absent: Callable[[ClientOrderId], None] = lambda _: None
         self.told_bad_quote: Callable[[Quote], None] = lambda _: None
