@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from bot.instruments import BrokerId
 from bot.layer3_execution.order_tracker import is_unresolved
 from bot.models import (
+    ClientOrderId,
     Direction,
     Order,
     OrderState,
@@ -106,12 +107,17 @@ def _venues_differ(checks: Checks) -> str | None:
 
 
 def _under_an_old_id(checks: Checks, broker_id: BrokerId) -> str | None:
-    """A stop that we keep ourselves is recorded under the id that the venue has for it now (B9)."""
+    """A stop that we keep ourselves is recorded under the id that the venue has for it now (B9), or has for one of two
+    that were delivered (N4) and together cover no more than is open."""
     line = checks.world.lines[broker_id]
+    ids: dict[ClientOrderId, list[str]] = {}
     for stop in () if line.capabilities.stop_follows_position else at_once(line.venue.protective_orders()):
-        row = None if stop.client_order_id is None else checks.order(stop.client_order_id)
-        if row is not None and row.venue_order_id != stop.venue_order_id:
-            return f"{row.client_order_id} rests as {stop.venue_order_id}, recorded as {row.venue_order_id}"
+        if stop.client_order_id is not None:
+            ids.setdefault(stop.client_order_id, []).append(stop.venue_order_id)
+    for name, resting in ids.items():
+        row = checks.order(name)
+        if row is not None and row.venue_order_id not in resting:
+            return f"{name} rests as {', '.join(resting)}, recorded as {row.venue_order_id}"
     return None
 
 
