@@ -1,11 +1,11 @@
 """No order and no question about the account passes before it is known whose account answers (RELIABILITY B21)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from bot.errors import BotError, BrokerUnavailable, ConfigError, DatabaseUnavailable
 from bot.interfaces import Clock
-from bot.joined_reading import JoinedReading
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.delegating_broker import DelegatingBroker
 
@@ -23,7 +23,8 @@ class AccountDoor(DelegatingBroker):
 
     def __init__(self, broker: BrokerInterface, verify: Callable[[], Awaitable[None]], clock: Clock) -> None:
         super().__init__(broker)
-        self._verifying = JoinedReading(verify)
+        self._verify = verify
+        self._verifying = asyncio.Lock()
         self._clock = clock
         self._error: BotError | None = None
         self._ask_again_s = 0.0
@@ -31,16 +32,17 @@ class AccountDoor(DelegatingBroker):
 
     async def know(self) -> None:
         """Make sure that it is ours. Raises as `verify`."""
-        if self.is_known:
-            return
-        if self._error is not None and self._clock.monotonic() < self._ask_again_s:
-            raise self._error.with_traceback(None)
-        try:
-            await self._verifying.next()
-        except BotError as error:
-            self._error, self._ask_again_s = error, self._clock.monotonic() + ASK_AGAIN_S
-            raise
-        self.is_known = True
+        async with self._verifying:  # whoever comes while the venue is asked has the same answer
+            if self.is_known:
+                return
+            if self._error is not None and self._clock.monotonic() < self._ask_again_s:
+                raise self._error.with_traceback(None)
+            try:
+                await self._verify()
+            except BotError as error:
+                self._error, self._ask_again_s = error, self._clock.monotonic() + ASK_AGAIN_S
+                raise
+            self.is_known = True
 
     async def _through(self, call: str, send: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if call not in _OF_NO_ACCOUNT:

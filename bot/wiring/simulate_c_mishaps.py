@@ -103,7 +103,7 @@ class Mishaps:
 
     async def _of_a_newer_version(self) -> None:
         await self.pool.execute(_NEWER)
-        await self._refused("I17 D9", "a database of a newer version")
+        await self._refused("I17 D9", "a database of a newer version", says="the database is newer than this code")
         await self.pool.execute(_OLDER)
 
     async def _unsafe(self) -> None:
@@ -124,7 +124,7 @@ class Mishaps:
     async def _of_another_account(self) -> None:
         ours = await self._key_leads_to(_ANOTHER_UID)
         try:
-            await self._refused("I13 B21", "the account of somebody else", only=BINANCE)
+            await self._refused("I13 B21", "the account of somebody else", says="belongs to account", only=BINANCE)
         finally:
             await self._key_leads_to(ours)
 
@@ -132,8 +132,9 @@ class Mishaps:
         async with self.session.put(f"{self.fakes_url}/binance/uid", data=str(uid)) as answer:
             return int(await answer.text())
 
-    async def _refused(self, name: str, what: str, only: str | None = None) -> None:
-        """A daemon must not start on that, and not send anything before it ends."""
+    async def _refused(self, name: str, what: str, *, says: str, only: str | None = None) -> None:
+        """A daemon must not start on that, say why, and not send anything before it ends."""
+        begun = self._log_size()
         proxies = [each for each in self.proxies if only in (None, each.broker_id)]
         sent = sum(each.traded for each in proxies)
         daemon = await Daemon.start(self.folder, self.settings, self.session)
@@ -145,6 +146,8 @@ class Mishaps:
             self.broken.append(f"{name}: a daemon on {what} still ran after {_REFUSED_WITHIN_S:.0f} s")
         finally:
             await daemon.kill()
+        if not await self._said(says, begun):
+            self.broken.append(f"{name}: a daemon on {what} did not say why it ended")
         if sent != sum(each.traded for each in proxies):
             self.broken.append(f"{name}: a daemon on {what} sent something")
 
@@ -193,9 +196,11 @@ class Mishaps:
 
 @contextmanager
 def no_file_left(pid: int) -> Iterator[None]:
-    """What that process has open stays open, and nothing more can be."""
+    """What that process has open stays open, and nothing more can be: the limit is on the number that comes next."""
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{pid}/fd").iterdir())), hard))
+    taken = {int(each.name) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    free = next(number for number in range(len(taken) + 1) if number not in taken)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
     try:
         yield
     finally:

@@ -48,8 +48,8 @@ class BinanceStand:
         self._venue.book.match()
 
     def thin(self, quantity: str) -> bool:
-        self._venue.book.liquidity[PAIR.venue_symbol] = Decimal(quantity)
-        return True
+        """Fill or kill."""
+        return False
 
     def rest_by_hand(self) -> None:
         asked = {"symbol": PAIR.venue_symbol, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}

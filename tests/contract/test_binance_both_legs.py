@@ -5,12 +5,14 @@ from typing import Final
 
 import pytest
 
+from bot.errors import OrderFateUnknown
 from bot.instruments import BINANCE
 from bot.models import ApprovedOrder, OrderState
 from tests.contract.test_binance_faults import BOUGHT, STOP, Desk, claimed, entry, exit_of
 from tests.contract.test_binance_faults import desk as desk
 from tests.contract.test_binance_order_path import TradingDesk
 from tests.contract.test_binance_order_path import trading as trading
+from tests.fakes.binance import Fault
 
 D = Decimal
 THEIRS: Final = D(1)  # what a person holds in the same account
@@ -81,3 +83,25 @@ async def test_what_a_stop_has_sold_is_not_sold_again_while_the_list_of_trades_l
     # Assert
     assert sum(sold(trading)) <= BOUGHT
     assert trading.venue.book.wallet.total["BTC"] >= THEIRS
+
+
+async def test_a_stop_whose_answer_was_lost_and_that_has_filled_is_not_sold_again(desk: Desk) -> None:
+    # Arrange
+    desk.venue.book.wallet.total["BTC"] = THEIRS
+    broker = desk.connect()
+    await broker.place(bought())
+    desk.clock.advance(21)
+    await broker.fills_since("")
+    desk.venue.fail(Fault.REPLY_LOST, "POST order")
+    with pytest.raises(OrderFateUnknown):
+        await broker.place_stop(claimed(), STOP, D(49_000))
+    desk.venue.trades_visible_after_s = 20
+    falls(desk)
+    assert sold(desk) == [BOUGHT]
+
+    # Act
+    ack = await broker.place(exit_of())
+
+    # Assert
+    assert (ack.state, ack.reason) == (OrderState.REJECTED, "POSITION_NOT_FOUND")
+    assert sold(desk) == [BOUGHT]

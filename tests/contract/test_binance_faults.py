@@ -412,18 +412,19 @@ async def test_a_used_name_that_cannot_be_looked_up_leaves_the_fate_unknown(desk
         await broker.place(resting())
 
 
-async def test_a_market_order_that_the_book_could_not_fill_has_expired_and_holds_what_it_got(desk: Desk) -> None:
+async def test_a_market_order_that_the_book_could_not_fill_has_expired_and_sold_what_it_could(desk: Desk) -> None:
     broker = desk.connect()
+    await broker.place(entry())
     desk.venue.book.liquidity["BTCUSDT"] = D("0.004")
-    ack = await broker.place(entry())
+    ack = await broker.place(exit_of())
 
-    found = await broker.find_order(ENTRY)
+    found = await broker.find_order(EXIT)
     assert found is not None
     assert (ack.state, found.state, found.filled_quantity) == (OrderState.EXPIRED, OrderState.EXPIRED, D("0.004"))
-    assert (await position_of(broker)).quantity == BTC.round_quantity(D("0.003996"))
+    assert (await position_of(broker)).quantity == D("0.00599")
 
 
-async def test_a_market_order_of_which_nothing_filled_is_a_rejection(desk: Desk) -> None:
+async def test_an_entry_of_which_nothing_filled_is_a_rejection(desk: Desk) -> None:
     broker = desk.connect()
     desk.venue.book.liquidity["BTCUSDT"] = D(0)
     ack = await broker.place(entry())
@@ -432,11 +433,11 @@ async def test_a_market_order_of_which_nothing_filled_is_a_rejection(desk: Desk)
     assert ack.reason.startswith("EXPIRED: it cannot be bought at 50260 or less, the worst price allowed")
 
 
-async def test_an_entry_takes_what_is_there_within_its_bound_and_leaves_nothing_in_the_book(desk: Desk) -> None:
+async def test_an_entry_fills_at_the_price_of_now_and_leaves_nothing_in_the_book(desk: Desk) -> None:
     await desk.connect().place(entry(price_bound=D("50260.019")))
 
     (asked,) = desk.venue.seen("POST order")
-    assert (asked["type"], asked["timeInForce"], asked["price"]) == ("LIMIT", "IOC", "50260.01")
+    assert (asked["type"], asked["timeInForce"], asked["price"]) == ("LIMIT", "FOK", "50260.01")
     assert [each.price for each in desk.venue.book.trades] == [D(50_010)]
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
+import pytest
 import pytest_asyncio
 
 from bot.differences import AnswerKind, AnswerState, Difference
@@ -74,19 +75,33 @@ async def test_an_entry_is_protected_for_what_the_fee_left_of_it_and_its_stop_en
     assert trading.incidents() == []
 
 
-async def test_an_entry_filled_in_part_is_protected_for_that_at_once_and_its_rest_has_ended(
-    trading: TradingDesk,
-) -> None:
-    trading.venue.book.liquidity["BTCUSDT"] = Decimal("0.004")
+@pytest.mark.parametrize("there", ["0.004", "0.00005"], ids=["less", "less than could be sold again"])
+async def test_an_entry_that_is_not_there_whole_within_its_bound_buys_nothing(trading: TradingDesk, there: str) -> None:
+    trading.venue.book.liquidity["BTCUSDT"] = Decimal(there)
 
     row = await trading.core.engine.submit(entry())
 
-    (position,) = trading.core.book.positions()
-    (stop,) = await trading.broker.protective_orders()
-    assert (row.state, row.filled_quantity) == (OrderState.EXPIRED, Decimal("0.004"))
-    assert (position.quantity, stop.quantity) == (Decimal("0.00399"), Decimal("0.00399"))
+    assert (row.state, row.filled_quantity) == (OrderState.REJECTED, Decimal(0))
+    assert trading.core.book.positions() == ()
     assert (await trading.core.reconciler.run(BINANCE)).clean
     assert trading.incidents() == []
+
+
+async def test_an_entry_that_was_not_there_and_whose_answer_was_lost_is_ended_by_its_look_up(
+    trading: TradingDesk,
+) -> None:
+    trading.venue.book.liquidity["BTCUSDT"] = Decimal("0.004")
+    trading.venue.fail(Fault.REPLY_LOST, "POST order")
+    assert (await trading.core.engine.submit(entry())).state is OrderState.UNKNOWN
+
+    for _ in range(3):
+        trading.clock.advance(5)
+        await trading.core.reconciler.resolve(BINANCE)
+    await trading.core.reconciler.run(BINANCE)
+
+    ended = await trading.stores.orders.order(entry().client_order_id)
+    assert (ended.state, ended.filled_quantity) == (OrderState.EXPIRED, Decimal(0))
+    assert trading.core.book.positions() == ()
 
 
 async def test_an_entry_that_the_price_has_left_opens_nothing_and_says_why(trading: TradingDesk) -> None:
@@ -98,44 +113,6 @@ async def test_an_entry_that_the_price_has_left_opens_nothing_and_says_why(tradi
     assert row.state is OrderState.REJECTED
     assert position.exit_reason.startswith("NOT_OPENED: EXPIRED: it cannot be bought at 50260 or less")
     assert trading.core.book.positions() == ()
-
-
-async def test_a_part_of_which_nothing_told_the_fills_yet_is_ended_when_they_are_told(trading: TradingDesk) -> None:
-    trading.venue.book.liquidity["BTCUSDT"] = Decimal("0.004")
-    trading.venue.fail(Fault.PAGE, "GET myTrades", status=502)
-
-    row = await trading.core.engine.submit(entry())
-    trading.clock.advance(5)
-    await trading.core.reconciler.resolve(BINANCE)
-
-    assert row.state is OrderState.WORKING
-    ended = await trading.stores.orders.order(entry().client_order_id)
-    assert (ended.state, ended.filled_quantity) == (OrderState.EXPIRED, Decimal("0.004"))
-    assert trading.incidents() == []
-
-
-async def test_a_part_whose_answer_was_lost_is_found_protected_and_its_rest_ended(trading: TradingDesk) -> None:
-    trading.venue.book.liquidity["BTCUSDT"] = Decimal("0.004")
-    trading.venue.fail(Fault.REPLY_LOST, "POST order")
-    assert (await trading.core.engine.submit(entry())).state is OrderState.UNKNOWN
-
-    for _ in range(3):
-        trading.clock.advance(5)
-        await trading.core.reconciler.resolve(BINANCE)
-
-    ended = await trading.stores.orders.order(entry().client_order_id)
-    (stop,) = await trading.broker.protective_orders()
-    assert (ended.state, stop.quantity) == (OrderState.EXPIRED, Decimal("0.00399"))
-    assert trading.incidents() == []
-
-
-async def test_a_part_so_small_that_its_fee_leaves_nothing_to_sell_is_no_position(trading: TradingDesk) -> None:
-    trading.venue.book.liquidity["BTCUSDT"] = Decimal("0.00001")
-
-    await trading.core.engine.submit(entry())
-
-    assert trading.core.book.positions() == ()
-    assert (await trading.core.reconciler.run(BINANCE)).clean
 
 
 async def test_a_close_takes_the_stop_away_first_and_sells_all_that_can_be_sold(trading: TradingDesk) -> None:

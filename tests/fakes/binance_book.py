@@ -248,13 +248,15 @@ class BinanceBook:
             if not arriving:
                 price = order.price
         quantity = min(order.left, self.liquidity.get(order.symbol, order.left))
+        if order.time_in_force == "FOK" and quantity < order.left:
+            return self._unfilled(order)
         done = [self._exchange(order, instrument, quantity, price)] if quantity else []
         if order.left and at_market:
             order.status, order.expiry_reason = "EXPIRED", "INSUFFICIENT_LIQUIDITY"
         return done if order.status in ("FILLED", "EXPIRED") else done + self._unfilled(order)
 
     def _unfilled(self, order: BookOrder) -> list[BookTrade]:
-        if order.time_in_force == "IOC":
+        if order.time_in_force in ("IOC", "FOK"):
             order.status = "EXPIRED"
         return []
 
@@ -375,7 +377,7 @@ def trade_row(done: BookTrade) -> dict[str, Any]:
         "commissionAsset": done.commission_asset,
         "time": stamp(done.at),
         "isBuyer": done.order.side == "BUY",
-        "isMaker": done.order.kind == "LIMIT" and done.order.time_in_force != "IOC",
+        "isMaker": done.order.kind == "LIMIT" and done.order.time_in_force == "GTC",
         "isBestMatch": True,
     }
 

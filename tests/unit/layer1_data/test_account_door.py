@@ -1,5 +1,6 @@
 """Nothing is asked of an account, and nothing is sent to it, before it is known to be ours (B21)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -31,12 +32,14 @@ class Door:
     def __init__(self, *says: Exception | None) -> None:
         self.venue = SimulatedStand().broker
         self.asked = 0
+        self.takes_s = 0.0
         self._says = list(says)
         self.clock = ManualClock()
         self.broker = AccountDoor(self.venue, self._verify, self.clock)
 
     async def _verify(self) -> None:
         self.asked += 1
+        await self.clock.sleep(self.takes_s)
         if (error := self._says.pop(0)) is not None:
             raise error
 
@@ -84,6 +87,18 @@ async def test_who_comes_later_asks_again_and_who_comes_after_an_answer_does_not
 
     assert (first, second) == ((), ())
     assert door.asked == 2
+
+
+async def test_who_comes_while_the_venue_is_asked_has_the_same_answer() -> None:
+    door = Door(BrokerUnavailable("oanda: timeout"))
+    door.takes_s = 1
+
+    asking = asyncio.gather(*(door.broker.positions() for _ in range(3)), return_exceptions=True)
+    await door.clock.run_for(1)
+    answers = await asking
+
+    assert [str(each) for each in answers] == 3 * ["oanda: timeout"]
+    assert door.asked == 1
 
 
 async def test_prices_need_no_account() -> None:

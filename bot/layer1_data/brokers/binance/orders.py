@@ -66,6 +66,7 @@ class Orders:
         self._clock = clock
         self._expires_after_s = expires_after_s
         self._doubtful: dict[ClientOrderId, _Doubt] = {}
+        self._unanswered: dict[ClientOrderId, _Doubt] = {}  # stops
         self._quote = quote
         self._foreign_quantity = foreign_quantity
         self._selling = {each: asyncio.Lock() for each in ledgers}
@@ -99,6 +100,7 @@ class Orders:
         async with self._selling[order.symbol]:
             if refusal := await self._doubt(order.entry_order_id, ledger, order.quantity):
                 return rejection(name, refusal)
+            await self._look_for_stops(order.entry_order_id, ledger)
             held, locked = await self._held(order.entry_order_id, ledger, Priority.EXIT)
             if held <= ZERO:
                 return rejection(name, POSITION_NOT_FOUND)
@@ -109,8 +111,7 @@ class Orders:
             try:
                 return await self._place(ledger, name, asked, Priority.EXIT, last_word)
             except OrderFateUnknown:
-                until_s = self._clock.monotonic() + self._expires_after_s
-                self._doubtful[name] = _Doubt(entry=order.entry_order_id, quantity=quantity, until_s=until_s)
+                self._doubtful[name] = self._doubted(order.entry_order_id, quantity)
                 raise
 
     async def protect(
@@ -131,7 +132,11 @@ class Orders:
             if quantity > held - locked:
                 return rejection(name, _locked(quantity, held, locked))
             asked = to_binance.stop(ledger.instrument, name, quantity, stop, order_types)
-            return await self._place(ledger, name, asked, Priority.PROTECTION)
+            try:
+                return await self._place(ledger, name, asked, Priority.PROTECTION)
+            except OrderFateUnknown:
+                self._unanswered[name] = self._doubted(entry, quantity)
+                raise
 
     async def cancel(self, name: ClientOrderId) -> OrderAck:
         """Take one order back; where it is not open any more, say what became of it."""
@@ -187,11 +192,10 @@ class Orders:
         both. The account may hold coins of others, and a sale too many would sell those (B10).
         """
         instrument = ledger.instrument
+        working = await self._account.working(priority, (instrument.symbol,))
         if entry_of(entry) != entry:
             held = await self._foreign_quantity(entry, instrument)
-            working = await self._account.working(priority, (instrument.symbol,))
         else:
-            working = await self._account.working(priority, (instrument.symbol,))
             with readable("trades"):
                 await ledger.refresh(priority)
             holding = ledger.holdings.get(entry)
@@ -199,6 +203,17 @@ class Orders:
             held = instrument.round_quantity(left)
         sales = [each for each in orders_of(entry, (*working.orders, *working.stops)) if each.side is Side.SELL]
         return held, sum((each.quantity - each.filled_quantity for each in sales), ZERO)
+
+    async def _look_for_stops(self, entry: ClientOrderId, ledger: SymbolLedger) -> None:
+        """One whose answer was lost may have come to rest and filled since: what it says it has sold is noted."""
+        for name, doubt in [each for each in self._unanswered.items() if each[1].entry == entry]:
+            found = await self._find_at(ledger, name, Priority.EXIT)
+            never = found is None and self._clock.monotonic() > doubt.until_s
+            if never or (found is not None and found.state.is_terminal):
+                self._unanswered.pop(name, None)
+
+    def _doubted(self, entry: ClientOrderId, quantity: Decimal) -> _Doubt:
+        return _Doubt(entry=entry, quantity=quantity, until_s=self._clock.monotonic() + self._expires_after_s)
 
     async def _doubt(self, entry: ClientOrderId, ledger: SymbolLedger, quantity: Decimal) -> str:
         """Why `quantity` may not be sold beside an earlier sale of unknown fate; empty if it may.

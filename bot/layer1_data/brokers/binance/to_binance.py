@@ -45,12 +45,13 @@ def order(
 
 
 def entry(instrument: Instrument, name: ClientOrderId, side: Side, quantity: Decimal, bound: Decimal) -> dict[str, str]:
-    """At market, but at `bound` at worst: what the book does not give for that at once is not bought at all.
+    """At market, but at `bound` at worst, and whole or not at all: a part may be worth less than the venue lets anybody
+    sell again, or rest a stop for.
 
     As a LIMIT it locks what it would cost at `bound`, where its filters hold: PERCENT_PRICE_BY_SIDE and NOTIONAL.
     """
     within = instrument.round_price(bound, Rounding.DOWN if side is Side.BUY else Rounding.UP)
-    return order(instrument, name, side, OrderKind.LIMIT, quantity, within) | {"timeInForce": "IOC"}
+    return order(instrument, name, side, OrderKind.LIMIT, quantity, within) | {"timeInForce": "FOK"}
 
 
 def stop(

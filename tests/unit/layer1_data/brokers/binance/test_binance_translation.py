@@ -75,7 +75,7 @@ def test_a_limit_order_rests_until_it_is_cancelled() -> None:
 def test_an_entry_takes_what_is_there_at_its_bound_or_better_and_nothing_else() -> None:
     asked = to_binance.entry(BTC, NAME, Side.BUY, D("0.01"), D("50000.129"))
 
-    assert (asked["type"], asked["price"], asked["timeInForce"]) == ("LIMIT", "50000.12", "IOC")
+    assert (asked["type"], asked["price"], asked["timeInForce"]) == ("LIMIT", "50000.12", "FOK")
 
 
 @pytest.mark.parametrize(
