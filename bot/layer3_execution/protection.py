@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
@@ -35,6 +35,7 @@ from bot.models import (
 
 PROTECT_WITHIN_S: Final = 10.0
 _LOOK_AGAIN_S: Final = 30.0  # whatever else keeps the monitor
+_LOOKS_WITHOUT: Final = 2  # a list may be cut short: one that lacks a second stop does not say that it has gone
 _LOOK_FAILED_S: Final = 10.0  # the venue did not say what is open
 _LEFTOVERS_FOR_S: Final = 120.0  # what was taken for gone, or cancelled, may show or fill after all: it opens something
 _LOOK_BESIDE_S: Final = 3.0  # at the others while one waits for its venue; at a stop that may be too large
@@ -98,7 +99,7 @@ class PositionGuard:
         self._silent: set[BrokerId] = set()  # that did not answer the last look
         self._open_s: dict[BrokerId, float] = {}  # when something was open there last, as far as this process knows
         self._not_as_wanted: set[PositionId] = set()
-        self._several: dict[BrokerId, Collection[PositionId]] = {}  # of which the venue showed more than one stop last
+        self._several: dict[BrokerId, Mapping[PositionId, int]] = {}  # more than one stop was shown: looks to come yet
 
     async def stop(self) -> None:
         """The daemon ends: stops that nobody waits for are no longer looked after."""
@@ -279,11 +280,12 @@ class PositionGuard:
     async def _clear(self, broker_id: BrokerId, opened: Mapping[ClientOrderId, Decimal]) -> float:
         """Take away what rests for nothing; what rests twice is looked at again soon."""
         listed = await self._broker_of(broker_id).protective_orders()
-        self._several[broker_id] = [
-            each.id
-            for each in self._book.positions()
-            if sum(is_stop_for(stop.client_order_id, each.entry_order_id) for stop in listed) > 1
-        ]
+        before, several = self._several.get(broker_id, {}), {}
+        for each in self._book.positions():
+            shown = sum(is_stop_for(stop.client_order_id, each.entry_order_id) for stop in listed)
+            if left := _LOOKS_WITHOUT if shown > 1 else max(0, before.get(each.id, 0) - 1):
+                several[each.id] = left
+        self._several[broker_id] = several
         if self._stops.left_over(listed, opened):
             self._open_s[broker_id] = self._clock.monotonic()  # whether its cancel is taken, the next look tells
         await self._stops.clear(broker_id, listed, opened)

@@ -616,6 +616,31 @@ async def test_a_stop_that_was_delivered_twice_is_looked_at_again_within_seconds
     assert await resting(desk) == [(Decimal(10), Decimal(98))]
 
 
+async def test_a_second_stop_whose_cancel_was_lost_is_looked_for_though_one_list_lacks_it() -> None:
+    # Arrange: two were seen, the cancel is lost, and the next lists are cut short
+    desk = await open_desk(TRADIER)
+    (opened,) = await desk.venue.positions()
+    (name,) = desk.broker.stops_placed
+    await desk.venue.place_stop(opened, name, Decimal(98))
+    desk.broker.cancel_faults.extend([Fault.REQUEST_LOST] * 100)
+    with suppress(BrokerError):
+        await desk.guard.verify(BROKER)
+    desk.clock.advance(3)
+    desk.broker.cut_to.extend([1, 1])
+    with suppress(BrokerError):
+        await desk.guard.attend(BROKER)
+    desk.broker.cancel_faults.clear()
+    desk.broker.cut_to.clear()
+    assert len(await resting(desk)) == 2
+
+    # Act
+    desk.clock.advance(3)
+    await desk.guard.attend(BROKER)
+
+    # Assert
+    assert await resting(desk) == [(Decimal(10), Decimal(98))]
+
+
 async def test_of_two_stops_that_are_too_large_one_goes_also_while_the_venue_refuses_a_smaller_one() -> None:
     desk = await open_desk(COINBASE)
     await desk.engine.rest_stop(await desk.position(), Decimal(8), Decimal(98), "STOP")
