@@ -31,6 +31,8 @@ from bot.models import (
 
 # What every adapter says, whatever its venue's words are, when a stop was refused because the price is beyond it.
 WOULD_TRIGGER: Final = "WOULD_TRIGGER"
+FOREIGN: Final = "foreign:"
+"""Begins the name, here, of what somebody else has made."""
 
 
 def beyond_bound(word: str, side: Side, bound: Decimal) -> str:
@@ -107,7 +109,7 @@ class VenueOrder:
 
 def foreign_name(order: VenueOrder) -> ClientOrderId:
     """What an order of somebody else is called here."""
-    return ClientOrderId(f"foreign:{order.venue_order_id}")
+    return ClientOrderId(f"{FOREIGN}{order.venue_order_id}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -193,8 +193,8 @@ class Place:
 
     def _able(self, venues: VenueBooks) -> list[float]:
         disturbances = [each for proxy in self.proxies for each in proxy.disturbances]
-        unknown = entries_of(self.mishaps.lost)
-        return [undisturbed(span, self.dead, disturbances) for entry, span in venues.naked if entry not in unknown]
+        unknown, held_up = entries_of(self.mishaps.lost), [*self.dead, *self.mishaps.starved]
+        return [undisturbed(span, held_up, disturbances) for entry, span in venues.naked if entry not in unknown]
 
 
 async def run_seed(server: EmbeddedPostgres, plan: Plan, server_settings: asyncio.Lock) -> SeedResult:
@@ -275,7 +275,7 @@ async def _place(
 
 async def _result(place: Place, broken: Sequence[str], seconds: float) -> SeedResult:
     venues = await place.testimony()
-    thrown = fired(each for proxy in place.proxies for each in proxy.disturbances if each.fault)
+    thrown = fired(each for proxy in place.proxies for each in proxy.disturbances)
     thrown |= Counter({name: place.tape.fired[name] for name in FAULTS_OF_PROCESSES})
     thrown |= Counter({"P1": place.kills - place.kills_in_recovery, "P2": place.kills_in_recovery})
     opened = [each for each in venues.entries.values() if each.opened]

@@ -24,9 +24,9 @@ from bot.database.pool import Pool
 from bot.errors import NotTheWriter
 from bot.instruments import BINANCE
 from bot.interfaces import Clock
-from bot.simulation.fault_proxy import Disturbance, FaultProxy
+from bot.simulation.fault_proxy import FaultProxy
 from bot.simulation.tape import Tape
-from bot.simulation.tier_c import ORDERS
+from bot.simulation.tier_c import ORDERS, Span
 from bot.wiring.simulate_c_processes import Daemon, until
 
 _REFUSED_WITHIN_S: Final = 90.0  # the line may be down meanwhile: who answers is then known late
@@ -42,7 +42,7 @@ _STARVED_S: Final = (3.0, 12.0)
 @dataclass(slots=True, kw_only=True)
 class Mishaps:
     """Of one seed. `broken` are sentences about what a daemon did that it must not do; `lost` are the orders that a
-    restored database does not know."""
+    restored database does not know, `starved` the times without a file."""
 
     folder: Path
     settings: Mapping[str, str]
@@ -56,6 +56,7 @@ class Mishaps:
     clock: Clock
     broken: list[str] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    starved: list[Span] = field(default_factory=list)
     restored: int = 0
     _backup: Path | None = None
 
@@ -85,26 +86,29 @@ class Mishaps:
 
     async def _restore(self, backup: Path) -> None:
         """All that was stored since the backup is gone; who restores tries until the dead daemon's lock is."""
-        before, tried_until_s = await self._orders(), self.clock.monotonic() + _FREE_WITHIN_S
-        while True:
-            try:
-                with open_archive(backup) as archive:
-                    await restore(self.pool, archive, self.clock, replace=True)
-                break
-            except NotTheWriter:
-                if self.clock.monotonic() > tried_until_s:
-                    raise
-                await self.clock.sleep(0.1)
+        before = await self._orders()
+        if not await until(lambda: self._is_restored(backup), _FREE_WITHIN_S, clock=self.clock):
+            raise NotTheWriter("the lock of a daemon that was killed is still held; its database was not restored")
         self.lost |= before - await self._orders()
         self.restored += 1
+
+    async def _is_restored(self, backup: Path) -> bool:
+        try:
+            with open_archive(backup) as archive:
+                await restore(self.pool, archive, self.clock, replace=True)
+        except NotTheWriter:
+            return False
+        return True
 
     async def _orders(self) -> set[str]:
         return {row[0] for row in await Database(self.pool).rows(ORDERS)}
 
     async def _of_a_newer_version(self) -> None:
         await self.pool.execute(_NEWER)
-        await self._refused("I17 D9", "a database of a newer version", says="the database is newer than this code")
-        await self.pool.execute(_OLDER)
+        try:
+            await self._refused("I17 D9", "a database of a newer version", says="the database is newer than this code")
+        finally:
+            await self.pool.execute(_OLDER)
 
     async def _unsafe(self) -> None:
         """Told at the start, since no real money moves in paper mode; live mode would not start."""
@@ -158,11 +162,7 @@ class Mishaps:
         since, lasts_s = self.clock.now(), self.tape.amount("P7", *_STARVED_S)
         with no_file_left(daemon.process.pid):
             await self.clock.sleep(lasts_s)
-        ended = self.clock.now()
-        for proxy in self.proxies:
-            proxy.disturbances.append(
-                Disturbance(broker_id=proxy.broker_id, fault="", what="no file left", since=since, until=ended)
-            )
+        self.starved.append(Span(broker_id="", since=since, until=self.clock.now()))
 
     # ------------------------------------------------------------------------------------------------------- a person
 

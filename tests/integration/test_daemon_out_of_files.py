@@ -1,14 +1,12 @@
 """A daemon that can open no file and no connection for seconds (RELIABILITY P7): it goes on, and mends by itself."""
 
-import contextlib
 import http.client
 import json
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bot.wiring.simulate_c_mishaps import no_file_left
 from tests.integration.daemons import RunningDaemon, Start, until
 from tests.integration.test_daemon_kills import broken, unprotected
 
@@ -33,18 +31,6 @@ class KeptConnection:
         self._line.close()
 
 
-@contextlib.contextmanager
-def no_file_left(daemon: RunningDaemon) -> Iterator[None]:
-    """What is open stays open, and nothing more can be."""
-    pid = daemon.process.pid
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{pid}/fd").iterdir())), hard))
-    try:
-        yield
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def counted(daemon: RunningDaemon, words: str) -> int:
     return daemon.log.read_text().count(words)
 
@@ -65,7 +51,7 @@ async def test_a_daemon_without_files_keeps_its_positions_protected_and_is_well_
     kept.api("/health")
 
     # Act
-    with no_file_left(daemon):
+    with no_file_left(daemon.process.pid):
         knocking = [http.client.HTTPConnection(urlsplit(daemon.url).netloc) for _ in range(3)]
         for each in knocking:
             each.connect()  # the kernel takes them; the daemon cannot

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bot.errors import BrokerUnavailable
 from bot.instruments import Instrument, Symbol
-from bot.layer1_data.broker_interface import VenueOrder
+from bot.layer1_data.broker_interface import FOREIGN, VenueOrder
 from bot.layer1_data.brokers.binance import from_binance, to_binance
 from bot.layer1_data.brokers.binance.errors import readable
 from bot.layer1_data.brokers.binance.from_binance import ZERO
@@ -18,7 +18,6 @@ from bot.layer1_data.brokers.limiter import Priority
 from bot.models import ClientOrderId, Direction, VenuePosition, entry_of
 
 _LOOKS: Final = 3
-FOREIGN: Final = "foreign:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

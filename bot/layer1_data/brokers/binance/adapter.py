@@ -10,6 +10,7 @@ from bot.errors import BrokerUnavailable
 from bot.instruments import BINANCE, BrokerId, Currency, Instrument, Symbol
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import (
+    FOREIGN,
     BrokerCapabilities,
     BrokerInterface,
     DuplicateIds,
@@ -21,7 +22,7 @@ from bot.layer1_data.broker_interface import (
     nothing_against,
 )
 from bot.layer1_data.brokers.binance import to_binance
-from bot.layer1_data.brokers.binance.account import FOREIGN, Account, positions_of
+from bot.layer1_data.brokers.binance.account import Account, positions_of
 from bot.layer1_data.brokers.binance.errors import readable
 from bot.layer1_data.brokers.binance.fills import fill_of, read_cursor, written_cursor
 from bot.layer1_data.brokers.binance.from_binance import ZERO, rejection

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from bot.instruments import Symbol
-from bot.layer1_data.brokers.binance.account import FOREIGN
+from bot.layer1_data.broker_interface import FOREIGN
 from bot.layer1_data.brokers.binance.market import Market
 from bot.models import VenuePosition
 

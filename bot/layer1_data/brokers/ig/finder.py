@@ -6,10 +6,10 @@ from typing import Any
 
 from bot.errors import BrokerUnavailable
 from bot.instruments import Symbol
-from bot.layer1_data.broker_interface import VenueOrder
+from bot.layer1_data.broker_interface import FOREIGN, VenueOrder
 from bot.layer1_data.brokers.ig import from_ig, to_ig
 from bot.layer1_data.brokers.ig.errors import Fate, readable
-from bot.layer1_data.brokers.ig.from_ig import FOREIGN, OpenDeal, is_ours
+from bot.layer1_data.brokers.ig.from_ig import OpenDeal, is_ours
 from bot.layer1_data.brokers.ig.ledger import CLOSED, OPENED, RESTED, WITHDRAWN, Deal, Ledger
 from bot.layer1_data.brokers.ig.market import number
 from bot.layer1_data.brokers.ig.markets import Markets

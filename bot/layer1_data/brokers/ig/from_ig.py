@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from bot.layer1_data.brokers.ig.errors import REASONS, Fate
 from bot.layer1_data.brokers.ig.market import number
 from bot.models import ORDER_ID_PREFIX, ClientOrderId, Direction, OrderAck, OrderState
-
-FOREIGN: Final = "foreign:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

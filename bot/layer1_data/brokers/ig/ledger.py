@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from bot.errors import BrokerUnavailable
 from bot.interfaces import Clock
+from bot.layer1_data.broker_interface import FOREIGN
 from bot.layer1_data.brokers.ig import to_ig
 from bot.layer1_data.brokers.ig.errors import Fate, readable, unanswered
-from bot.layer1_data.brokers.ig.from_ig import FOREIGN, Event, events, is_ours
+from bot.layer1_data.brokers.ig.from_ig import Event, events, is_ours
 from bot.layer1_data.brokers.ig.recent import Recent
 from bot.layer1_data.brokers.ig.session import Session
 from bot.layer1_data.brokers.ig.to_ig import Call

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from bot.instruments import BrokerId, Currency, Instrument, Symbol
-from bot.layer1_data.broker_interface import VenueOrder, VenueTerms
-from bot.layer1_data.brokers.oanda.to_oanda import DAY_ENDS_AT, DAY_ZONE, FOREIGN
+from bot.layer1_data.broker_interface import FOREIGN, VenueOrder, VenueTerms
+from bot.layer1_data.brokers.oanda.to_oanda import DAY_ENDS_AT, DAY_ZONE
 from bot.models import (
     AccountState,
     Candle,

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from bot.layer1_data.broker_interface import FOREIGN
 from bot.models import ApprovedOrder, ClientOrderId, OrderKind, ReduceOrder, Timeframe, VenuePosition
 
 MOST_CANDLES: Final = 5000
 ORDERS_PER_PAGE: Final = 500
-FOREIGN: Final = "foreign:"
 
 # A day is the trading day of the market, 17:00 to 17:00 New York; all else lies on the grid of the UTC day.
 DAY_ENDS_AT: Final = 17

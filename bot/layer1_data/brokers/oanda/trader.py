@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.joined_reading import JoinedReading
 from bot.layer1_data.broker_interface import (
+    FOREIGN,
     WOULD_TRIGGER,
     LastWord,
     VenueOrder,
@@ -85,7 +86,7 @@ class Trader:
         if trade is None:
             return _rejected(entry_order_id, "POSITION_NOT_FOUND")
         held = trade.position.stop_order_id
-        name = leg_of(entry_order_id, "S0") if held is None or held.startswith(to_oanda.FOREIGN) else held
+        name = leg_of(entry_order_id, "S0") if held is None or held.startswith(FOREIGN) else held
         return _as_stop(await self._send(to_oanda.moved_stop(trade.number, name, stop), name, Priority.PROTECTION))
 
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
