@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from bot.errors import BotError, BrokerUnavailable, ConfigError, DatabaseUnavailable
+from bot.errors import BotError, BrokerUnavailable, ConfigError, DatabaseUnavailable, KeyRefused
 from bot.interfaces import Clock
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.delegating_broker import DelegatingBroker
 
-_OF_NO_ACCOUNT: Final = frozenset({"identity", "terms", "server_time", "check_connectivity", "candles", "quote"})
+_OF_NO_ACCOUNT: Final = frozenset({"identity", "terms", "server_time", "candles", "quote"})
 ASK_AGAIN_S: Final = 5.0
 T = TypeVar("T")
+
+
+class RefusedAtDoor(KeyRefused):
+    """Our key was, by the question whose account it is; what made the door ask that was itself not asked or sent."""
 
 
 class AccountDoor(DelegatingBroker):
@@ -48,6 +52,8 @@ class AccountDoor(DelegatingBroker):
         if call not in _OF_NO_ACCOUNT:
             try:
                 await self.know()
+            except KeyRefused as error:
+                raise RefusedAtDoor(str(error)) from error
             except (ConfigError, DatabaseUnavailable) as error:
                 raise BrokerUnavailable(f"{self.broker_id}: nothing is asked or sent: {error}") from error
         return await send()

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 from bot.errors import KeyRefused
 from bot.instruments import BrokerId
 from bot.interfaces import Clock
+from bot.layer1_data.account_door import RefusedAtDoor
 from bot.layer1_data.broker_interface import BrokerInterface
 from bot.layer1_data.delegating_broker import CHANGES, DelegatingBroker
 from bot.models import OrderAck, OrderState
@@ -47,7 +48,7 @@ class RefusedKeys:
 class KeyWatch(DelegatingBroker):
     """Notes each refusal of our key in `keys`, whoever met it with an order or a question about the account.
 
-    An order that is taken leaves the rest to a question.
+    An order that is taken leaves the rest to a question; one that came no further than the account door met nothing.
     """
 
     def __init__(self, broker: BrokerInterface, keys: RefusedKeys, clock: Clock) -> None:
@@ -60,7 +61,7 @@ class KeyWatch(DelegatingBroker):
             answer = await send()
         except KeyRefused as error:
             if call not in _PRICES:
-                self._note(str(error), of_order=call in CHANGES)
+                self._note(str(error), of_order=call in CHANGES and not isinstance(error, RefusedAtDoor))
             raise
         if isinstance(answer, OrderAck) and answer.state is not OrderState.REJECTED:
             known = self._keys.refusal(self.broker_id)

@@ -23,6 +23,7 @@ OF_THE_ACCOUNT: dict[str, Ask] = {
     "fills_since": lambda broker: broker.fills_since(""),
     "account": lambda broker: broker.account(),
     "cancel": lambda broker: broker.cancel(approved_order().client_order_id),
+    "check_connectivity": lambda broker: broker.check_connectivity(),  # Binance is asked for open orders, signed
 }
 
 
@@ -101,10 +102,10 @@ async def test_who_comes_while_the_venue_is_asked_has_the_same_answer() -> None:
     assert door.asked == 1
 
 
-async def test_prices_need_no_account() -> None:
+async def test_the_clock_and_the_terms_of_a_venue_need_no_account() -> None:
     door = Door()
 
-    await door.broker.check_connectivity()
     await door.broker.server_time()
+    await door.broker.terms([EUR])
 
     assert door.asked == 0

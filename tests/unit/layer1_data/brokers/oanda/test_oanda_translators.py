@@ -13,7 +13,7 @@ from bot.instruments import OANDA, Symbol, default_registry
 from bot.layer1_data.brokers.oanda import from_oanda, to_oanda
 from bot.layer1_data.brokers.oanda.access import Access, Environment
 from bot.models import ClientOrderId, Direction, OrderKind, OrderState, Side, Timeframe
-from tests.contract.test_broker_contract import entry, reduction
+from tests.contract.test_broker_contract import entry
 
 D = Decimal
 NAMES = from_oanda.Names(OANDA, {each.symbol: each for each in default_registry().of_broker(OANDA)}, "TB")
@@ -62,10 +62,14 @@ def test_a_short_limit_entry_waits_with_negative_units() -> None:
     assert "priceBound" not in body
 
 
-def test_a_reduction_can_only_reduce_and_its_trade_gets_no_name() -> None:
-    body = order_of(to_oanda.reduction(reduction("TBout", "400"), "EUR_USD", D(300)))
+def test_a_close_names_its_trade_and_says_how_much_of_it_as_text() -> None:
+    call = to_oanda.trade_close(6411, D("300"))
 
-    assert (body["positionFill"], body["units"], "tradeClientExtensions" in body) == ("REDUCE_ONLY", "-300", False)
+    assert (call.group, call.name, dict(call.arguments)) == (
+        "trades",
+        "TradeClose",
+        {"tradeID": "6411", "data": {"units": "300"}},
+    )
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=-(10**12), max_value=10**12))
