@@ -6,13 +6,13 @@ Nothing here is told by the daemon. `VenueBooks` is what the venues know, `Books
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from bot.instruments import BrokerId
-from bot.models import ClientOrderId, leg_of
+from bot.models import ClientOrderId, entry_of
 from bot.simulation.catalogue import FAULTS_OF_PROCESSES
 from bot.simulation.fault_proxy import PROXY_FAULTS, Disturbance
 from bot.simulation.tape import Throws
@@ -161,17 +161,19 @@ RECORDED: Final = """
 def differences(venues: VenueBooks, books: Books, lost: Collection[str] = ()) -> list[str]:
     """Where venues and database disagree: each a sentence. Empty once everything has settled (I8, I9).
 
-    `lost` are orders that a restored database does not know: of their entries it can have no more than what is left.
+    `lost` are orders that a restored database does not know. Where that is an entry it can have no more than what is
+    left of it; where it is a stop or an exit, what was closed.
     """
     return [
-        *_of_positions(venues, books, entries_of(lost)),
+        *_of_positions(venues, books, lost),
         *(f"{each.entry}: no stop for all of it" for each in unprotected(venues)),
     ]
 
 
-def entries_of(orders: Iterable[str]) -> frozenset[str]:
-    """The entries that those orders belong to."""
-    return frozenset(leg_of(ClientOrderId(each), "E0") for each in orders)
+def known_spans(naked: Iterable[tuple[str, Span]], lost: Mapping[str, datetime]) -> list[Span]:
+    """Those spans as far as the daemon knew of the position: an entry in `lost` waits for a person since then."""
+    cut = [replace(span, until=min(span.until, lost.get(entry, span.until))) for entry, span in naked]
+    return [each for each in cut if each.until > each.since]
 
 
 def unprotected(venues: VenueBooks) -> list[Held]:
@@ -180,6 +182,7 @@ def unprotected(venues: VenueBooks) -> list[Held]:
 
 
 def _of_positions(venues: VenueBooks, books: Books, lost: Collection[str]) -> Iterator[str]:
+    legs_lost = {entry_of(ClientOrderId(each)) for each in lost}
     for name, held in venues.entries.items():
         known = books.positions.get(name)
         if known is None:
@@ -188,7 +191,9 @@ def _of_positions(venues: VenueBooks, books: Books, lost: Collection[str]) -> It
             continue
         compared = [("held", held.held, known.quantity)]
         if name not in lost:
-            compared += [("bought or sold short", held.opened, known.opened), ("closed", held.closed, known.closed)]
+            compared.append(("bought or sold short", held.opened, known.opened))
+        if name not in legs_lost:
+            compared.append(("closed", held.closed, known.closed))
         for what, there, here in compared:
             if there != here:
                 yield f"I9 {name}: {what} {there} at {held.broker_id}, {here} in the database"

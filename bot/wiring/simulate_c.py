@@ -39,8 +39,8 @@ from bot.simulation.tier_c import (
     Span,
     VenueBooks,
     differences,
-    entries_of,
     fired,
+    known_spans,
     undisturbed,
     violations,
     waited_for_budget,
@@ -140,8 +140,8 @@ class Place:
         return any(each.held for each in (await self.testimony()).entries.values())
 
     async def _recovered(self, daemon: Daemon) -> bool:
-        """What a restored database does not know has to wait for a person."""
-        return await daemon.is_up() and not set((await self.testimony()).bare) - entries_of(self.mishaps.lost)
+        """An entry that a restored database does not know has to wait for a person."""
+        return await daemon.is_up() and not (await self.testimony()).bare - self.mishaps.lost.keys()
 
     async def _settled(self) -> bool:
         if self.mishaps.restored:
@@ -193,8 +193,8 @@ class Place:
 
     def _able(self, venues: VenueBooks) -> list[float]:
         disturbances = [each for proxy in self.proxies for each in proxy.disturbances]
-        unknown, held_up = entries_of(self.mishaps.lost), [*self.dead, *self.mishaps.starved]
-        return [undisturbed(span, held_up, disturbances) for entry, span in venues.naked if entry not in unknown]
+        held_up = [*self.dead, *self.mishaps.starved]
+        return [undisturbed(each, held_up, disturbances) for each in known_spans(venues.naked, self.mishaps.lost)]
 
 
 async def run_seed(server: EmbeddedPostgres, plan: Plan, server_settings: asyncio.Lock) -> SeedResult:

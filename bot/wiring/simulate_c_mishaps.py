@@ -11,6 +11,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from bot.database.pool import Pool
 from bot.errors import NotTheWriter
 from bot.instruments import BINANCE
 from bot.interfaces import Clock
+from bot.models import ClientOrderId, entry_of
 from bot.simulation.fault_proxy import FaultProxy
 from bot.simulation.tape import Tape
 from bot.simulation.tier_c import ORDERS, Span
@@ -42,7 +44,7 @@ _STARVED_S: Final = (3.0, 12.0)
 @dataclass(slots=True, kw_only=True)
 class Mishaps:
     """Of one seed. `broken` are sentences about what a daemon did that it must not do; `lost` are the orders that a
-    restored database does not know, `starved` the times without a file."""
+    restored database does not know, and since when; `starved` the times without a file."""
 
     folder: Path
     settings: Mapping[str, str]
@@ -55,7 +57,7 @@ class Mishaps:
     server_settings: asyncio.Lock
     clock: Clock
     broken: list[str] = field(default_factory=list)
-    lost: set[str] = field(default_factory=set)
+    lost: dict[str, datetime] = field(default_factory=dict)
     starved: list[Span] = field(default_factory=list)
     restored: int = 0
     _backup: Path | None = None
@@ -89,7 +91,8 @@ class Mishaps:
         before = await self._orders()
         if not await until(lambda: self._is_restored(backup), _FREE_WITHIN_S, clock=self.clock):
             raise NotTheWriter("the lock of a daemon that was killed is still held; its database was not restored")
-        self.lost |= before - await self._orders()
+        gone = before - await self._orders()
+        self.lost = dict.fromkeys(gone, self.clock.now()) | self.lost
         self.restored += 1
 
     async def _is_restored(self, backup: Path) -> bool:
@@ -167,10 +170,11 @@ class Mishaps:
     # ------------------------------------------------------------------------------------------------------- a person
 
     async def answer(self) -> None:
-        """What a person does after a restore: all that differs and may be adopted becomes ours."""
+        """What a person does after a restore: what it has lost, differs and may be adopted becomes ours again."""
+        touched = {entry_of(ClientOrderId(each)) for each in self.lost}
         told = json.loads(await self._botctl("reconcile", "--json") or b"[]")
         for row in (row for broker in told for row in broker["differences"]):
-            if "adopt" in row["answers"] and not row["ignored_by"]:
+            if entry_of(row["subject"]) in touched and "adopt" in row["answers"] and not row["ignored_by"]:
                 await self._botctl("reconcile", "--adopt", row["id"])
 
     async def _botctl(self, *words: str) -> bytes:

@@ -1,6 +1,6 @@
 """Tier C: real processes die, and venues and database still agree; and the checks that say so can fail."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 
 from bot.cli import main
 from bot.instruments import OANDA
+from bot.models import ClientOrderId, leg_of
 from bot.simulation.catalogue import FAULTS_OF_PROCESSES
 from bot.simulation.fault_proxy import Disturbance
 from bot.simulation.tier_c import (
@@ -21,13 +22,14 @@ from bot.simulation.tier_c import (
     Span,
     VenueBooks,
     differences,
+    known_spans,
     undisturbed,
     violations,
     waited_for_budget,
 )
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
-ENTRY = "TBp0123456789ABCDEFE00"
+ENTRY = ClientOrderId("TBp0123456789ABCDEFE00")
 MISHAPS = ",".join(FAULTS_OF_PROCESSES)
 QUICK_FAULTS = "N2,N4,N5,N7,N8,N9,N11,N13"
 TOLD: Mapping[str, Any] = {
@@ -55,36 +57,37 @@ def told(**changes: Any) -> VenueBooks:
     return VenueBooks.read({**TOLD, "entries": {"oanda": [{**TOLD["entries"]["oanda"][0], **changes}]}})
 
 
+Simulate = Callable[[str, str], Mapping[str, Any]]
+
+
+@pytest.fixture
+def simulate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Simulate:
+    """Seeds of tier C by the command, with these faults: its report, once nothing broke."""
+
+    def run(seeds: str, faults: str) -> Mapping[str, Any]:
+        report = tmp_path / "report.json"
+        code = main(["simulate", "--tier", "c", "--seeds", seeds, "--faults", faults, "--json", str(report)])
+        assert code == 0, capsys.readouterr().out
+        figures: Mapping[str, Any] = orjson.loads(report.read_bytes())
+        return figures
+
+    return run
+
+
 @pytest.mark.long
-def test_real_kills_with_faults_on_the_line_leave_venues_and_database_equal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # Arrange: seeds that kill around one candle; faults after which nothing has to be presumed absent for two minutes.
-    report = tmp_path / "report.json"
+def test_real_kills_with_faults_on_the_line_leave_venues_and_database_equal(simulate: Simulate) -> None:
+    figures = simulate("3..4", QUICK_FAULTS)  # they kill around one candle; nothing has to be presumed absent
 
-    # Act
-    code = main(["simulate", "--tier", "c", "--seeds", "3..4", "--faults", QUICK_FAULTS, "--json", str(report)])
-
-    # Assert
-    assert code == 0, capsys.readouterr().out
-    figures = orjson.loads(report.read_bytes())
     assert figures["seen"]["kills"] >= 4
     assert figures["seen"]["kills with positions"] >= 1, "the kills met no open position: they proved little"
 
 
 @pytest.mark.long
 def test_a_daemon_outlives_another_account_a_restored_and_a_newer_database_and_a_lack_of_files(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    simulate: Simulate,
 ) -> None:
-    # Arrange: a seed that throws each of them
-    report = tmp_path / "report.json"
+    figures = simulate("4", MISHAPS)
 
-    # Act
-    code = main(["simulate", "--tier", "c", "--seeds", "4", "--faults", MISHAPS, "--json", str(report)])
-
-    # Assert
-    assert code == 0, capsys.readouterr().out
-    figures = orjson.loads(report.read_bytes())
     assert figures["never_fired"] == []
 
 
@@ -148,6 +151,26 @@ def test_of_what_a_restored_database_has_lost_it_need_only_know_what_is_left(
 
     assert [says in each for each in found] == ([True] if says else [])
     assert list(violations(told(**at_venue), books, [], lost={ENTRY})) == []
+
+
+@pytest.mark.parametrize(
+    ("opened", "closed", "says"),
+    [(10, 4, ""), (10, 5, ""), (20, 4, "bought or sold short 20 at oanda, 10 in the database")],
+)
+def test_where_a_restored_database_has_lost_a_stop_only_what_was_closed_may_differ(
+    opened: int, closed: int, says: str
+) -> None:
+    found = differences(told(opened=opened, closed=closed), BOOKS, lost={leg_of(ENTRY, "S0")})
+
+    assert [says in each for each in found] == ([True] if says else [])
+
+
+def test_an_entry_that_a_restored_database_has_lost_must_have_had_its_stop_until_then() -> None:
+    lost, kept = (ENTRY, span(0, 100, "oanda")), (leg_of(ENTRY, "X0"), span(0, 100, "oanda"))
+
+    assert known_spans([lost], {ENTRY: at(30)}) == [span(0, 30, "oanda")]
+    assert known_spans([lost], {ENTRY: at(-1)}) == []
+    assert known_spans([kept], {ENTRY: at(30)}) == [span(0, 100, "oanda")]
 
 
 @pytest.mark.parametrize(
