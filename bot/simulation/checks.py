@@ -7,6 +7,7 @@ that the two agree. The first violation ends the seed. Numbers are those of docs
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +19,7 @@ from bot.models import (
     ORDER_ID_PREFIX,
     ApprovedOrder,
     ClientOrderId,
+    Fill,
     KillCause,
     KillLevel,
     KillState,
@@ -91,8 +93,8 @@ class Checks:
         self.replaced: dict[ClientOrderId, str] = {}  # the old id that the newest look-up told of (B9)
         self.refused: dict[ClientOrderId, float] = {}  # when the venue last refused a stop for that entry (B3)
         self.bounds: dict[ClientOrderId, Decimal] = {}  # the worst price of each entry that was sent
-        self.resized_to: dict[ClientOrderId, set[Decimal]] = {}  # where a stop of that entry was asked to rest
-        self.worsened: set[ClientOrderId] = set()  # filled far from the price by a bad venue (M6)
+        self.resized_to: dict[ClientOrderId, set[Decimal]] = {}  # where the venue let a stop of that entry rest
+        self.worsened: set[str] = set()  # fills far from the price, by a bad venue (M6)
         self.doubled: set[ClientOrderId] = set()  # delivered twice to a venue that took both (N4)
         self.touched: dict[BrokerId, float] = {}  # where somebody else has changed a position, and since when
         self.changed: set[ClientOrderId] = set()  # entries of which somebody else has changed what is open
@@ -108,10 +110,11 @@ class Checks:
             line.watch.lost = self._lost
             line.watch.told_beyond = self.told_beyond.add
             line.watch.refused_stop = self._refused_stop
-            line.watch.worsened = self.worsened.add
+            line.watch.worsened = self._worsened
             line.watch.doubled = self.doubled.add
             line.watch.moving_stop = self._moving_stop
             line.watch.resizing_stop = self._resizing_stop
+            line.watch.resized_stop = self._resized_stop
             line.watch.cancelling = self._cancelling
             line.watch.told_absent = self._told_absent
             line.watch.told_bad_quote = self.bad_quotes.append
@@ -206,6 +209,9 @@ class Checks:
     def _refused_stop(self, entry: ClientOrderId) -> None:
         self.refused[entry] = self.world.loop.time()
 
+    def _worsened(self, fills: Sequence[Fill]) -> None:
+        self.worsened.update(each.venue_fill_id for each in fills)
+
     def _moving_stop(self, broker_id: BrokerId, entry: ClientOrderId, stop: Decimal) -> None:
         self.seen["stops moved"] += 1
         self._hold("I13", lock_is_held(self, entry))
@@ -215,6 +221,8 @@ class Checks:
         self.seen["stops resized"] += 1
         self._hold("I13", lock_is_held(self, name))
         self._hold("I15", stop_beyond_the_market(self, leg_of(name, "E0"), stop))
+
+    def _resized_stop(self, name: ClientOrderId, stop: Decimal) -> None:
         self.resized_to.setdefault(leg_of(name, "E0"), set()).add(stop)
 
     def _cancelling(self, broker_id: BrokerId, name: ClientOrderId) -> None:

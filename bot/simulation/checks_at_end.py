@@ -169,8 +169,10 @@ def surplus_is_gone(checks: Checks) -> str | None:
 
 
 def flags_have_fills(checks: Checks) -> str | None:
-    """I10: a target counts as hit only with a fill of its order."""
+    """I10: a target counts as hit only with a fill of its order, and a stop goes to the entry only after its target."""
     for position in checks.orders._positions.values():
+        if position.break_even and position.targets_hit < (position.plan.break_even_target or 0):
+            return f"{position.id}: its stop is at the entry, and only {position.targets_hit} targets were hit"
         for number in range(1, position.targets_hit + 1):
             if not _has_fill(checks, position, number):
                 return f"{position.id}: target {number} counts as hit, and no order for it was filled"

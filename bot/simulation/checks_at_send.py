@@ -184,7 +184,7 @@ def exit_has_a_reason(checks: Checks, sent: Sent) -> str | None:
     wanted = position.entry_price if reason == "BREAKEVEN" else position.stop_price
     if position.entry_order_id in checks.told_beyond:
         return None  # the venue's word for it counts, whether true or not
-    # One that was moved rests where it was asked to, also where the answer died with its process.
+    # One that was moved rests where the venue took it, also where the answer died with its process.
     possible = {wanted, *checks.resized_to.get(position.entry_order_id, ())}
     if reason in _STOP_REASONS and not any(was_at(checks, position, each, better=False) for each in possible):
         return f"{sent.name}: closed for {reason} at {wanted}, where the market never was"
@@ -203,14 +203,16 @@ def stop_beyond_the_market(checks: Checks, entry: ClientOrderId, stop: Decimal) 
 def was_at(checks: Checks, position: Position, price: Decimal, *, better: bool) -> bool:
     """The exit side of the market was at `price` or beyond since the entry left.
 
-    What was paid on average counts too, also before the last parts had filled: a step may have been decided then.
+    What was paid on average counts as itself, also before the last parts had filled: a stop may go there.
     """
     long = position.direction is Direction.LONG
     since = checks.sent.get(position.entry_order_id, 0.0) - 2 * checks.world.scenario.tick_s
     prices = [bid if long else ask for at, bid, ask in checks.world.ticks[position.symbol] if at >= since]
-    prices += checks.averages.get(position.id, ())
     sign = position.direction.sign if better else -position.direction.sign
-    return any(sign * (each - price) >= 0 for each in prices)
+    paid = checks.averages.get(position.id, ())
+    return any(sign * (each - price) >= 0 for each in prices) or any(
+        abs(each - price) < position.plan.tick for each in paid
+    )
 
 
 OnSend = Callable[["Checks", Sent], str | None]

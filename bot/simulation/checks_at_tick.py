@@ -49,9 +49,10 @@ def protected_in_time(checks: Checks) -> str | None:
 
 def is_dust(checks: Checks, position: VenuePosition) -> bool:
     """Left of an order that was filled by more than it asked for (B7): the venue takes neither stop nor sale of it."""
-    instrument = checks.world.instruments[position.symbol]
+    if position.entry_order_id not in checks.overfilled or not checks.world.scenario.kind.traits.stop_reserves:
+        return False
     worth = position.quantity * position.average_price
-    return checks.world.scenario.kind.traits.stop_reserves and worth < instrument.min_notional
+    return worth < checks.world.instruments[position.symbol].min_notional
 
 
 def _is_quarantined(checks: Checks, entry: ClientOrderId) -> bool:

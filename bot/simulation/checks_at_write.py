@@ -96,7 +96,7 @@ def overfilled(checks: Checks, fill: Fill, order: Order) -> str | None:
 def filled_beyond_its_bound(checks: Checks, fill: Fill) -> str | None:
     """I15: no entry fills worse than it was bounded, but by the venue's mistake (M6, B7)."""
     name, bound = fill.client_order_id, checks.bounds.get(fill.client_order_id)
-    if bound is None or name in checks.worsened or name in checks.overfilled:
+    if bound is None or fill.venue_fill_id in checks.worsened or name in checks.overfilled:
         return None
     worse = (fill.price - bound) * fill.side.sign > 0
     return f"{name} fills at {fill.price}, beyond its worst price {bound}" if worse else None

@@ -137,9 +137,10 @@ class Disturbances:
             return
         for position in at_once(venue.positions()):
             name = position.entry_order_id
+            if position.stop_price is not None:
+                checks.unprotected.pop(name, None)  # until now; no tick may have seen it
             if position.stop_order_id is not None and (tape.fires("B1") or tape.fires("B11")):
                 at_once(venue.cancel(position.stop_order_id))
-                checks.unprotected.pop(name, None)  # it has rested until now
             if tape.fires("B14"):
                 venue.raise_minimum(position.symbol, position.quantity * Decimal("0.7"))
             if tape.fires("B7") and venue.fill_more(name):

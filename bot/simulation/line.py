@@ -106,8 +106,7 @@ class VenueLine(DelegatingBroker):
 
     async def resize_stop(self, stop_order_id: ClientOrderId, quantity: Decimal, stop: Decimal) -> OrderAck:
         self.watch.resizing_stop(stop_order_id, stop)
-        send = self.venue.resize_stop
-        return await self._request(stop_order_id, lambda: self._changed(send(stop_order_id, quantity, stop)))
+        return await self._request(stop_order_id, lambda: self._resized(stop_order_id, quantity, stop))
 
     async def cancel(self, client_order_id: ClientOrderId) -> OrderAck:
         """Take an order back. B5: the venue confirms it at once, and carries it out some seconds later."""
@@ -221,9 +220,11 @@ class VenueLine(DelegatingBroker):
             self._stop_fills_before(order)
         if not self._tape.fires("M6"):
             return await self.venue.place(order)
-        self.watch.worsened(order.client_order_id)
+        _, before = await self.venue.fills_since("")
         with self.venue.worse_by(Decimal(str(round(self._tape.amount("M6", 0.002, 0.02), 4)))):
-            return await self.venue.place(order)
+            ack = await self.venue.place(order)
+        self.watch.worsened((await self.venue.fills_since(before))[0])
+        return ack
 
     def _stop_fills_before(self, order: ReduceOrder) -> None:
         """B10: both legs. The stop of the same position fills right before a target or a close is taken. Every other
@@ -233,6 +234,13 @@ class VenueLine(DelegatingBroker):
         stops = self.venue.stop_out(order.entry_order_id)
         if self._tape.dice("B10/told").random() < 0.5:
             self.told.tell_late(stops, self._tape.amount("B10", 0.5, 8.0))
+
+    async def _resized(self, name: ClientOrderId, quantity: Decimal, stop: Decimal) -> OrderAck:
+        """The venue has been asked for another size of a stop, and where it is to rest."""
+        ack = await self._changed(self.venue.resize_stop(name, quantity, stop))
+        if ack.state is OrderState.WORKING:
+            self.watch.resized_stop(name, stop)
+        return ack
 
     async def _changed(self, change: Coroutine[Any, Any, OrderAck]) -> OrderAck:
         """The venue has changed an order, or has replaced it (B9)."""

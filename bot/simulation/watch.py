@@ -1,10 +1,10 @@
 """Who looks at what passes a line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from bot.instruments import BrokerId
-from bot.models import ApprovedOrder, ClientOrderId, Quote, ReduceOrder, VenuePosition
+from bot.models import ApprovedOrder, ClientOrderId, Fill, Quote, ReduceOrder, VenuePosition
 
 Request = ApprovedOrder | ReduceOrder
 
@@ -18,10 +18,11 @@ class Watch:
         self.lost: Callable[[ClientOrderId], None] = lambda _: None
         self.told_beyond: Callable[[ClientOrderId], None] = lambda _: None
         self.refused_stop: Callable[[ClientOrderId], None] = lambda _: None
-        self.worsened: Callable[[ClientOrderId], None] = lambda _: None
+        self.worsened: Callable[[Sequence[Fill]], None] = lambda _: None
         self.doubled: Callable[[ClientOrderId], None] = lambda _: None
         self.moving_stop: Callable[[BrokerId, ClientOrderId, Decimal], None] = lambda *_: None
         self.resizing_stop: Callable[[ClientOrderId, Decimal], None] = lambda *_: None
+        self.resized_stop: Callable[[ClientOrderId, Decimal], None] = lambda *_: None
         self.cancelling: Callable[[BrokerId, ClientOrderId], None] = lambda *_: None
         self.told_absent: Callable[[ClientOrderId], None] = lambda _: None
         self.told_bad_quote: Callable[[Quote], None] = lambda _: None
