@@ -1,4 +1,5 @@
 """Acts on the kill switch while the daemon runs: hears of a press at once, and works until what it asks for is done.
+Entries are cancelled and positions closed at each venue by itself: none of that waits for another one that hangs.
 
 Heard: PostgreSQL's word on a connection of its own, a look at the file ten times a second, at file and database each
 second, and with each monitor run.
@@ -6,6 +7,8 @@ second, and with each monitor run.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from loguru import logger
@@ -13,6 +16,7 @@ from loguru import logger
 from bot.errors import BotError
 from bot.instruments import BrokerId
 from bot.interfaces import Clock, KillNews
+from bot.joined_reading import JoinedReading
 from bot.layer3_execution.flatten import Flattener
 from bot.layer3_execution.order_tracker import Recorder, never_failing
 from bot.layer4_risk.kill_switch import KillSwitch
@@ -21,6 +25,18 @@ from bot.models import KillLevel
 LOOK_EVERY_S: Final = 1.0
 FILE_EVERY_S: Final = 0.1  # one failing open: cheap
 _PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)  # between turns that left something; the last one for ever
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """At one venue: close what is open, or cancel the entries."""
+
+    broker_id: BrokerId
+    closes: bool
+
+    @property
+    def says(self) -> str:
+        return f"{self.broker_id}: {'close positions' if self.closes else 'cancel entries'}"
 
 
 class KillWatch:
@@ -50,7 +66,8 @@ class KillWatch:
         self._record = never_failing(record)
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._acting: asyncio.Task[None] | None = None
+        self._acting: dict[_Work, asyncio.Task[None]] = {}
+        self._settling: dict[BrokerId, JoinedReading[object]] = {}
         self._on_problem = on_problem
         switch.pressed = self._woken.set
 
@@ -64,7 +81,7 @@ class KillWatch:
 
     async def stop(self) -> None:
         """End. A close that is being sent is sent to its end; what is left stays latched for the next start."""
-        tasks = [*self._tasks, *([self._acting] if self._acting is not None else [])]
+        tasks = [*self._tasks, *self._acting.values()]
         for each in tasks:
             each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -76,8 +93,9 @@ class KillWatch:
         self._begin()
 
     def _begin(self) -> None:
-        if self._is_wanted() and (self._acting is None or self._acting.done()):
-            self._acting = asyncio.create_task(self._act(), name="kill switch: act")
+        for work in self._left():
+            if work not in self._acting:
+                self._acting[work] = asyncio.create_task(self._act(work), name=f"kill switch: {work.says}")
 
     async def _look_on(self) -> None:
         while True:
@@ -109,36 +127,51 @@ class KillWatch:
                 logger.opt(exception=error).error("kill switch: listening failed")
             await self._clock.sleep(LOOK_EVERY_S)
 
-    def _is_wanted(self) -> bool:
-        """Something is left that the switch wants gone."""
-        if self._switch.wants_flat():
-            return not self._flattener.is_flat()
-        return self._switch.known().level is KillLevel.HALT and self._flattener.has_entries()
+    def _left(self) -> list[_Work]:
+        """What the switch wants done and is not."""
+        wants_flat = self._switch.wants_flat()
+        halts = wants_flat or self._switch.known().level is KillLevel.HALT
+        opened = self._flattener.opened_at() if wants_flat else ()
+        entries = self._flattener.entries_at() if halts else ()
+        return [*(_Work(each, closes=True) for each in opened), *(_Work(each, closes=False) for each in entries)]
 
-    async def _act(self) -> None:
+    async def _act(self, work: _Work) -> None:
         """Turn until nothing is left or nobody wants it any more; never give up."""
+        try:
+            turns = await self._turn_until_done(work)
+        finally:
+            del self._acting[work]
+        logger.warning("kill switch: {}: done after {} turns", work.says, turns)
+        self._begin()  # what was cancelled may have filled
+        if not self._acting:
+            await self._record("kill", None, {"what": "done", "flat": self._flattener.is_flat()})
+
+    async def _turn_until_done(self, work: _Work) -> int:
+        """How many turns it took."""
         turns = 0
-        while self._is_wanted():
-            left = await self._turn()
-            if not self._is_wanted():
-                break
-            pause_s = _PAUSES_S[min(turns, len(_PAUSES_S) - 1)]
+        while work in self._left():
+            left = await self._turn(work)
             turns += 1
-            text = f"turn {turns}: {'; '.join(left) or 'not done yet'}; again in {pause_s:.0f} s"
+            if work not in self._left():
+                break
+            pause_s = _PAUSES_S[min(turns, len(_PAUSES_S)) - 1]
+            text = f"{work.says}: turn {turns}: {'; '.join(left) or 'not done yet'}; again in {pause_s:.0f} s"
             logger.error("kill switch: {}", text)
             self._on_problem(text)
-            await self._record("incident", None, {"what": "kill switch: not done yet", "turn": turns, "left": left})
+            facts = {"what": "kill switch: not done yet", "broker": work.broker_id, "turn": turns, "left": left}
+            await self._record("incident", None, facts)
             await self._clock.sleep(pause_s)
-        flat = self._flattener.is_flat()
-        logger.warning("kill switch: {} after {} turns", "flat" if flat else "no working entry is left", turns + 1)
-        await self._record("kill", None, {"what": "done", "flat": flat, "turns": turns + 1})
+        return turns
 
-    async def _turn(self) -> list[str]:
+    async def _turn(self, work: _Work) -> list[str]:
         """One turn, then the truth about what has no answer; what is left, in sentences."""
+        broker_id = work.broker_id
+        act = self._flattener.close_positions if work.closes else self._flattener.cancel_entries
         try:
-            work = self._flattener.turn if self._switch.wants_flat() else self._flattener.cancel_entries
-            left = list(await work())
-            await asyncio.gather(*map(self._settle, self._flattener.unsettled()))
+            left = list(await act(broker_id))
+            if self._flattener.is_unsettled(broker_id):
+                settle = partial(self._settle, broker_id)
+                await self._settling.setdefault(broker_id, JoinedReading(settle)).next()
         except Exception as error:  # the edge: the next turn tries again
             logger.opt(exception=error).error("kill switch: a turn failed")
             return [str(error) if isinstance(error, BotError) else type(error).__name__]

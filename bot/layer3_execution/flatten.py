@@ -1,11 +1,11 @@
 """Closing everything: working entries are cancelled, every position is reduced to nothing at market.
 
-Protective stops stay until their position is flat. One turn does what can be done now; whoever presses turns it again
-until it answers that nothing is left (`bot/kill_watch.py`).
+Protective stops stay until their position is flat. One turn does what can be done now at one venue; whoever presses
+turns it again until nothing is left there (`bot/kill_watch.py`).
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -44,30 +44,33 @@ class Flattener:
 
     def is_flat(self) -> bool:
         """Nothing is open, and no entry can open anything any more."""
-        return not any(each.is_open for each in self._book.positions()) and not self._live_entries()
+        return not self.opened_at() and not self.entries_at()
 
-    def has_entries(self) -> bool:
-        """Some entry could still open something."""
-        return bool(self._live_entries())
+    def opened_at(self) -> tuple[BrokerId, ...]:
+        """Brokers at which something is open."""
+        return _brokers_of(self._opened())
 
-    def unsettled(self) -> tuple[BrokerId, ...]:
-        """Brokers at which something is left whose fate only a comparison with the venue can tell."""
+    def entries_at(self) -> tuple[BrokerId, ...]:
+        """Brokers at which some entry could still open something."""
+        return _brokers_of(self._live_entries())
+
+    def is_unsettled(self, broker_id: BrokerId) -> bool:
+        """Something is left there whose fate only a comparison with the venue can tell."""
         rows = [each for each in self._book.orders() if is_unresolved(each) or each.state is OrderState.CANCEL_PENDING]
         left = [each for each in rows if not self._engine.is_in_flight(each.client_order_id)]
-        return tuple(dict.fromkeys(each.broker_id for each in left))
+        return broker_id in _brokers_of(left)
 
-    async def cancel_entries(self) -> Sequence[str]:
-        """Ask every venue to cancel what could still open a position; what went wrong, one sentence each."""
-        return _sentences(await asyncio.gather(*self._cancelling(), return_exceptions=True))
+    async def cancel_entries(self, broker_id: BrokerId) -> Sequence[str]:
+        """Ask a venue to cancel what could still open a position, all at once; what went wrong, one sentence each."""
+        entries = [each for each in self._live_entries() if each.broker_id == broker_id]
+        return await _done(self.cancel(each, KILL_REASON) for each in entries)
 
-    async def turn(self) -> Sequence[str]:
-        """Cancel entries and close positions, all at once; what went wrong, one sentence each."""
-        opened = [each for each in self._book.positions() if each.is_open]
-        work = (*map(self._closed, opened), *self._cancelling())
-        return _sentences(await asyncio.gather(*work, return_exceptions=True))
+    async def close_positions(self, broker_id: BrokerId) -> Sequence[str]:
+        """Close everything at a venue, all at once; what went wrong, one sentence each."""
+        return await _done(self._closed(each) for each in self._opened() if each.broker_id == broker_id)
 
-    def _cancelling(self) -> list[Coroutine[None, None, str]]:
-        return [self.cancel(each, KILL_REASON) for each in self._live_entries()]
+    def _opened(self) -> list[Position]:
+        return [each for each in self._book.positions() if each.is_open]
 
     def _live_entries(self) -> list[Order]:
         return [each for each in self._book.orders() if each.role is OrderRole.ENTRY]
@@ -113,8 +116,13 @@ class Flattener:
         await self._fills.setdefault(broker_id, JoinedReading(read)).next()
 
 
-def _sentences(answers: Sequence[str | BaseException]) -> Sequence[str]:
+def _brokers_of(rows: Sequence[Order] | Sequence[Position]) -> tuple[BrokerId, ...]:
+    return tuple(dict.fromkeys(each.broker_id for each in rows))
+
+
+async def _done(work: Iterable[Coroutine[None, None, str]]) -> Sequence[str]:
     """What is left to say; one failure keeps nothing else from being done, and is told with the others."""
+    answers = await asyncio.gather(*work, return_exceptions=True)
     return [_sentence(each) for each in answers if each]
 
 

@@ -14,7 +14,18 @@ from bot.kill_watch import FILE_EVERY_S, LOOK_EVERY_S, KillWatch
 from bot.layer3_execution.flatten import Flattener
 from bot.layer4_risk.kill_file import KillFile
 from bot.layer4_risk.kill_switch import KillSwitch, resume
-from bot.models import KillCause, KillLevel, KillState, OrderKind, OrderState
+from bot.models import (
+    ClientOrderId,
+    KillCause,
+    KillLevel,
+    KillState,
+    OrderKind,
+    OrderState,
+    PositionId,
+    SignalId,
+    TaskId,
+    leg_of,
+)
 from tests.builders import START, approved_order
 from tests.fakes.awkward_broker import Fault
 from tests.unit.layer3_execution.desk import BROKER, Desk
@@ -89,6 +100,20 @@ class Watchtower:
 
 def state(level: KillLevel) -> KillState:
     return KillState(level=level, by="ada", cause=KillCause.COMMAND, reason="", at=START)
+
+
+async def held_beside_a_resting_entry(tower: Watchtower) -> None:
+    await tower.desk.bought()
+    name = ClientOrderId(f"TBd{7:016X}E00")
+    await tower.desk.bought(
+        client_order_id=name,
+        stop_order_id=leg_of(name, "S0"),
+        position_id=PositionId("position-7"),
+        signal_id=SignalId("signal-7"),
+        task_id=TaskId("task-7"),
+        kind=OrderKind.LIMIT,
+        limit_price=approved_order().decided_price - 1,
+    )
 
 
 @asynccontextmanager
@@ -248,6 +273,37 @@ async def test_a_line_that_is_cut_is_opened_again_and_an_adapter_that_breaks_is_
         await tower.settled_loop()
         assert tower.settled == 1
         assert await tower.is_flat()
+
+
+async def test_a_flatten_waits_for_no_cancel_that_a_halt_before_it_waits_for(tower: Watchtower) -> None:
+    await held_beside_a_resting_entry(tower)
+    tower.desk.broker.cancel_faults.append(Fault.SILENT)
+    async with started(tower):
+        await tower.others_press(L.HALT)
+        tower.line.tell()
+        await tower.settled_loop()
+
+        await tower.others_press(L.FLATTEN)
+        tower.line.tell()
+        await tower.settled_loop()
+
+        assert await tower.desk.at_venue() is None
+        assert tower.clock.now() == START
+
+
+async def test_a_close_that_was_refused_waits_for_no_cancel_that_hangs(tower: Watchtower) -> None:
+    await held_beside_a_resting_entry(tower)
+    tower.desk.broker.cancel_faults.append(Fault.SILENT)
+    tower.desk.broker.place_faults.append(Fault.UNREACHABLE)
+    async with started(tower):
+        await tower.others_press(L.FLATTEN)
+        tower.line.tell()
+        await tower.clock.run_for(1)
+
+        assert await tower.desk.at_venue() is None
+        await tower.clock.run_for(30)
+        assert await tower.is_flat()
+    assert len([each for each in tower.facts if each.get("what") == "done"]) == 1
 
 
 async def test_it_stays_flat_and_quiet_once_it_is_done(tower: Watchtower) -> None:

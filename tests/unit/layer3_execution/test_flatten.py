@@ -41,6 +41,12 @@ def flattener_of(desk: Desk) -> Flattener:
     )
 
 
+async def turn(flattener: Flattener) -> list[str]:
+    """Everything at once, as the kill switch does it."""
+    left = await asyncio.gather(flattener.close_positions(BROKER), flattener.cancel_entries(BROKER))
+    return [*left[0], *left[1]]
+
+
 async def limit_entry(desk: Desk, price: str = "99") -> ClientOrderId:
     """A limit buy that rests at the venue; the name of it."""
     order = await desk.bought(kind=OrderKind.LIMIT, limit_price=Decimal(price))
@@ -70,7 +76,7 @@ async def test_an_open_position_is_closed_at_market_and_its_stop_ends_with_it() 
     await desk.bought()
     flattener = flattener_of(desk)
     assert not flattener.is_flat()
-    assert await flattener.turn() == []
+    assert await turn(flattener) == []
     assert flattener.is_flat()
     assert await desk.at_venue() is None
     closed = await desk.position()
@@ -85,7 +91,7 @@ async def test_the_stop_rests_until_the_position_is_flat() -> None:
     for _ in range(3):
         desk.observe(100)
     await desk.tracker.collect(BROKER)
-    left = await flattener_of(desk).turn()
+    left = await turn(flattener_of(desk))
     resting = await desk.at_venue()
     assert resting is not None
     assert resting.stop_price is not None, left
@@ -98,7 +104,7 @@ async def test_a_close_that_fails_is_told_and_taken_up_again_until_it_is_flat(fa
     desk.broker.place_faults.extend([fault] * 5)
     flattener, turns = flattener_of(desk), 0
     while not flattener.is_flat():
-        left = await flattener.turn()
+        left = await turn(flattener)
         assert left == [] or "EUR_USD" in left[0]
         desk.clock.advance(10)
         turns += 1
@@ -112,13 +118,13 @@ async def test_a_close_of_unknown_fate_is_not_sent_twice_and_is_settled_by_the_v
     await desk.bought()
     desk.broker.place_faults.append(Fault.REPLY_LOST)
     flattener = flattener_of(desk)
-    await flattener.turn()
-    await flattener.turn()
-    assert flattener.unsettled() == (BROKER,)
+    await turn(flattener)
+    await turn(flattener)
+    assert flattener.is_unsettled(BROKER)
     assert len(desk.broker.placed) == 2, "the entry and one close"
     await desk.reconciler.run(BROKER)
     assert flattener.is_flat()
-    assert flattener.unsettled() == ()
+    assert not flattener.is_unsettled(BROKER)
 
 
 async def test_a_position_that_breaks_the_adapter_does_not_keep_the_others_open() -> None:
@@ -134,7 +140,7 @@ async def test_a_position_that_breaks_the_adapter_does_not_keep_the_others_open(
     )
     await desk.engine.submit(other)
     desk.broker.place_faults.append(Fault.BROKEN)
-    left = await flattener_of(desk).turn()
+    left = await turn(flattener_of(desk))
     assert len(left) == 1
     assert "KeyError" in left[0]
     assert "orderFillTransaction" not in left[0], "what is not ours is told by its kind only"
@@ -147,8 +153,8 @@ async def test_a_resting_entry_is_cancelled_with_its_stop_and_its_pending_positi
     desk = Desk()
     name = await limit_entry(desk)
     flattener = flattener_of(desk)
-    assert flattener.has_entries()
-    assert await flattener.cancel_entries() == []
+    assert flattener.entries_at()
+    assert await flattener.cancel_entries(BROKER) == []
     assert flattener.is_flat()
     assert (await desk.order(name)).state is S.CANCELED
     assert (await desk.states())["stop"] is S.CANCELED
@@ -161,10 +167,10 @@ async def test_an_entry_that_fills_before_the_cancel_becomes_a_position_and_is_c
     name = await limit_entry(desk)
     desk.observe("98.5")
     flattener = flattener_of(desk)
-    left = await flattener.turn()
+    left = await turn(flattener)
     assert (await desk.order(name)).state is S.FILLED, left
     assert not flattener.is_flat()
-    assert await flattener.turn() == []
+    assert await turn(flattener) == []
     assert flattener.is_flat()
 
 
@@ -172,11 +178,11 @@ async def test_a_venue_that_does_not_tell_its_fills_leaves_the_entry_pending_and
     desk = Desk()
     name = await limit_entry(desk)
     desk.broker.failing.add("fills_since")
-    left = await flattener_of(desk).cancel_entries()
+    left = await flattener_of(desk).cancel_entries(BROKER)
     assert "503" in left[0]
     assert (await desk.order(name)).state is S.CANCEL_PENDING
     desk.broker.failing.clear()
-    assert await flattener_of(desk).cancel_entries() == []
+    assert await flattener_of(desk).cancel_entries(BROKER) == []
     assert (await desk.order(name)).state is S.CANCELED
 
 
@@ -189,7 +195,7 @@ async def test_of_many_cancels_that_are_answered_together_one_asks_for_fills_for
     desk.broker.asked.clear()
     desk.broker.latency = lambda: 1
     desk.broker.held_answers = asyncio.Event()
-    cancelling = asyncio.create_task(flattener.cancel_entries())
+    cancelling = asyncio.create_task(flattener.cancel_entries(BROKER))
     await desk.clock.run_for(0)
     assert len(desk.broker.cancelled) == 20
     if failing:
@@ -202,7 +208,7 @@ async def test_of_many_cancels_that_are_answered_together_one_asks_for_fills_for
     # Assert
     assert desk.broker.asked.count("fills_since") <= 2, "one that may have begun before the others, and theirs"
     assert len(left) == (20 if failing else 0)
-    assert flattener.has_entries() is failing
+    assert bool(flattener.entries_at()) is failing
 
 
 async def test_an_entry_of_unknown_fate_is_cancelled_where_the_venue_has_it() -> None:
@@ -211,7 +217,7 @@ async def test_an_entry_of_unknown_fate_is_cancelled_where_the_venue_has_it() ->
     name = await limit_entry(desk)
     assert (await desk.order(name)).state is S.UNKNOWN
     flattener = flattener_of(desk)
-    assert await flattener.turn() == []
+    assert await turn(flattener) == []
     assert (await desk.order(name)).state is S.CANCELED
     assert flattener.is_flat()
 
@@ -220,7 +226,7 @@ async def test_an_entry_that_never_arrived_stays_unknown_until_there_is_evidence
     desk = Desk()
     desk.broker.place_faults.append(Fault.REQUEST_LOST)
     name = await limit_entry(desk)
-    left = await flattener_of(desk).turn()
+    left = await turn(flattener_of(desk))
     assert "ORDER_NOT_FOUND" in left[0]
     assert (await desk.order(name)).state is S.UNKNOWN
 
@@ -243,9 +249,9 @@ async def test_whatever_the_line_does_it_becomes_flat_and_the_venue_agrees(fault
     for _ in range(200):
         if flattener.is_flat():
             break
-        await flattener.turn()
-        for broker_id in flattener.unsettled():
-            await desk.reconciler.run(broker_id)
+        await turn(flattener)
+        if flattener.is_unsettled(BROKER):
+            await desk.reconciler.run(BROKER)
         desk.clock.advance(30)
     assert flattener.is_flat()
     assert await desk.at_venue() is None
@@ -315,8 +321,8 @@ async def test_a_press_while_an_entry_is_on_the_wire_lets_it_arrive_and_flatten_
     async def press() -> None:
         desk.broker.while_placing = None
         await desk.stores.kills.set(replace(PRESSED, level=KillLevel.FLATTEN))
-        assert flattener.has_entries()
-        assert "being sent at this moment" in (await flattener.turn())[0]
+        assert flattener.entries_at()
+        assert "being sent at this moment" in (await turn(flattener))[0]
 
     flattener = flattener_of(desk)
     desk.broker.while_placing = press
@@ -326,7 +332,7 @@ async def test_a_press_while_an_entry_is_on_the_wire_lets_it_arrive_and_flatten_
 
     # Assert
     assert (await desk.order(entry.client_order_id)).state is S.FILLED
-    assert await flattener.turn() == []
+    assert await turn(flattener) == []
     assert flattener.is_flat()
 
 
@@ -347,7 +353,7 @@ async def test_a_fill_that_is_told_after_its_entry_was_cancelled_is_found_long_b
     desk.broker.hold_fills = True
     entry = await desk.bought()
     await desk.guard.attend(BROKER)
-    await flattener_of(desk).cancel_entries()
+    await flattener_of(desk).cancel_entries(BROKER)
     assert desk.book.positions() == ()
     desk.broker.hold_fills = False
 
