@@ -13,6 +13,7 @@ from bot.models import ClientOrderId
 from tests.contract.our_names import OurNames
 from tests.contract.stands import BALANCE, EUR_USD, START
 from tests.fakes.binance import KEY, SECRET, FakeBinance
+from tests.fakes.binance_book import WHOLE
 from tests.fakes.venue_market import FakeMarket
 
 # A spot pair under the name that the cases use: open at all hours, as crypto is.
@@ -20,7 +21,8 @@ PAIR: Final = replace(EUR_USD, venue_symbol="EURUSD", asset_class=AssetClass.CRY
 
 
 class BinanceStand:
-    """One spot account; without commission, since spot takes it from what is bought."""
+    """One spot account; without commission, since spot takes it from what is bought, and with one trade for each order,
+    since the cases count those: several are the business of `test_binance_parts`."""
 
     def __init__(self) -> None:
         self._clock = ManualClock(START)
@@ -29,6 +31,7 @@ class BinanceStand:
             self._market, self._clock, instruments=[PAIR], balances={"USD": str(BALANCE)}, currency="USD"
         )
         self._venue.book.commission_ratio = Decimal(0)
+        self._venue.book.shares = WHOLE
         self._names: dict[ClientOrderId, ClientOrderId] = {}
         self._made: list[BrokerInterface] = []
         self._url = ""

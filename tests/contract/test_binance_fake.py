@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -14,7 +15,7 @@ import pytest_asyncio
 from bot.clock import ManualClock
 from bot.instruments import default_registry
 from tests.fakes.binance import KEY, SECRET, FakeBinance
-from tests.fakes.binance_book import stamp
+from tests.fakes.binance_book import PARTS, BookOrder, Refused, divided, stamp
 from tests.fakes.venue_market import FakeMarket
 
 START: Final = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -134,9 +135,99 @@ async def test_trades_begin_with_the_one_that_was_named(client: Client) -> None:
     _, rows = await client.ask("GET", "myTrades", symbol="BTCUSDT", fromId=101)
     mixed = await client.ask("GET", "myTrades", symbol="BTCUSDT", fromId=101, startTime=stamp(START))
 
-    assert [each["id"] for each in rows] == [101, 102]
-    assert (rows[0]["commission"], rows[0]["commissionAsset"]) == ("0.00000100", "BTC")
+    assert [each["id"] for each in rows] == list(range(101, 109))  # each order has three
+    assert (rows[0]["commission"], rows[0]["commissionAsset"]) == ("0.00000030", "BTC")
     assert mixed[1]["code"] == -1128
+
+
+async def test_a_market_order_has_several_trades_of_one_instant_each_a_tick_worse_with_its_own_commission(
+    client: Client, venue: FakeBinance
+) -> None:
+    venue.book.commission_ratio = Decimal("0.00073")
+    market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0123", "newClientOrderId": "m-1"}
+    _, placed = await client.ask("POST", "order", **market)
+    _, rows = await client.ask("GET", "myTrades", symbol="BTCUSDT", fromId=0)
+
+    assert [(each["tradeId"], each["price"], each["qty"], each["commission"]) for each in placed["fills"]] == [
+        (100, "50010.00000000", "0.00615000", "0.00000448"),
+        (101, "50010.01000000", "0.00369000", "0.00000269"),
+        (102, "50010.02000000", "0.00246000", "0.00000179"),
+    ]
+    assert (placed["status"], placed["executedQty"]) == ("FILLED", "0.01230000")
+    assert placed["cummulativeQuoteQty"] == "615.12308610"
+    assert [each["quoteQty"] for each in rows] == ["307.56150000", "184.53693690", "123.02464920"]
+    assert {(each["orderId"], each["time"], each["isMaker"]) for each in rows} == {(1, stamp(START), False)}
+
+
+def place(venue: FakeBinance, kind: str, side: str, quantity: str, **more: str) -> BookOrder:
+    asked = {"symbol": "BTCUSDT", "type": kind, "side": side, "quantity": quantity, "newClientOrderId": "o-1", **more}
+    return venue.book.place(asked)[0]
+
+
+def trades(venue: FakeBinance) -> list[tuple[str, str]]:
+    return [(f"{each.quantity.normalize():f}", f"{each.price.normalize():f}") for each in venue.book.trades]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "parts"),
+    [("1", ["1"]), ("2", ["1", "1"]), ("3", ["1", "2"]), ("4", ["2", "1", "1"]), ("10", ["5", "3", "2"])],
+)
+def test_trades_are_whole_steps_and_one_step_is_one_trade(quantity: str, parts: list[str]) -> None:
+    assert divided(Decimal(quantity), PARTS, Decimal(1)) == [Decimal(each) for each in parts]
+
+
+def test_a_stop_that_triggers_sells_in_several_trades_at_once(venue: FakeBinance) -> None:
+    venue.book.wallet.total["BTC"] = Decimal(1)
+    stop = place(venue, "STOP_LOSS", "SELL", "0.01", stopPrice="49000")
+    venue.market.pin("BTC/USDT", "48900", "48910")
+    venue.book.match()
+
+    assert stop.status == "FILLED"
+    assert trades(venue) == [("0.005", "48900"), ("0.003", "48899.99"), ("0.002", "48899.98")]
+
+
+def test_no_trade_of_an_order_is_beyond_its_own_price(venue: FakeBinance) -> None:
+    order = place(venue, "LIMIT", "BUY", "0.01", price="50010.01", timeInForce="FOK")
+
+    assert order.status == "FILLED"
+    assert [price for _, price in trades(venue)] == ["50010", "50010.01", "50010.01"]
+
+
+def test_what_the_market_goes_through_fills_whole_at_its_own_price_in_several_trades(venue: FakeBinance) -> None:
+    order = place(venue, "LIMIT", "BUY", "0.01", price="49500", timeInForce="GTC")
+    venue.market.pin("BTC/USDT", "49400", "49410")
+    venue.book.match()
+
+    assert order.status == "FILLED"
+    assert trades(venue) == [("0.005", "49500"), ("0.003", "49500"), ("0.002", "49500")]
+    assert {each.is_maker for each in venue.book.trades} == {True}
+
+
+def test_what_the_market_only_touches_fills_over_several_looks(venue: FakeBinance) -> None:
+    order = place(venue, "LIMIT", "BUY", "0.0016", price="49500", timeInForce="GTC")
+    venue.market.pin("BTC/USDT", "49490", "49500")
+    for status, executed in (("PARTIALLY_FILLED", "0.0008"), ("PARTIALLY_FILLED", "0.0012")):
+        venue.book.match()
+        assert (order.status, order.executed) == (status, Decimal(executed))
+    while order.is_open:
+        venue.book.match()
+
+    assert (order.status, order.executed) == ("FILLED", order.quantity)
+    assert {price for _, price in trades(venue)} == {"49500"}
+
+
+def test_no_more_than_what_is_there_fills_in_however_many_trades(venue: FakeBinance) -> None:
+    venue.book.liquidity["BTCUSDT"] = Decimal("0.004")
+    order = place(venue, "MARKET", "BUY", "0.01")
+
+    assert (order.status, [quantity for quantity, _ in trades(venue)]) == ("EXPIRED", ["0.002", "0.0012", "0.0008"])
+
+
+def test_a_purchase_that_cannot_be_paid_at_all_its_prices_is_refused(venue: FakeBinance) -> None:
+    venue.book.wallet.total["USDT"] = Decimal("500.1")  # at 50,010, and not at the next two ticks
+
+    with pytest.raises(Refused, match="insufficient balance"):
+        place(venue, "MARKET", "BUY", "0.01")
 
 
 async def test_the_newest_kline_is_still_forming(client: Client, venue: FakeBinance) -> None:

@@ -115,6 +115,8 @@ class FakeBinance:
         self.trades_visible_after_s = 0.0
         """Of `myTrades`: read from memory or a database, which may be behind the matching engine that answers a cancel
         (binance-spot-api-docs, rest-api.md, "Data Sources")."""
+        self.trades_behind = 0
+        """So many of a symbol's newest trades are not in `myTrades` yet, although others of their order may be."""
         self.after: Callable[[str], None] = lambda _: None
         """What happens at the venue right after it has made up its answer to a request of that name."""
         self.weight_limit = 6_000
@@ -471,7 +473,7 @@ class FakeBinance:
         shown = {id(each) for each in self._visible(self.book.orders)}
         latest = self.clock.now() - timedelta(seconds=self.trades_visible_after_s)
         done = [each for each in self.book.trades if each.order.symbol == symbol and each.at <= latest]
-        found = [each for each in done if id(each.order) in shown]
+        found = [each for each in done[: max(0, len(done) - self.trades_behind)] if id(each.order) in shown]
         if "fromId" in asked:
             return [trade_row(each) for each in found if each.id >= int(asked["fromId"])][:limit]
         return [trade_row(each) for each in found[-limit:]]

@@ -15,6 +15,8 @@ STOPS: Final = ("STOP_LOSS", "STOP_LOSS_LIMIT")
 MAX_STOPS: Final = 5
 MIN_NOTIONAL: Final = Decimal(5)
 FARTHEST: Final = Decimal(5)  # PERCENT_PRICE_BY_SIDE: so many times the price, or that part of it
+PARTS: Final = (Decimal("0.5"), Decimal("0.3"), Decimal("0.2"))
+WHOLE: Final = (Decimal(1),)
 
 
 class Refused(Exception):
@@ -74,6 +76,7 @@ class BookTrade:
     commission: Decimal
     commission_asset: str
     at: datetime
+    is_maker: bool
 
 
 @dataclass(slots=True)
@@ -103,7 +106,14 @@ class BinanceBook:
         """Empty: the asset that is received; else all of it is paid in this one, as with BNB."""
         self.liquidity: dict[str, Decimal] = {}
         """Most quantity that one look at the market fills, by venue symbol."""
+        self.shares: tuple[Decimal, ...] = PARTS
+        """How what fills at one look is divided: a trade for each share, in whole steps; WHOLE for one trade.
+
+        An order meets one resting order after the other, so it has several trades: of one instant, with ids that follow
+        each other, each with its own commission, and at a worse price where it takes (section 4.2, `fills`; rest-api.md
+        and market_orders_faq.md of binance-spot-api-docs)."""
         self.order_types: tuple[str, ...] = ("LIMIT", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT")
+        self._last_ids: dict[str, int] = {}
 
     # -------------------------------------------------------------------------------------------------------- orders
 
@@ -224,7 +234,9 @@ class BinanceBook:
             raise Refused(-2010, "Stop price would trigger immediately.")
         asset, needed = instrument.base_currency, order.quantity
         if order.side == "BUY":
-            asset, needed = instrument.quote_currency, order.quantity * (order.price or order.stop_price or ask)
+            deals = self._deals(order, instrument, order.quantity, ask)
+            needed = order.quantity * (order.price or order.stop_price) or sum((a * b for a, b in deals), ZERO)
+            asset = instrument.quote_currency
         if needed > self.free(asset):
             raise Refused(-2010, "Account has insufficient balance for requested action.")
 
@@ -235,32 +247,47 @@ class BinanceBook:
         if not self.market.is_open(instrument.symbol, at):
             return []
         bid, ask = self.market.quote(instrument.symbol, at)
-        price = ask if order.side == "BUY" else bid
+        best = ask if order.side == "BUY" else bid
         if order.waits:
             reached = bid <= order.stop_price if order.side == "SELL" else ask >= order.stop_price
             if not reached:
                 return []
-            order.working_at = at
+            order.working_at, arriving = at, True
         at_market = order.kind in ("MARKET", "STOP_LOSS")
-        if not at_market:
-            if price > order.price if order.side == "BUY" else price < order.price:
-                return self._unfilled(order)
-            if not arriving:
-                price = order.price
+        if not at_market and (best > order.price if order.side == "BUY" else best < order.price):
+            return self._unfilled(order)
+        is_touched = not arriving and best == order.price
+        if not arriving:
+            best = order.price
         quantity = min(order.left, self.liquidity.get(order.symbol, order.left))
         if order.time_in_force == "FOK" and quantity < order.left:
             return self._unfilled(order)
-        done = [self._exchange(order, instrument, quantity, price)] if quantity else []
+        deals = self._deals(order, instrument, quantity, best)
+        if is_touched:
+            deals = deals[:1]  # others rest at that price, too: only what the market goes through has surely filled
+        done = [self._exchange(order, instrument, *each, is_maker=not arriving) for each in deals]
         if order.left and at_market:
             order.status, order.expiry_reason = "EXPIRED", "INSUFFICIENT_LIQUIDITY"
         return done if order.status in ("FILLED", "EXPIRED") else done + self._unfilled(order)
+
+    def _deals(
+        self, order: BookOrder, instrument: Instrument, quantity: Decimal, best: Decimal
+    ) -> list[tuple[Decimal, Decimal]]:
+        """Quantity and price of each trade, a tick worse from one to the next, never beyond the order's own price."""
+        worse = instrument.tick if order.side == "BUY" else -instrument.tick
+        prices = [best + worse * count for count in range(len(self.shares))]
+        if order.price:
+            prices = [min(each, order.price) if worse > 0 else max(each, order.price) for each in prices]
+        return list(zip(divided(quantity, self.shares, instrument.quantity_step), prices, strict=False))
 
     def _unfilled(self, order: BookOrder) -> list[BookTrade]:
         if order.time_in_force in ("IOC", "FOK"):
             order.status = "EXPIRED"
         return []
 
-    def _exchange(self, order: BookOrder, instrument: Instrument, quantity: Decimal, price: Decimal) -> BookTrade:
+    def _exchange(
+        self, order: BookOrder, instrument: Instrument, quantity: Decimal, price: Decimal, *, is_maker: bool
+    ) -> BookTrade:
         worth = quantity * price
         gained, paid = (quantity, worth) if order.side == "BUY" else (worth, quantity)
         received, given = instrument.base_currency, instrument.quote_currency
@@ -276,15 +303,16 @@ class BinanceBook:
         order.executed += quantity
         order.spent += worth
         order.status = "PARTIALLY_FILLED" if order.left else "FILLED"
-        count = sum(each.order.symbol == order.symbol for each in self.trades)
+        self._last_ids[order.symbol] = self._last_ids.get(order.symbol, 99) + 1
         done = BookTrade(
-            id=100 + count,
+            id=self._last_ids[order.symbol],
             order=order,
             quantity=quantity,
             price=price,
             commission=commission,
             commission_asset=asset,
             at=self.clock.now(),
+            is_maker=is_maker,
         )
         self.trades.append(done)
         return done
@@ -294,6 +322,12 @@ class BinanceBook:
             (each for each in self.instruments.values() if each.base_currency == self.commission_asset), None
         )
         return asset_price if paid_in is None else self.market.quote(paid_in.symbol, self.clock.now())[0]
+
+
+def divided(quantity: Decimal, shares: tuple[Decimal, ...], step: Decimal) -> list[Decimal]:
+    """Whole steps for each share, and the last one has what is left; a single step stays whole."""
+    parts = [quantity * each // step * step for each in shares[:-1]]
+    return [each for each in (*parts, quantity - sum(parts, ZERO)) if each]
 
 
 def _number(text: str, name: str) -> Decimal:
@@ -377,7 +411,7 @@ def trade_row(done: BookTrade) -> dict[str, Any]:
         "commissionAsset": done.commission_asset,
         "time": stamp(done.at),
         "isBuyer": done.order.side == "BUY",
-        "isMaker": done.order.kind == "LIMIT" and done.order.time_in_force == "GTC",
+        "isMaker": done.is_maker,
         "isBestMatch": True,
     }
 
