@@ -20,7 +20,8 @@ from bot.layer1_data.brokers.oanda.adapter import OandaBroker
 from bot.models import ApprovedOrder, ClientOrderId, OrderKind, OrderState, Side, Timeframe, leg_of
 from tests.contract.test_broker_contract import entry, reduction
 from tests.fakes.oanda.book import ACCOUNT
-from tests.fakes.oanda.desk import close_trade
+from tests.fakes.oanda.desk import close_trade, create_order
+from tests.fakes.witness import oanda_executed
 from tests.fakes.oanda.faults import Fault
 from tests.fakes.oanda.server import TOKEN, FakeOanda
 from tests.fakes.venue_market import FakeMarket
@@ -53,6 +54,18 @@ class Desk:
 def other_entry() -> ApprovedOrder:
     name = ClientOrderId("entry-2")
     return entry(client_order_id=name, stop_order_id=leg_of(name, "S0"))
+
+
+def stop_out(desk: Desk) -> None:
+    """The market falls to every stop and comes back."""
+    desk.venue.market.pin("EUR_USD", "1.09400", "1.09410")
+    desk.venue.book.match()
+    desk.venue.market.pin("EUR_USD", "1.10000", "1.10010")
+
+
+def by_hand(symbol: str, **changes: str) -> dict[str, str]:
+    """What a person orders in the venue's app, which gives it no name."""
+    return {"type": "MARKET", "instrument": symbol, "units": "1000", "timeInForce": "FOK", **changes}
 
 
 def asked_for_candles(desk: Desk) -> list[str]:
@@ -263,7 +276,7 @@ async def test_exits_do_not_wait_for_a_question_that_they_share_and_that_hangs(d
 
 
 async def test_of_two_closes_of_one_trade_the_second_leaves_when_the_first_was_answered(desk: Desk) -> None:
-    # Arrange: two trades of one symbol, so that a trade bears the name of its close; that of the first hangs
+    # Arrange: a trade bears the name of its close; the answer to the first one hangs
     for each in (entry(), other_entry()):
         await desk.broker.place(each)
     _, cursor = await desk.broker.fills_since("")
@@ -604,11 +617,13 @@ async def test_closes_that_are_wanted_together_read_the_trades_together(desk: De
     names = [f"entry-{number}" for number in range(1, 6)]
     for name in names:
         await desk.broker.place(entry(name))
-    before = len(desk.venue.requests)
+    patient = adapter(desk.url, time_outs=TimeOuts())
+    desk.venue.requests.clear()
 
-    acks = await asyncio.gather(*(desk.broker.place(reduction(f"out of {name}", "1000", of=name)) for name in names))
+    acks = await asyncio.gather(*(patient.place(reduction(f"out of {name}", "1000", of=name)) for name in names))
 
-    reads = [each for each in list(desk.venue.requests)[before:] if each.startswith("GET")]
+    await patient.close()
+    reads = [each for each in desk.venue.requests if each.startswith("GET")]
     assert {each.state for each in acks} == {OrderState.FILLED}
     assert len(reads) <= 2, "one that began before the others asked, and theirs"
     assert await desk.broker.positions() == ()
@@ -697,7 +712,6 @@ async def test_what_a_person_closes_of_a_trade_after_our_close_is_not_ours(desk:
 async def test_the_close_of_the_older_of_two_trades_never_reaches_the_newer_one(desk: Desk) -> None:
     await desk.broker.place(entry("old"))
     await desk.broker.place(entry("new"))
-    desk.venue.faults.next(Fault.DUPLICATED, "POST")
     desk.venue.faults.next(Fault.DUPLICATED, "/close")
 
     await desk.broker.place(reduction("out", "1000", of="old"))
@@ -716,6 +730,174 @@ async def test_a_target_that_would_rest_is_refused_even_of_the_only_trade_since_
 
     assert (ack.state, ack.reason.partition(":")[0]) == (OrderState.REJECTED, "LIMIT_NOT_POSSIBLE")
     assert desk.sent() == sent
+
+
+@pytest.mark.parametrize("hedging", [False, True])
+async def test_a_close_whose_trade_ends_before_it_leaves_reduces_nothing_of_a_trade_that_is_opened_meanwhile(
+    desk: Desk, hedging: bool
+) -> None:
+    # Arrange
+    desk.venue.book.hedging = hedging
+    await desk.broker.place(entry())
+
+    async def meanwhile() -> None:
+        if len(desk.venue.book.trades) == 1:
+            stop_out(desk)
+            await desk.broker.place(other_entry())
+
+    # Act
+    ack = await desk.broker.place(reduction("out", "1000"), meanwhile)
+
+    # Assert
+    (left,) = await desk.broker.positions()
+    fills, _ = await desk.broker.fills_since("")
+    assert ack.state is OrderState.REJECTED
+    assert (left.entry_order_id, left.quantity) == ("entry-2", D(1_000))
+    assert [each.client_order_id for each in fills] == ["entry-1", "entry-1-s", "entry-2"]
+
+
+@pytest.mark.parametrize("hedging", [False, True])
+@pytest.mark.parametrize("late", ["/clientExtensions", "/close"])
+async def test_a_close_that_arrives_when_its_trade_has_ended_reduces_nothing_of_a_trade_that_was_opened_meanwhile(
+    desk: Desk, late: str, hedging: bool
+) -> None:
+    # Arrange
+    desk.venue.book.hedging = hedging
+    await desk.broker.place(entry())
+    desk.venue.faults.next(Fault.LATE_REQUEST, late)
+    with pytest.raises(OrderFateUnknown if late == "/close" else BrokerUnavailable):
+        await desk.broker.place(reduction("out", "1000"))
+    stop_out(desk)
+    await desk.broker.place(other_entry())
+
+    # Act
+    desk.venue.faults.release.set()
+    while not desk.venue.book.transactions[-1]["type"].endswith("_REJECT"):
+        await ManualClock().sleep(0)
+
+    # Assert
+    (left,) = await desk.broker.positions()
+    assert (left.entry_order_id, left.quantity) == ("entry-2", D(1_000))
+    assert await desk.broker.find_order(ClientOrderId("out")) is None
+
+
+async def test_a_close_of_a_trade_that_was_seen_asks_nothing_first(desk: Desk) -> None:
+    await desk.broker.place(entry())
+    await desk.broker.positions()
+    desk.venue.requests.clear()
+
+    await desk.broker.place(reduction("out", "1000"))
+
+    assert [each.rpartition("/")[2] for each in desk.venue.requests] == ["clientExtensions", "close"]
+    assert list(oanda_executed(desk.venue)) == ["entry-1", "out"], "the witness of tier C counts it under its name"
+
+
+async def test_what_a_person_has_closed_of_a_trade_that_was_seen_before_is_found_by_the_next_close(desk: Desk) -> None:
+    await desk.broker.place(entry())
+    await desk.broker.positions()
+    close_trade(desk.venue.book, desk.venue.book.open_trades()[0].id, {"units": "100"})
+
+    refused = await desk.broker.place(reduction("out", "1000"))
+    ack = await desk.broker.place(reduction("again", "1000"))
+
+    fills, _ = await desk.broker.fills_since("")
+    assert (refused.reason.split(":")[0], ack.state) == ("CLOSE_TRADE_UNITS_EXCEED_TRADE_SIZE", OrderState.FILLED)
+    assert [(each.client_order_id, each.quantity) for each in fills[2:]] == [("again", D(900))]
+
+
+async def test_a_venue_that_refuses_the_comment_of_a_trade_holds_no_close_up(desk: Desk) -> None:
+    desk.venue.book.takes_comments = False
+    await desk.broker.place(entry())
+
+    part = await desk.broker.place(reduction("part", "400"))
+    rest = await desk.broker.place(reduction("rest", "1000"))
+
+    fills, _ = await desk.broker.fills_since("")
+    found = await desk.broker.find_order(ClientOrderId("part"))
+    assert (part.state, rest.state) == (OrderState.FILLED, OrderState.FILLED)
+    assert [(each.client_order_id, each.quantity) for each in fills[1:]] == [("part", D(400)), ("rest", D(600))]
+    assert found is not None
+    assert (found.client_order_id, found.filled_quantity) == ("part", D(400))
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_REQUEST, Fault.LOST_REPLY, Fault.BAD_GATEWAY, Fault.TOO_MANY])
+async def test_a_close_whose_comment_is_not_confirmed_was_surely_not_sent(desk: Desk, fault: Fault) -> None:
+    await desk.broker.place(entry())
+    desk.venue.faults.next(fault, "/clientExtensions")
+
+    with pytest.raises(BrokerUnavailable, match="was not sent"):
+        await desk.broker.place(reduction("out", "1000"))
+
+    assert len(await desk.broker.positions()) == 1
+    assert (await desk.broker.place(reduction("again", "1000"))).state is OrderState.FILLED
+
+
+async def test_the_comment_of_a_close_that_was_given_up_takes_no_later_close_away_from_its_name(desk: Desk) -> None:
+    # Arrange
+    await desk.broker.place(entry())
+    trade = desk.venue.book.open_trades()[0]
+    desk.venue.faults.next(Fault.LATE_REQUEST, "/clientExtensions")
+    with pytest.raises(BrokerUnavailable):
+        await desk.broker.place(reduction("given-up", "400"))
+
+    async def late_comment() -> None:
+        if trade.comment is not None:  # the close has its own by now, and is the next to leave
+            desk.venue.faults.release.set()
+            while not trade.comment.startswith("given-up"):
+                await ManualClock().sleep(0)
+
+    # Act
+    await desk.broker.place(reduction("out", "400"), late_comment)
+
+    # Assert
+    fills, _ = await desk.broker.fills_since("")
+    assert [each.client_order_id for each in fills] == ["entry-1", "out"]
+
+
+async def test_a_close_of_a_trade_that_somebody_else_has_opened_is_found_after_a_lost_answer_and_a_crash(
+    desk: Desk,
+) -> None:
+    # Arrange
+    _, told = create_order(desk.venue.book, by_hand(EUR_USD.venue_symbol))
+    theirs = ClientOrderId(f"foreign:{told['orderFillTransaction']['id']}")
+    ours = adapter(desk.url, order_id_prefix="TB")
+    out = leg_of(theirs, "X0")
+    desk.venue.faults.next(Fault.LOST_REPLY, "/close")
+    with pytest.raises(OrderFateUnknown):
+        await ours.place(reduction(out, "1000", of=theirs))
+    await ours.close()
+
+    # Act
+    after_crash = adapter(desk.url, order_id_prefix="TB")
+    found = await after_crash.find_order(out)
+    await after_crash.close()
+
+    # Assert
+    assert found is not None
+    assert (found.client_order_id, found.state, found.filled_quantity) == (out, OrderState.FILLED, D(1_000))
+
+
+async def test_a_close_is_looked_for_no_further_back_than_its_trade(desk: Desk) -> None:
+    # Arrange
+    for number in range(10):
+        await desk.broker.place(entry(f"old-{number}", kind=OrderKind.LIMIT, limit_price=D("1.09000")))
+    name = leg_of(ClientOrderId("of this case"), "E0")
+    await desk.broker.place(entry(name))
+    await desk.broker.place(reduction(leg_of(name, "X0"), "1000", of=name))
+    desk.venue.page = 2
+    after_crash = adapter(desk.url)
+    desk.venue.requests.clear()
+
+    # Act
+    found = await after_crash.find_order(leg_of(name, "X0"))
+    absent = await after_crash.find_order(leg_of(name, "X0", 1))
+    await after_crash.close()
+
+    # Assert
+    pages = sum(each.endswith("/orders") for each in desk.venue.requests)
+    assert found is not None
+    assert (found.state, absent) == (OrderState.FILLED, None)
+    assert pages <= 4
 
 
 @pytest.mark.parametrize("names_outlive", [False, True])

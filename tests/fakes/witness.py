@@ -50,7 +50,7 @@ class Witness:
         }
         self._executed: Mapping[BrokerId, Callable[[], Iterable[str]]] = {
             BINANCE: lambda: (each.client_id for each in binance.book.orders if each.executed),
-            OANDA: lambda: (_name(each) for each in oanda.book.orders.values() if each["state"] == "FILLED"),
+            OANDA: lambda: oanda_executed(oanda),
         }
         self._clock = clock
         self._naked: list[Naked] = []
@@ -89,6 +89,13 @@ class Witness:
 def ours(names: Iterable[str]) -> Iterable[str]:
     """Those that the bot has given."""
     return (each for each in names if each.startswith(ORDER_ID_PREFIX))
+
+
+def oanda_executed(venue: FakeOanda) -> Iterable[str]:
+    """An order that closes a trade has no name of its own: the bot writes that on the trade before."""
+    for number, order in venue.book.orders.items():
+        if order["state"] == "FILLED":
+            yield _name(order) or venue.book.closed_under.get(number, "").partition(".")[0]
 
 
 def oanda_entries(venue: FakeOanda) -> list[Entry]:

@@ -75,8 +75,10 @@ class Book:
         self.transactions: list[Json] = []
         self.orders: dict[str, Json] = {}
         self.trades: dict[str, Trade] = {}
+        self.closed_under: dict[str, str] = {}  # by order that closes a trade: what that bore then; nobody is told
         self.charge = ZERO  # commission per fill
         self.names_outlive = False  # `@id` finds the newest order of that name, ended or not
+        self.takes_comments = True  # that a trade of every account takes one is not confirmed
         self.not_offered: set[str] = set()
         self.moved_stops_end_as = ""  # the reason for which a stop that was moved ends in the same breath
         self._batch = "1"

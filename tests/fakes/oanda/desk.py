@@ -49,11 +49,15 @@ def close_trade(book: Book, spec: str, body: Json) -> tuple[int, Json]:
         "positionFill": "REDUCE_ONLY",
         "tradeClose": {"tradeID": trade.id, "units": str(body.get("units", "ALL"))},
     }
-    if units > abs(trade.units):
-        reject = Reject("CLOSE_TRADE_UNITS_EXCEED_TRADE_SIZE")
+    try:
+        _check_units(book.instrument(trade.instrument), units)
+        if units > abs(trade.units):
+            raise Reject("CLOSE_TRADE_UNITS_EXCEED_TRADE_SIZE")
+    except Reject as reject:
         return _rejected(book, "MARKET_ORDER_REJECT", reject, "orderRejectTransaction", fields)
     order, created = book.new_order("MARKET", "TRADE_CLOSE", **fields)
     order["tradeID"] = trade.id
+    book.closed_under[order["id"]] = trade.comment or ""
     outcome = _at_market(book, order, book.instrument(trade.instrument), "MARKET_ORDER_TRADE_CLOSE")
     del order["tradeID"]
     return 200, _told(book, first, orderCreateTransaction=created, **outcome)
@@ -64,8 +68,8 @@ def change_trade_extensions(book: Book, spec: str, body: Json) -> tuple[int, Jso
     first = book.begin()
     trade = book.trade_by(spec)
     key, kind = "tradeClientExtensionsModify", "TRADE_CLIENT_EXTENSIONS_MODIFY"
-    if not trade.units:
-        reject = Reject("TRADE_DOESNT_EXIST", 404)
+    if not (trade.units and book.takes_comments):
+        reject = Reject("CLIENT_TRADE_COMMENT_INVALID") if trade.units else Reject("TRADE_DOESNT_EXIST", 404)
         return _rejected(book, f"{kind}_REJECT", reject, f"{key}RejectTransaction", {"tradeID": trade.id})
     trade.name, trade.comment = body["clientExtensions"].get("id"), body["clientExtensions"].get("comment")
     entry = book.note(kind, tradeID=trade.id, tradeClientExtensionsModify=body["clientExtensions"])
@@ -138,14 +142,7 @@ def _of_batch(book: Book, order: Json) -> Json:
 def _plain_order(book: Book, kind: str, order: Json) -> Instrument:
     instrument = book.instrument(order.get("instrument"))
     units = _decimal(order.get("units"))
-    if units == 0:
-        raise Reject("UNITS_INVALID")
-    if units % instrument.quantity_step:
-        raise Reject("UNITS_PRECISION_EXCEEDED")
-    if abs(units) < instrument.min_quantity:
-        raise Reject("UNITS_MINIMUM_NOT_MET")
-    if abs(units) > MOST_UNITS:
-        raise Reject("UNITS_LIMIT_EXCEEDED")
+    _check_units(instrument, units)
     if order.get("timeInForce") not in (("FOK", "IOC") if kind == "MARKET" else ("GTC", "GTD", "GFD")):
         raise Reject("TIME_IN_FORCE_INVALID")
     if kind in _WAITING:
@@ -158,6 +155,17 @@ def _plain_order(book: Book, kind: str, order: Json) -> Instrument:
         _check_price(instrument, stop.get("price"), "STOP_LOSS_ON_FILL_PRICE")
     _check_free_name(book, order)
     return instrument
+
+
+def _check_units(instrument: Instrument, units: Decimal) -> None:
+    if units == 0:
+        raise Reject("UNITS_INVALID")
+    if units % instrument.quantity_step:
+        raise Reject("UNITS_PRECISION_EXCEEDED")
+    if abs(units) < instrument.min_quantity:
+        raise Reject("UNITS_MINIMUM_NOT_MET")
+    if abs(units) > MOST_UNITS:
+        raise Reject("UNITS_LIMIT_EXCEEDED")
 
 
 def _trade_order(book: Book, kind: str, order: Json) -> Trade:

@@ -177,7 +177,7 @@ class OandaBroker(BrokerInterface):
         )
 
     async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord = nothing_against) -> OrderAck:
-        """One request; before a reduction its trade is read, and of several trades the one to close is named."""
+        """One order. A reduction closes its one trade, which bears its name first; the trade is read if it was not."""
         return await self._trader.place(order, last_word)
 
     async def place_stop(self, position: VenuePosition, stop_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
@@ -210,11 +210,7 @@ class OandaBroker(BrokerInterface):
 
     async def positions(self) -> Sequence[VenuePosition]:
         """Every open trade, with its stop from the same answer."""
-        return await self._desk.read(
-            to_oanda.EVERYTHING,
-            Priority.READ,
-            lambda answer: tuple(each.position for each in from_oanda.trades(answer["account"], self._names)),
-        )
+        return tuple(each.position for each in await self._trader.trades(Priority.READ))
 
     async def fills_since(self, cursor: str) -> tuple[Sequence[Fill], str]:
         """The cursor is the number of the last transaction; what is not ours is "foreign:<order>/<trade>"."""

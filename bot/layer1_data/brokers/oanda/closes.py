@@ -1,9 +1,11 @@
-"""Which of our exits closed a part of a trade. OANDA takes no name for that, so the trade bears it before it is closed.
+"""Which of our exits closed a trade, or a part of it. OANDA takes no name for that.
 
-The comment of the trade is "<exit>.<newest transaction then>". Of the transactions after it, the first close of that
-trade is the exit's: that holds after a lost answer and after a crash too, and a second look finds the same.
+The answer to a close tells its number. So that it is known after a lost answer and after a crash too, the trade bears
+the name before it is closed: its comment is "<exit>.<newest transaction then>". Of the transactions after it, the first
+close of that trade is the exit's, unless an answer told another one; a second look finds the same.
 """
 
+from collections import ChainMap
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -30,10 +32,11 @@ def named_in(comment: object) -> tuple[ClientOrderId, str] | None:
 
 
 class Closes:
-    """Reads transactions in their order. `names` has our exits by the numbers of the orders that they made."""
+    """Reads transactions in their order. `names` has our exits by the numbers of the orders that they made; `answered`
+    those of them that the venue's answers told."""
 
-    def __init__(self) -> None:
-        self.names: dict[str, ClientOrderId] = {}
+    def __init__(self, answered: dict[str, ClientOrderId]) -> None:
+        self.names = ChainMap[str, ClientOrderId]({}, answered)
         self._waiting: dict[str, tuple[int, ClientOrderId]] = {}
 
     def note(self, transaction: Json) -> None:
@@ -46,7 +49,7 @@ class Closes:
         elif closed := transaction.get("tradeClose"):
             waited = self._waiting.pop(closed["tradeID"], None)
             if waited is not None and transaction["type"] == "MARKET_ORDER":
-                self.names[transaction["id"]] = waited[1]
+                self.names.setdefault(transaction["id"], waited[1])
         for gone in transaction.get("tradesClosed") or ():
             self._waiting.pop(gone["tradeID"], None)
 
@@ -56,7 +59,7 @@ class Closes:
 
 
 async def find_close(desk: Desk, name: ClientOrderId, opened: str | None) -> str | None:
-    """The number of the order by which the exit `name` closed a part of a trade.
+    """The number of the order by which the exit `name` closed a trade, or a part of it, where no answer told it.
 
     `opened`: the transaction that opened the trade, if it is known; an open trade that bears `name` tells by itself.
     None only after every transaction was read in which it could be.
@@ -66,7 +69,7 @@ async def find_close(desk: Desk, name: ClientOrderId, opened: str | None) -> str
     since = next((each[1] for each in told if each is not None and each[0] == name), opened)
     if since is None:
         return None
-    closes = Closes()
+    closes = Closes(desk.closes)
     async for each in desk.transactions_after(since, desk.newest):
         try:
             readable(partial(closes.note, each))

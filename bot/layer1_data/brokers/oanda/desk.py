@@ -10,6 +10,7 @@ from bot.layer1_data.brokers.oanda.errors import Failure, unanswered
 from bot.layer1_data.brokers.oanda.from_oanda import readable
 from bot.layer1_data.brokers.oanda.lines import Lines
 from bot.layer1_data.brokers.oanda.to_oanda import Call, transactions_since
+from bot.models import ClientOrderId
 
 _PAUSE_S: Final = 1.0  # after 429; the budget is counted by the second, and no Retry-After is documented
 _TOO_MANY: Final = 429
@@ -20,13 +21,17 @@ Json = Mapping[str, Any]
 
 
 class Desk:
-    """Asks and sends. It knows the newest transaction that the venue told, so that an older answer is seen as such."""
+    """Asks and sends. It knows the newest transaction that the venue told, so that an older answer is seen as such.
+
+    `closes` has our exits by the numbers of the orders that the venue made for them, as its answers told.
+    """
 
     def __init__(self, lines: Lines, history: Lines, limiter: RequestLimiter) -> None:
         self._lines = lines
         self._history = history
         self._limiter = limiter
         self._newest = 0
+        self.closes: dict[str, ClientOrderId] = {}
 
     @property
     def newest(self) -> int:

@@ -132,6 +132,11 @@ def verdict_of(failure: Failure) -> Verdict:
     return Verdict.KEY_REFUSED if failure.status in _NOT_LET_IN else Verdict.REJECTED
 
 
+def is_refused(failure: Failure) -> bool:
+    """The venue has read the request and did not do it, whatever its word for that is."""
+    return failure.status in _REFUSED_STATUSES - _NOT_LET_IN and failure.body is not None
+
+
 def unanswered(what: str, failure: Failure) -> BrokerUnavailable:
     """The error for something that surely was not done, or not told."""
     kind = KeyRefused if verdict_of(failure) is Verdict.KEY_REFUSED else BrokerUnavailable

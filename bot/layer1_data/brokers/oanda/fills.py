@@ -27,7 +27,7 @@ async def read_fills(desk: Desk, names: from_oanda.Names, cursor: str) -> tuple[
     if int(at) > newest:
         at = FIRST_TRANSACTION  # another account, or one that began anew: read all; a fill that is known is no news
     found: list[Fill] = []
-    closes = Closes()
+    closes = Closes(desk.closes)
     async for each in desk.transactions_after(at, newest):
         found.extend(_fills(each, names, closes))
         at = str(each["id"])

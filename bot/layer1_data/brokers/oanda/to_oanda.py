@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from bot.layer1_data.broker_interface import FOREIGN
-from bot.models import ApprovedOrder, ClientOrderId, OrderKind, ReduceOrder, Timeframe, VenuePosition
+from bot.models import ApprovedOrder, ClientOrderId, OrderKind, Timeframe, VenuePosition
 
 MOST_CANDLES: Final = 5000
 ORDERS_PER_PAGE: Final = 500
@@ -52,22 +52,21 @@ def entry(order: ApprovedOrder, instrument: str) -> Call:
         "timeInForce": "GTC",
         "clientExtensions": {"id": order.stop_order_id},
     }
-    body = _order(order, instrument, order.quantity * order.side.sign)
+    body: dict[str, Any] = {
+        "type": _TYPES[order.kind],
+        "instrument": instrument,
+        "units": plain(order.quantity * order.side.sign),
+        "timeInForce": "FOK" if order.kind is OrderKind.MARKET else "GTC",
+        "positionFill": "OPEN_ONLY",
+        "clientExtensions": {"id": order.client_order_id},
+        "tradeClientExtensions": {"id": order.client_order_id},
+        "stopLossOnFill": stop,
+    }
+    if order.limit_price is not None:
+        body["price"] = plain(order.limit_price)
     if order.kind is not OrderKind.LIMIT:
         body["priceBound"] = plain(order.price_bound)
-    return _created(
-        body
-        | {
-            "positionFill": "OPEN_ONLY",
-            "tradeClientExtensions": {"id": order.client_order_id},
-            "stopLossOnFill": stop,
-        }
-    )
-
-
-def reduction(order: ReduceOrder, instrument: str, quantity: Decimal) -> Call:
-    """A reduction by `quantity`; the venue takes it for nothing else."""
-    return _created(_order(order, instrument, quantity * order.side.sign) | {"positionFill": "REDUCE_ONLY"})
+    return _created(body)
 
 
 def commented(trade: int, extensions: Mapping[str, Any], comment: str) -> Call:
@@ -77,7 +76,7 @@ def commented(trade: int, extensions: Mapping[str, Any], comment: str) -> Call:
 
 
 def trade_close(trade: int, quantity: Decimal) -> Call:
-    """Close a part of one trade. It takes no name of ours."""
+    """Close so much of one trade, and of no other. It takes no name of ours."""
     return Call(
         group="trades", name="TradeClose", arguments={"tradeID": str(trade), "data": {"units": plain(quantity)}}
     )
@@ -103,17 +102,6 @@ def cancel(spec: str) -> Call:
 
 def _stop(stop_order_id: ClientOrderId, stop: Decimal) -> dict[str, Any]:
     return {"price": plain(stop), "timeInForce": "GTC", "clientExtensions": {"id": stop_order_id}}
-
-
-def _order(order: ApprovedOrder | ReduceOrder, instrument: str, units: Decimal) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "type": _TYPES[order.kind],
-        "instrument": instrument,
-        "units": plain(units),
-        "timeInForce": "FOK" if order.kind is OrderKind.MARKET else "GTC",
-        "clientExtensions": {"id": order.client_order_id},
-    }
-    return body if order.limit_price is None else body | {"price": plain(order.limit_price)}
 
 
 def _created(order: Mapping[str, Any]) -> Call:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from loguru import logger
+
 from bot.errors import BrokerUnavailable, OrderFateUnknown
 from bot.joined_reading import JoinedReading
 from bot.layer1_data.broker_interface import (
@@ -27,6 +29,7 @@ from bot.layer1_data.brokers.oanda.errors import (
     Failure,
     Verdict,
     code_in,
+    is_refused,
     unanswered,
     verdict_of,
     verdict_of_code,
@@ -60,7 +63,8 @@ class Trader:
         self._names = names
         self._joined_s = joined_s
         self._closing: WeakValueDictionary[ClientOrderId, asyncio.Lock] = WeakValueDictionary()
-        self._to_close = JoinedReading(lambda: self._trades(Priority.EXIT))  # by all who close at the same time
+        self._seen: dict[ClientOrderId, from_oanda.Trade] = {}
+        self._to_close = JoinedReading(lambda: self.trades(Priority.EXIT))  # by all who close at the same time
 
     async def place(self, order: ApprovedOrder | ReduceOrder, last_word: LastWord) -> OrderAck:
         """An entry or a reduction."""
@@ -68,7 +72,7 @@ class Trader:
         if instrument is None:
             return _rejected(order.client_order_id, "UNKNOWN_SYMBOL")
         if isinstance(order, ReduceOrder):
-            return await self._reduce(order, instrument, last_word)
+            return await self._reduce(order, last_word)
         if order.stop_order_id == order.client_order_id:
             return _rejected(order.client_order_id, "DUPLICATE_STOP_ID")
         ack = await self._send(to_oanda.entry(order, instrument), order.client_order_id, Priority.ORDER, last_word)
@@ -82,7 +86,7 @@ class Trader:
 
     async def amend_stop(self, entry_order_id: ClientOrderId, stop: Decimal) -> OrderAck:
         """The stop of one trade at another price; the venue replaces the order, which keeps our name."""
-        trade = next((each for each in await self._trades(Priority.PROTECTION) if _is_of(each, entry_order_id)), None)
+        trade = next((each for each in await self.trades(Priority.PROTECTION) if _is_of(each, entry_order_id)), None)
         if trade is None:
             return _rejected(entry_order_id, "POSITION_NOT_FOUND")
         held = trade.position.stop_order_id
@@ -114,40 +118,43 @@ class Trader:
             return _rejected(name, words_in(failure.body or {}) or str(failure), order.venue_order_id)
         return _ack(name, OrderState.CANCELED, order.venue_order_id)
 
-    async def _reduce(self, order: ReduceOrder, instrument: str, last_word: LastWord) -> OrderAck:
-        """Closes of one trade go one after the other: the second asks what the first has left, and bears its name when
-        that of the first is known."""
+    async def _reduce(self, order: ReduceOrder, last_word: LastWord) -> OrderAck:
+        """By its trade, never by its instrument: what arrives late meets no other. Closes of one trade go one after the
+        other: the second asks what the first has left, and bears its name when that of the first is known."""
         if order.kind is not OrderKind.MARKET:
             return _rejected(order.client_order_id, _BY_AGE)
         async with self._closing.setdefault(order.entry_order_id, asyncio.Lock()):
-            return await self._reduced(order, instrument, last_word)
+            trade = await self._trade_of(order)
+            if trade is None:
+                return _rejected(order.client_order_id, "POSITION_NOT_FOUND")
+            quantity = min(order.quantity, trade.position.quantity)
+            return await self._close(trade, quantity, order.client_order_id, last_word)
 
-    async def _reduced(self, order: ReduceOrder, instrument: str, last_word: LastWord) -> OrderAck:
-        """By its own name where there is one trade that it can meet; else by the trade, since the venue goes by age."""
-        rivals = [
-            each
-            for each in await self._open_trades()
-            if each.position.symbol == order.symbol and Side.closing(each.position.direction) is order.side
-        ]
-        mine = next((each for each in rivals if _is_of(each, order.entry_order_id)), None)
-        if mine is None:
-            return _rejected(order.client_order_id, "POSITION_NOT_FOUND")
-        quantity = min(order.quantity, mine.position.quantity)
-        if len(rivals) > 1:
-            return await self._close(mine, quantity, order.client_order_id, last_word)
-        call = to_oanda.reduction(order, instrument, quantity)
-        return await self._send(call, order.client_order_id, Priority.EXIT, last_word)
+    async def _trade_of(self, order: ReduceOrder) -> from_oanda.Trade | None:
+        """As it was seen last: its number stays, its quantity never grows, and of more than is left the venue closes
+        nothing. One look is good for one close; without it the venue is asked."""
+        found = self._seen.get(order.entry_order_id)
+        if found is None or not _is_closed_by(found, order):
+            found = next((each for each in await self._open_trades() if _is_closed_by(each, order)), None)
+        self._seen.pop(order.entry_order_id, None)
+        return found
 
     async def _close(
         self, trade: from_oanda.Trade, quantity: Decimal, name: ClientOrderId, last_word: LastWord
     ) -> OrderAck:
-        """The trade bears the name first: by that the close is known as ours, whatever becomes of its answer."""
+        """The trade bears the name first: by that the close is known as ours, whatever becomes of its answer. A comment
+        that the venue refuses holds no exit up: the close then goes by its answer alone."""
         comment = comment_of(name, self._desk.newest)
         try:
             await self._desk.send(to_oanda.commented(trade.number, trade.extensions, comment), Priority.EXIT, last_word)
         except Failure as failure:
-            raise unanswered(f"{name} was not sent: its trade took no comment", failure) from failure
-        return await self._send(to_oanda.trade_close(trade.number, quantity), name, Priority.EXIT, last_word)
+            if not is_refused(failure):
+                raise unanswered(f"{name} was not sent: its trade took no comment", failure) from failure
+            logger.warning("oanda: {} is sent though its trade took no comment: {}", name, failure)
+        ack = await self._send(to_oanda.trade_close(trade.number, quantity), name, Priority.EXIT, last_word)
+        if ack.venue_order_id is not None:
+            self._desk.closes[ack.venue_order_id] = name
+        return ack
 
     async def _send(
         self, call: to_oanda.Call, name: ClientOrderId, priority: Priority, last_word: LastWord = nothing_against
@@ -191,12 +198,15 @@ class Trader:
         try:
             return await within(self._joined_s, self._to_close.next())
         except TimeoutError:
-            return await self._trades(Priority.EXIT)
+            return await self.trades(Priority.EXIT)
 
-    async def _trades(self, priority: Priority) -> Sequence[from_oanda.Trade]:
-        return await self._desk.read(
+    async def trades(self, priority: Priority) -> Sequence[from_oanda.Trade]:
+        """All that are open; the next closes go by them."""
+        told = await self._desk.read(
             to_oanda.EVERYTHING, priority, lambda answer: from_oanda.trades(answer["account"], self._names)
         )
+        self._seen = {each.position.entry_order_id: each for each in told}
+        return told
 
 
 def _outcome(answer: Json) -> tuple[OrderState, str, str]:
@@ -212,6 +222,11 @@ def _outcome(answer: Json) -> tuple[OrderState, str, str]:
 
 def _is_of(trade: from_oanda.Trade, entry_order_id: ClientOrderId) -> bool:
     return trade.position.entry_order_id == entry_order_id
+
+
+def _is_closed_by(trade: from_oanda.Trade, order: ReduceOrder) -> bool:
+    closes = trade.position.symbol == order.symbol and Side.closing(trade.position.direction) is order.side
+    return closes and _is_of(trade, order.entry_order_id)
 
 
 def _raised(failure: Failure, name: ClientOrderId) -> BrokerUnavailable | OrderFateUnknown:
