@@ -2,16 +2,24 @@
 
 Every line passes the redactor at the last step, so it does not matter how a secret came in: in the message, a bound
 value, an exception's text, or through a library that uses the standard `logging`.
+
+Who logs never waits for who reads: a thread of its own writes, and lines that it has no room for are left out and
+counted (a pager, Ctrl-S, a log driver that stalls).
 """
 
 import json
 import logging
 import math
+import os
 import re
+import select
+import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
-from typing import TYPE_CHECKING, Final, TextIO
+from functools import partial
+from typing import TYPE_CHECKING, Final, TextIO, cast
 from urllib.parse import quote, quote_plus
 
 from loguru import logger
@@ -24,6 +32,8 @@ if TYPE_CHECKING:
 _HIDDEN: Final = "***"
 _MIN_SECRET_LENGTH: Final = 4  # hiding each "abc" or "1" would leave no readable line
 _MAX_DEPTH: Final = 6
+WAITING_LINES_MAX: Final = 10_000  # some megabytes
+_LAST_LINES_S: Final = 1.0  # an orderly end waits as long for a reader
 _CREDENTIALS: Final = r"(?:key|token|secret|passw(?:or)?d|passphrase|signature|credential)s?"
 _VALUE: Final = r"""(?:"[^"]*"|'[^']*'|[^\s"',;&)\]}]+)"""
 _PATTERNS: Final = (
@@ -102,6 +112,7 @@ def configure_logging(*, level: str, log_format: str, redactor: Redactor, stream
     """Send loguru's and the standard library's records to `stream`, and nowhere else.
 
     `log_format`: json, text, or auto (text on a terminal). Tracebacks never show the values of variables.
+    `logger.remove()`, which loguru calls when Python ends, waits about a second until all is written.
     """
     on_terminal = stream.isatty()
     form = _as_text if log_format == "text" or (log_format == "auto" and on_terminal) else _as_json
@@ -115,7 +126,7 @@ def configure_logging(*, level: str, log_format: str, redactor: Redactor, stream
 
 
 class _Sink:
-    """Writes one line per record. Never raises: a log that fails must not stop a position from being managed."""
+    """Makes one line per record. Never raises: a log that fails must not stop a position from being managed."""
 
     def __init__(
         self,
@@ -125,21 +136,120 @@ class _Sink:
         *,
         colour: bool,
     ) -> None:
-        self._stream = stream
         self._redactor = redactor
         self._form = form
         self._colour = colour
+        self._writer = _Writer(_output(stream))
 
-    def __call__(self, message: "Message") -> None:
+    def write(self, message: "Message") -> None:
+        """Called by loguru for each record."""
+        self._writer.put(self._line(message.record), partial(self._left_out, message.record))
+
+    def stop(self) -> None:
+        """Called by loguru in the end."""
+        self._writer.stop()
+
+    def _line(self, record: "Record") -> str:
         try:
-            line = self._form(message.record, self._redactor, self._colour)
+            return self._form(record, self._redactor, self._colour) + "\n"
         except Exception as error:  # an edge: the str() of a bound value may do anything
-            line = json.dumps({"level": "ERROR", "message": f"a log record could not be shown: {type(error).__name__}"})
+            said = f"a log record could not be shown: {type(error).__name__}"
+            return json.dumps({"level": "ERROR", "message": said}) + "\n"
+
+    def _left_out(self, last: "Record", count: int) -> str:
+        """Stands for `count` lines; its instant is that of the last of them."""
+        told: dict[str, object] = {
+            "level": logger.level("WARNING"),
+            "name": __name__,
+            "message": f"the log was not read: {count} lines are left out here, the last one of this instant",
+            "extra": {},
+            "exception": None,
+        }
+        return self._line(cast("Record", {**last, **told}))
+
+
+class _Writer:
+    """Writes lines in a thread. There is room for a number of them; then lines are left out until half have gone."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._lines: deque[str] = deque()
+        self._left_out = 0
+        self._note: Callable[[int], str] = str
+        self._is_writing = False
+        self._is_over = False
+        self._changed = threading.Condition()  # reentrant: garbage collection may log while we hold it
+        # A daemon: a reader that never comes back does not hold the end of the process.
+        threading.Thread(target=self._run, name="log", daemon=True).start()
+
+    def put(self, line: str, note: Callable[[int], str]) -> None:
+        """Have it written, or left out; `note` makes the line that then stands for those left out up to it."""
+        with self._changed:
+            if len(self._lines) >= (WAITING_LINES_MAX // 2 if self._left_out else WAITING_LINES_MAX):
+                self._left_out += 1
+                self._note = note
+                return
+            self._note_what_is_left_out()
+            self._lines.append(line)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Write what waits, or give it up after a second."""
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._lines or self._left_out or self._is_writing), _LAST_LINES_S)
+            self._is_over = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while lines := self._next():
+            try:
+                self._write(lines)
+            except (OSError, ValueError):
+                continue  # the reader of our output has gone
+
+    def _next(self) -> str:
+        """All that waits, when something does; nothing in the end."""
+        with self._changed:
+            self._is_writing = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._lines or self._left_out or self._is_over)
+            if not self._lines:
+                self._note_what_is_left_out()
+            lines = "".join(self._lines)
+            self._lines.clear()
+            self._is_writing = True
+            return "" if self._is_over else lines
+
+    def _note_what_is_left_out(self) -> None:
+        if self._left_out:
+            self._lines.append(self._note(self._left_out))
+            self._left_out = 0
+
+
+def _output(stream: TextIO) -> Callable[[str], None]:
+    """Writes to the file below `stream`, if there is one: Python aborts at its end when it finds a thread that is
+    inside the stream itself."""
+    try:
+        stream.fileno()
+    except (OSError, ValueError):  # in memory
+        return partial(_write_stream, stream)
+    return partial(_write_file, stream)
+
+
+def _write_stream(stream: TextIO, text: str) -> None:
+    stream.write(text)
+    stream.flush()
+
+
+def _write_file(stream: TextIO, text: str) -> None:
+    rest = memoryview(text.encode(stream.encoding, "backslashreplace"))
+    while rest:
         try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            return  # the reader of our output has gone
+            rest = rest[os.write(stream.fileno(), rest) :]
+        except BlockingIOError:  # whoever shares the terminal with us may have asked it not to wait
+            waiting = select.poll()
+            waiting.register(stream.fileno(), select.POLLOUT)
+            waiting.poll()
 
 
 class _ToLoguru(logging.Handler):

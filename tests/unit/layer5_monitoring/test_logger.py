@@ -4,21 +4,31 @@ import asyncio
 import io
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loguru import logger
 
-from bot.layer5_monitoring.logger import Redactor, configure_logging
+from bot.layer5_monitoring.logger import WAITING_LINES_MAX, Redactor, configure_logging
 
 CANARY = "c4n4ry-7f3a/9b+1d&e"
 
 
-class Terminal(io.StringIO):
+class Output(io.StringIO):
+    """A stream in memory; to look at what was logged ends the log, so that all of it is there."""
+
+    def getvalue(self) -> str:
+        logger.remove()
+        return super().getvalue()
+
+
+class Terminal(Output):
     """A stream that says it is a terminal."""
 
     def isatty(self) -> bool:
@@ -28,7 +38,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """What is logged as JSON, with the canary registered."""
-    stream = io.StringIO()
+    stream = Output()
     with configured(stream, "json"):
         yield stream
 
@@ -42,7 +52,7 @@ def terminal() -> Iterator[io.StringIO]:
 
 
 @contextmanager
-def configured(stream: io.StringIO, log_format: str, *, level: str = "DEBUG") -> Iterator[None]:
+def configured(stream: TextIO, log_format: str, *, level: str = "DEBUG") -> Iterator[None]:
     """Logs to `stream` only; loguru and logging are as before afterwards."""
     root = logging.getLogger()
     handlers, level_before = list(root.handlers), root.level
@@ -226,7 +236,7 @@ def test_each_record_is_one_json_line_with_instant_level_and_logger(log: io.Stri
 
 def test_a_terminal_gets_coloured_text_and_a_pipe_does_not(terminal: io.StringIO) -> None:
     logger.info("hello")
-    pipe = io.StringIO()
+    pipe = Output()
     with configured(pipe, "text"):
         logger.info("hello")
 
@@ -236,7 +246,7 @@ def test_a_terminal_gets_coloured_text_and_a_pipe_does_not(terminal: io.StringIO
 
 
 def test_records_below_the_level_are_not_written() -> None:
-    stream = io.StringIO()
+    stream = Output()
     with configured(stream, "json", level="WARNING"):
         logger.info("quiet")
         logging.getLogger("library").info("quiet")
@@ -257,14 +267,14 @@ def test_a_bound_value_that_cannot_be_shown_costs_its_line_not_the_caller(log: i
 
 
 def test_a_closed_output_does_not_raise_into_the_caller() -> None:
-    stream = io.StringIO()
+    stream = Output()
     with configured(stream, "json"):
         stream.close()
         logger.info("nobody reads this")
 
 
 def test_a_standard_library_record_with_wrong_arguments_still_makes_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = io.StringIO()
+    stream = Output()
     with configured(stream, "json"):
         logging.getLogger("library").warning("%d of %d", CANARY)
 
@@ -280,3 +290,28 @@ def test_hostile_text_begins_no_line_and_moves_no_terminal(terminal: io.StringIO
     assert "\x1b[2J" not in line
     assert "\u202e" not in line
     assert "\\n12:00:00 INFO bot: all is well" in line
+
+
+def test_lines_that_nobody_reads_are_left_out_and_one_line_says_how_many_once_the_reader_is_back() -> None:
+    # Arrange: the pipe takes some hundred lines, then the writer is held
+    reading, writing = os.pipe()
+    logged = WAITING_LINES_MAX + 5000
+
+    # Act
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as stream, configured(stream, "json"):
+        for number in range(logged):
+            logger.info("line {} {}", number, "x" * 100)
+        lines = [json.loads(reader.readline())]
+        while "left out" not in lines[-1]["message"]:
+            lines.append(json.loads(reader.readline()))
+        logger.info("back")
+        after = json.loads(reader.readline())
+
+    # Assert
+    *kept, note = lines
+    assert [line["message"].split()[1] for line in kept] == [str(number) for number in range(len(kept))]
+    assert len(kept) >= WAITING_LINES_MAX
+    assert f": {logged - len(kept)} lines are left out here" in note["message"]
+    assert (note["level"], note["logger"]) == ("WARNING", "bot.layer5_monitoring.logger")
+    assert note["at"] > kept[-1]["at"]
+    assert after["message"] == "back"
