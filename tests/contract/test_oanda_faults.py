@@ -21,10 +21,10 @@ from bot.models import ApprovedOrder, ClientOrderId, OrderKind, OrderState, Side
 from tests.contract.test_broker_contract import entry, reduction
 from tests.fakes.oanda.book import ACCOUNT
 from tests.fakes.oanda.desk import close_trade, create_order
-from tests.fakes.witness import oanda_executed
 from tests.fakes.oanda.faults import Fault
 from tests.fakes.oanda.server import TOKEN, FakeOanda
 from tests.fakes.venue_market import FakeMarket
+from tests.fakes.witness import oanda_executed
 
 D = Decimal
 MONDAY: Final = datetime(2024, 3, 4, 12, tzinfo=UTC)

@@ -130,7 +130,9 @@ class PositionMachine(RuleBasedStateMachine):
             broker_of=lambda _: desk.broker,
             record=self._forget,
         )
-        self._run(close_one(desk.book, desk.engine, self._opened()[0].id) if is_person else flattener.close_positions(BROKER))
+        self._run(
+            close_one(desk.book, desk.engine, self._opened()[0].id) if is_person else flattener.close_positions(BROKER)
+        )
         if is_looked_at:
             self.the_line_is_well_and_the_guard_looks()
 

@@ -266,7 +266,7 @@ async def test_the_rest_of_an_entry_counts_after_its_position_has_closed_until_t
         await crowd.core.tracker.load()
 
     assert await crowd.all_want_in(1, first=1) == ["MAX_OPEN_POSITIONS"]
-    await crowd.core.flattener.cancel_entries()
+    await crowd.core.flattener.cancel_entries(COINS[0].broker_id)
     assert crowd.core.book.orders() == ()
     assert await crowd.all_want_in(1, first=2) == ["ordered"]
 
